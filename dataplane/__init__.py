@@ -1,0 +1,1 @@
+"""The data plane: serves queries, and records what it did."""

@@ -1,0 +1,1 @@
+"""Tiers: the places that answer, each behind the seam in `base`."""
