@@ -1,0 +1,1 @@
+"""What operators and reviewers look at: SQL views in, HTTP out."""

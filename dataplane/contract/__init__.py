@@ -1,0 +1,1 @@
+"""What the planes agree on: policies, records, tables, configuration."""

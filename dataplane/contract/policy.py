@@ -1,0 +1,171 @@
+"""PolicyDocument: the frozen, versioned numbers from which every decision is computed.
+
+A document is validated as a whole: what passes can serve, and a decision is a pure function of
+the document, the query's features, the eligible tiers and a seed. ``lambda_`` and ``mode`` decide;
+``routing_threshold`` and ``judge_cutoff`` are derived from them for the typical query of a
+segment, stand in the document so that a person can read them, and must agree with them.
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from dataplane.contract import rule
+from dataplane.contract.terms import (
+    AuditTerms,
+    CostCeiling,
+    Frozen,
+    JudgeTable,
+    LinearEstimator,
+    Positive,
+    QualityTarget,
+    SegmentPolicy,
+    ShadowTerms,
+    StepLimits,
+    TierTerms,
+)
+
+MAX_BYTES = 1 << 20
+AGREEMENT = 1e-6  # how far a derived number may be from what lambda and mode give
+
+
+class PolicyDocument(Frozen):
+    """See the module's docstring; JSON of at most ``MAX_BYTES``."""
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    version: Annotated[int, Field(ge=1)]
+    parent: Annotated[int, Field(ge=1)] | None = None
+    kind: Literal["retune", "proposal"]
+    author: Literal["learner", "operator", "rollback"]
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    issued_at: datetime
+    objective: Annotated[QualityTarget | CostCeiling, Field(discriminator="kind")]
+    cost_unit_usd: Positive
+    tiers: tuple[TierTerms, TierTerms]  # local, cloud: from the cheapest to the dearest
+    estimator: LinearEstimator = LinearEstimator()
+    judge: JudgeTable
+    segments: Annotated[tuple[SegmentPolicy, ...], Field(min_length=1)]
+    audit: AuditTerms = AuditTerms()
+    shadow: ShadowTerms = ShadowTerms()
+    streaming: Literal["buffer_judged"] = "buffer_judged"
+    compression: Literal["none"] = "none"
+    step_limits: StepLimits = StepLimits()
+
+    model_config = ConfigDict(
+        serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for what, named in (("tier", self.tiers), ("segment", self.segments)):
+            names = [entry.name for entry in named]
+            if len(set(names)) != len(names):
+                raise ValueError(f"a {what} is named twice: {', '.join(names)}")
+        if self.parent is not None and self.parent >= self.version:
+            raise ValueError(f"version {self.version} must be newer than its parent {self.parent}")
+        for segment in self.segments:
+            self._agrees(segment)
+        return self
+
+    def _agrees(self, segment: SegmentPolicy) -> None:
+        threshold, cutoff = self.derive(segment)
+        for name, stated, derived in (
+            ("routing_threshold", segment.routing_threshold, threshold),
+            ("judge_cutoff", segment.judge_cutoff, cutoff),
+        ):
+            if abs(stated - derived) > AGREEMENT:
+                raise ValueError(
+                    f"segment {segment.name}: {name} is {stated:.6g}, but mode {segment.mode} and "
+                    f"lambda_ {segment.lambda_:.6g} give {derived:.6g}"
+                )
+
+    @property
+    def local(self) -> TierTerms:
+        """The cheap tier."""
+        return self.tiers[0]
+
+    @property
+    def cloud(self) -> TierTerms:
+        """The dear tier."""
+        return self.tiers[-1]
+
+    def segment(self, name: str) -> SegmentPolicy:
+        """The segment of that name, or the first one."""
+        return next((s for s in self.segments if s.name == name), self.segments[0])
+
+    def costs(self, prompt_chars: float) -> rule.Costs:
+        """Expected costs of a query in units of ``cost_unit_usd``."""
+        unit = self.cost_unit_usd
+        return rule.Costs(
+            local=self.local.expected_cost_usd(prompt_chars) / unit,
+            judge=self.judge.cost_usd / unit,
+            cloud=self.cloud.expected_cost_usd(prompt_chars) / unit,
+        )
+
+    def beliefs(self, segment: SegmentPolicy, p_hat: float) -> rule.Beliefs:
+        """What this document believes of a query whose estimator says ``p_hat``."""
+        bins = self.judge.bins
+        p = float(segment.calibration.probability(rule.logit(p_hat)))
+        log_odds = rule.logit(p)
+        g = segment.cloud_if_local_wrong.probability(log_odds, bins.z)
+        b = segment.cloud_wrong_if_local_right.probability(log_odds, bins.z)
+        return rule.believe(p, bins.f1, bins.f0, g, b)
+
+    def derive(self, segment: SegmentPolicy) -> tuple[float, float]:
+        """``routing_threshold`` and ``judge_cutoff`` of a segment from its lambda and mode."""
+        if segment.mode == "always_cloud":
+            return 1.0, self.judge.highest
+        if segment.mode == "always_local":
+            return 0.0, self.judge.lowest
+        costs = self.costs(segment.typical.prompt_chars)
+        beliefs = self.beliefs(segment, segment.typical.p_hat)
+        return self._threshold(segment, costs), self.cutoff(beliefs, costs, segment.lambda_)
+
+    def cutoff(self, beliefs: rule.Beliefs, costs: rule.Costs, lambda_: float) -> float:
+        """The raw score below which a query with these beliefs escalates."""
+        judge = self.judge
+        at = rule.cutoff(beliefs, costs, lambda_, judge.bins.raw, judge.lowest, judge.highest)
+        return float(at)
+
+    def _threshold(self, segment: SegmentPolicy, costs: rule.Costs) -> float:
+        """Fixed point of ``rule.indifference`` on p_hat, by bisection."""
+        low, high = 0.0, 1.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            beliefs = self.beliefs(segment, middle)
+            if beliefs.p < rule.indifference(beliefs, costs, segment.lambda_):
+                low = middle
+            else:
+                high = middle
+        return (low + high) / 2
+
+    def rederived(self) -> Self:
+        """The same document with the thresholds and cutoffs that its lambdas and modes give."""
+        segments = []
+        for segment in self.segments:
+            threshold, cutoff = self.derive(segment)
+            numbers = {"routing_threshold": threshold, "judge_cutoff": cutoff}
+            segments.append(segment.model_copy(update=numbers))
+        return type(self).model_validate(dict(self) | {"segments": tuple(segments)})
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: same document, same bytes."""
+        return self.model_dump_json().encode()
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, in hexadecimal."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    @classmethod
+    def from_json(cls, document: bytes | str) -> Self:
+        """Parse and validate; raises ``ValueError`` with the reason (``ValidationError`` is one)."""
+        if len(document) > MAX_BYTES:
+            raise ValueError(f"policy of {len(document)} bytes: at most {MAX_BYTES} are accepted")
+        return cls.model_validate_json(document)
+
+
+def issue(**fields: Any) -> PolicyDocument:
+    """A new document whose thresholds and cutoffs are derived, whatever its segments state."""
+    return PolicyDocument.model_construct(**fields).rederived()

@@ -1,0 +1,245 @@
+"""The parts of a policy document, each validated on its own."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dataplane.contract import rule
+from dataplane.features import BUCKETS, FEATURE_VERSION, Features
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+Mode = Literal["route", "cascade", "cascade_route", "always_cloud", "always_local"]
+
+
+class Frozen(BaseModel):
+    """Immutable, closed, without NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class QualityTarget(Frozen):
+    """Reach ``target_quality``, less ``tolerance``, at the least cost."""
+
+    kind: Literal["quality"] = "quality"
+    target_quality: Probability
+    reference: Literal["ground_truth", "always_cloud"] = "ground_truth"
+    tolerance: Probability = 0.02
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class CostCeiling(Frozen):
+    """Reach the best quality whose mean cost stays under a ceiling."""
+
+    kind: Literal["cost"] = "cost"
+    ceiling_usd_per_query: Positive
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class TierTerms(Frozen):
+    """A tier's price when the policy was issued, and what a query is expected to use of it.
+
+    ``billing: none`` keeps the price in the rule and out of the money totals.
+    """
+
+    name: Name
+    input_usd_per_mtok: NonNegative
+    output_usd_per_mtok: NonNegative
+    billing: Literal["tokens", "none"] = "tokens"
+    chars_per_token: Positive = 4.0
+    overhead_tokens: NonNegative = 0.0
+    completion_tokens: NonNegative = 100.0
+
+    def expected_cost_usd(self, prompt_chars: float) -> float:
+        """Expected cost of one call, from past tokens and never from the realised length."""
+        prompt_tokens = self.overhead_tokens + prompt_chars / self.chars_per_token
+        spent = prompt_tokens * self.input_usd_per_mtok
+        return (spent + self.completion_tokens * self.output_usd_per_mtok) / 1e6
+
+    def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What a call that used these tokens is charged; 0 where the tier is not billed."""
+        if self.billing == "none":
+            return 0.0
+        spent = prompt_tokens * self.input_usd_per_mtok
+        return (spent + completion_tokens * self.output_usd_per_mtok) / 1e6
+
+
+class LinearEstimator(Frozen):
+    """p_hat of the first tier: logistic over hashed features (``dataplane.features``)."""
+
+    feature_version: int = FEATURE_VERSION
+    intercept: float = 0.0
+    buckets: tuple[Annotated[int, Field(ge=0, lt=BUCKETS)], ...] = ()
+    weights: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if self.feature_version != FEATURE_VERSION:
+            raise ValueError(f"estimator: only feature version {FEATURE_VERSION} is known")
+        if len(self.buckets) != len(self.weights):
+            raise ValueError("estimator: buckets and weights differ in length")
+        if len(set(self.buckets)) != len(self.buckets):
+            raise ValueError("estimator: a bucket appears twice")
+        return self
+
+    @cached_property
+    def table(self) -> dict[int, float]:
+        """Bucket to weight."""
+        return dict(zip(self.buckets, self.weights, strict=True))
+
+    def p_hat(self, features: Features) -> float:
+        """Predicted probability that the first tier answers rightly, before calibration."""
+        known = self.table
+        total = sum(known.get(bucket, 0.0) for bucket in features.buckets)
+        return float(rule.expit(self.intercept + features.weight * total))
+
+
+class Platt(Frozen):
+    """logit P = intercept + slope * logit p + z_slope * z of the judge's bin."""
+
+    intercept: float = 0.0
+    slope: float = 0.0
+    z_slope: float = 0.0
+
+    def probability(self, log_odds: float | rule.Array, z: float | rule.Array = 0.0) -> rule.Array:
+        """P at these log-odds and normal scores, which broadcast."""
+        return rule.expit(self.intercept + self.slope * log_odds + self.z_slope * z)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bins:
+    """A judge table's columns as arrays: ``edges`` (K - 1), the others (K,)."""
+
+    edges: rule.Array
+    raw: rule.Array
+    z: rule.Array
+    f1: rule.Array
+    f0: rule.Array
+
+
+class JudgeTable(Frozen):
+    """How a judge's raw score bears on whether the local answer is right, bin by bin.
+
+    ``edges`` (K - 1) part the raw scores into K bins; ``raw`` (K) are scores that stand for the
+    bins, ``z`` (K) their normal scores; ``f1`` and ``f0`` (K) are P(bin | right), P(bin | wrong).
+    """
+
+    judge: Name
+    lowest: float
+    highest: float
+    edges: tuple[float, ...]
+    raw: tuple[float, ...]
+    z: tuple[float, ...]
+    f1: tuple[Probability, ...]
+    f0: tuple[Probability, ...]
+    cost_usd: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        bins = len(self.edges) + 1
+        for name in ("raw", "z", "f1", "f0"):
+            if len(getattr(self, name)) != bins:
+                raise ValueError(f"judge: {name} needs {bins} entries, one a bin")
+        for name in ("edges", "raw", "z"):
+            if not all(low < high for low, high in pairwise(getattr(self, name))):
+                raise ValueError(f"judge: {name} must ascend")
+        for name in ("f1", "f0"):
+            if not math.isclose(sum(getattr(self, name)), 1.0, abs_tol=1e-9):
+                raise ValueError(f"judge: {name} must sum to 1")
+        if not self.lowest <= self.raw[0] <= self.raw[-1] <= self.highest:
+            raise ValueError("judge: raw must lie within lowest and highest")
+        return self
+
+    def bin(self, score: float) -> int:
+        """The bin of a raw score, 0 .. K - 1."""
+        return int(np.searchsorted(self.bins.edges, score, side="right"))
+
+    def clip(self, score: float) -> float:
+        """The score within [lowest, highest]."""
+        return min(max(score, self.lowest), self.highest)
+
+    @cached_property
+    def bins(self) -> Bins:
+        """The table as arrays."""
+        return Bins(
+            *(np.asarray(getattr(self, name)) for name in ("edges", "raw", "z", "f1", "f0"))
+        )
+
+
+class Arm(Frozen):
+    """One (routing threshold, judge cutoff) pair, by its coordinate, and its share of serving."""
+
+    mode: Mode
+    lambda_: NonNegative
+    weight: Annotated[float, Field(gt=0, le=1)]
+
+
+class Typical(Frozen):
+    """The query for which a segment's threshold and cutoff are stated."""
+
+    p_hat: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    prompt_chars: NonNegative = 100.0
+
+
+class SegmentPolicy(Frozen):
+    """How the queries of one segment are decided."""
+
+    name: Name = "default"
+    mode: Mode
+    lambda_: NonNegative
+    routing_threshold: Probability
+    judge_cutoff: float
+    trust: Literal["open", "closed"] = "closed"
+    calibration: Platt = Platt(slope=1.0)
+    cloud_if_local_wrong: Platt = Platt()
+    cloud_wrong_if_local_right: Platt = Platt()
+    typical: Typical = Typical()
+    arms: tuple[Arm, ...] = ()
+
+    @model_validator(mode="after")
+    def _serveable(self) -> Self:
+        if self.calibration.slope <= 0:
+            raise ValueError(f"segment {self.name}: calibration.slope must be positive")
+        if self.calibration.z_slope != 0:
+            raise ValueError(f"segment {self.name}: calibration takes no z_slope")
+        if self.arms and not math.isclose(sum(a.weight for a in self.arms), 1.0, abs_tol=1e-9):
+            raise ValueError(f"segment {self.name}: arm weights must sum to 1")
+        if self.trust == "closed" and self.judges:
+            raise ValueError(f"segment {self.name}: trust is closed, so no mode may use the judge")
+        return self
+
+    @property
+    def judges(self) -> bool:
+        """Whether any arm may ask the judge."""
+        return any(mode in ("cascade", "cascade_route") for mode in self.modes)
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The modes that may serve."""
+        return tuple(arm.mode for arm in self.arms) or (self.mode,)
+
+
+class AuditTerms(Frozen):
+    """Ground truth: the share of completed queries whose served answer is labelled."""
+
+    rate: Probability = 0.0
+    label_price_usd: NonNegative = 0.0
+
+
+class ShadowTerms(Frozen):
+    """The share of completed queries whose unserved tiers answer too, unseen by the client."""
+
+    rate: Probability = 0.0
+
+
+class StepLimits(Frozen):
+    """How far one retune may go from its parent."""
+
+    log_lambda: Positive = 10.0

@@ -1,0 +1,18 @@
+"""Strategies: (policy, features, attempts so far) to a pmf over next actions. Pure."""
+
+from dataplane.strategies.base import JUDGE, REPLY, Choice, Context, State, call, consider
+from dataplane.strategies.choose import choose
+from dataplane.strategies.draws import Drawn, draw
+
+__all__ = [
+    "JUDGE",
+    "REPLY",
+    "Choice",
+    "Context",
+    "Drawn",
+    "State",
+    "call",
+    "choose",
+    "consider",
+    "draw",
+]

@@ -1,0 +1,110 @@
+"""What a strategy sees and what it answers. Pure: same inputs, same choice, in every process."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from dataplane.contract import rule
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.terms import SegmentPolicy
+from dataplane.features import Features
+
+REPLY = "reply"
+JUDGE = "judge"
+CALL = "call:"
+
+Stage = Literal["open", "answered", "scored", "closed"]
+
+
+def call(tier: str) -> str:
+    """The action of asking a tier."""
+    return CALL + tier
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The attempts so far: which tiers answered, and the judge's raw score of the local answer."""
+
+    answered: tuple[str, ...] = ()
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An action drawn from ``pmf``, with the numbers that explain it.
+
+    ``propensity`` is ``pmf[action]``. ``threshold`` is the effective one for this query: on p_hat
+    before an answer exists, on the raw judge score afterwards; None where nothing is compared.
+    """
+
+    pmf: dict[str, float]
+    action: str
+    threshold: float | None
+    values: dict[str, float]
+
+    @property
+    def propensity(self) -> float:
+        """Probability of the action under the serving policy."""
+        return self.pmf[self.action]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One query under one policy: beliefs, expected costs, and which tiers play which part."""
+
+    policy: PolicyDocument
+    segment: SegmentPolicy
+    p_hat: float
+    beliefs: rule.Beliefs
+    costs: rule.Costs
+    eligible: frozenset[str]
+
+    @property
+    def local(self) -> str:
+        """The cheap tier's name."""
+        return self.policy.local.name
+
+    @property
+    def cloud(self) -> str:
+        """The dear tier's name."""
+        return self.policy.cloud.name
+
+    @property
+    def may_judge(self) -> bool:
+        """Whether judging can lead anywhere: a judge that may decide and a tier to escalate to."""
+        return JUDGE in self.eligible and self.cloud in self.eligible
+
+    def stage(self, state: State) -> Stage:
+        """Where in its life the query is."""
+        if not state.answered:
+            return "open"
+        if self.cloud in state.answered or not self.may_judge:
+            return "closed"
+        return "answered" if state.score is None else "scored"
+
+
+def consider(
+    policy: PolicyDocument, features: Features, segment: str, eligible: Collection[str]
+) -> Context:
+    """The context of a query; ``eligible`` holds tier names, and ``judge`` where one is at hand."""
+    terms = policy.segment(segment)
+    p_hat = policy.estimator.p_hat(features)
+    beliefs = policy.beliefs(terms, p_hat)
+    return Context(policy, terms, p_hat, beliefs, policy.costs(features.chars), frozenset(eligible))
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What one arm wants: an action, the values compared and the effective threshold."""
+
+    action: str
+    values: dict[str, float]
+    threshold: float | None
+
+
+class Strategy(Protocol):
+    """One mode of deciding, at one lambda."""
+
+    def __call__(self, context: Context, state: State, lambda_: float) -> Preference:
+        """The action preferred in this state."""
+        ...

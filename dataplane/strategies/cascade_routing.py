@@ -1,0 +1,27 @@
+"""Cascade routing: choose anew after each answer (Dekoninck et al., arXiv 2410.10347, section 4)."""
+
+from dataplane.contract import rule
+from dataplane.strategies.base import JUDGE, REPLY, Context, Preference, State, call
+from dataplane.strategies.cascading import escalate_or_reply
+from dataplane.strategies.routing import preferred, route, threshold
+
+
+def cascade_route(context: Context, state: State, lambda_: float) -> Preference:
+    """The best of answering locally, judging the local answer, and going straight to the cloud."""
+    if not context.may_judge:
+        return route(context, state, lambda_)
+    stage = context.stage(state)
+    if stage == "closed":
+        return Preference(REPLY, {REPLY: 0.0}, None)
+    if stage == "scored":
+        return escalate_or_reply(context, state, lambda_)
+    values = rule.value(context.beliefs, context.costs, lambda_)
+    unjudged, judged = float(values.local), float(values.judged)
+    if stage == "answered":
+        compared = {JUDGE: judged, REPLY: unjudged}
+        return Preference(preferred(compared), compared, None)
+    compared = {
+        call(context.local): max(unjudged, judged),
+        call(context.cloud): float(values.cloud),
+    }
+    return Preference(preferred(compared), compared, threshold(context, lambda_))

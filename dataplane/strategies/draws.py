@@ -1,0 +1,33 @@
+"""Audit and shadow draws of a completed query: their probability is known before any label."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from dataplane.contract.policy import PolicyDocument
+from dataplane.strategies.seeded import uniform
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One draw that fell: for a shadow, the tier that shall answer unseen."""
+
+    kind: Literal["audit", "shadow"]
+    probability: float
+    tier: str | None = None
+
+
+def draw(policy: PolicyDocument, answered: Collection[str], seed: int) -> tuple[Drawn, ...]:
+    """The draws of one completed query.
+
+    One uniform number serves both kinds, so the rarer is a subset of the more frequent one and
+    shadow answers are labelled too. Nothing is left to shadow where both tiers answered.
+    """
+    u = uniform(seed, "draw")
+    drawn = []
+    if u < policy.audit.rate:
+        drawn.append(Drawn("audit", policy.audit.rate))
+    silent = [tier.name for tier in policy.tiers if tier.name not in answered]
+    if answered and u < policy.shadow.rate:
+        drawn += [Drawn("shadow", policy.shadow.rate, tier) for tier in silent]
+    return tuple(drawn)
