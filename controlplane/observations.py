@@ -1,0 +1,50 @@
+"""What the learner is shown: typed observations of completed and of labelled queries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from dataplane.features import Features
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One completed query, as the policy that served it left it.
+
+    ``answered``: the tiers that answered while serving, in order. ``score``: the judge's raw score
+    of the local answer, from serving or, where the query went straight to the cloud, from its
+    shadow. ``served``: the tier whose answer the client got.
+    """
+
+    decision_id: UUID
+    at: datetime
+    segment: str
+    policy_version: int
+    features: Features
+    answered: tuple[str, ...]
+    served: str
+    score: float | None
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A query whose audit draw is resolved.
+
+    ``right``: tier to the labelled value of its answer in [0, 1]; a tier is absent where it did not
+    answer or its label was unsure. ``audit_probability`` is that of the draw; ``shadow_probability``
+    that of the draw which made the silent tiers answer (they answer only if both fell, and the
+    rarer is a subset of the other), 0 where none could fall.
+    """
+
+    observation: Observation
+    right: Mapping[str, float]
+    audit_probability: float
+    shadow_probability: float
+
+    def probability(self, tier: str) -> float:
+        """Probability with which this query's label of ``tier`` came to be asked for."""
+        if tier in self.observation.answered:
+            return self.audit_probability
+        return min(self.audit_probability, self.shadow_probability)
