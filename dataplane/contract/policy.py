@@ -104,11 +104,11 @@ class PolicyDocument(Frozen):
             cloud=self.cloud.expected_cost_usd(prompt_chars) / unit,
         )
 
-    def beliefs(self, segment: SegmentPolicy, p_hat: float) -> rule.Beliefs:
-        """What this document believes of a query whose estimator says ``p_hat``."""
+    def beliefs(self, segment: SegmentPolicy, p_hat: float | rule.Array) -> rule.Beliefs:
+        """What this document believes of a query whose estimator says ``p_hat``; broadcasts."""
         bins = self.judge.bins
-        p = float(segment.calibration.probability(rule.logit(p_hat)))
-        log_odds = rule.logit(p)
+        p = segment.calibration.probability(rule.logit(p_hat))
+        log_odds = rule.logit(p)[..., None]
         g = segment.cloud_if_local_wrong.probability(log_odds, bins.z)
         b = segment.cloud_wrong_if_local_right.probability(log_odds, bins.z)
         return rule.believe(p, bins.f1, bins.f0, g, b)
@@ -135,7 +135,7 @@ class PolicyDocument(Frozen):
         for _ in range(40):
             middle = (low + high) / 2
             beliefs = self.beliefs(segment, middle)
-            if beliefs.p < rule.indifference(beliefs, costs, segment.lambda_):
+            if float(beliefs.p) < rule.indifference(beliefs, costs, segment.lambda_):
                 low = middle
             else:
                 high = middle
@@ -160,7 +160,7 @@ class PolicyDocument(Frozen):
 
     @classmethod
     def from_json(cls, document: bytes | str) -> Self:
-        """Parse and validate; raises ``ValueError`` with the reason (``ValidationError`` is one)."""
+        """Parse and validate; raises ``ValueError`` with the reason."""
         if len(document) > MAX_BYTES:
             raise ValueError(f"policy of {len(document)} bytes: at most {MAX_BYTES} are accepted")
         return cls.model_validate_json(document)

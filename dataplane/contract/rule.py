@@ -1,14 +1,16 @@
 """The decision rule on plain numbers: what the figures of a policy mean.
 
-Source: Penstock's docs/decisions and Dekoninck et al., "A Unified Approach to Routing and
-Cascading for LLMs" (arXiv 2410.10347, sections 2 to 4), written out for two tiers.
+Source: Dekoninck et al., "A Unified Approach to Routing and Cascading for LLMs" (arXiv 2410.10347,
+sections 2 to 4), written out for two tiers and a binned judge.
 
 Names follow the formulas. ``p``: P(local right | x). For a judge bin ``k`` of ``K``:
 ``f1[k]`` = P(k | local right), ``f0[k]`` = P(k | local wrong), ``g[k]`` = P(cloud right | local
 wrong, x, k), ``b[k]`` = P(cloud wrong | local right, x, k). Costs are in units of one mean cloud
-call, ``lambda_`` in quality per such unit. Every function broadcasts ``lambda_`` of shape (..., 1)
-against bins of shape (K,), so the gateway (one lambda) and the learner (all its arms) run the
-same arithmetic.
+call, ``lambda_`` in quality per such unit.
+
+Everything broadcasts: ``p``, the costs and ``lambda_`` share leading shapes (one query and one
+lambda in the gateway; queries (N, 1) against arms (A,) in the learner), bins are the last axis.
+One arithmetic serves both, so the learner imagines exactly what the gateway would do.
 """
 
 from dataclasses import dataclass
@@ -35,62 +37,72 @@ def expit(x: float | Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Expected costs of one query, in units of one mean cloud call."""
+    """Expected costs of a query, in units of one mean cloud call."""
 
-    local: float
-    judge: float
-    cloud: float
+    local: float | Array
+    judge: float | Array
+    cloud: float | Array
 
 
 @dataclass(frozen=True, slots=True)
 class Beliefs:
-    """What a policy believes of one query, before and after each judge bin."""
+    """What a policy believes of a query, before and after each judge bin.
 
-    p: float
-    bin_probability: Array  # (K,) P(k | x)
-    p_after: Array  # (K,) P(local right | x, k)
-    g: Array  # (K,)
-    b: Array  # (K,)
-    g_mean: float
-    b_mean: float
+    ``p``, ``g_mean``, ``b_mean`` have the leading shape, the others a last axis of K bins.
+    """
+
+    p: Array
+    bin_probability: Array  # P(k | x)
+    p_after: Array  # P(local right | x, k)
+    g: Array
+    b: Array
+    g_mean: Array
+    b_mean: Array
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Quality minus lambda times cost of the three first moves; arrays follow ``lambda_``."""
+    """Quality minus lambda times cost of the three first moves."""
 
     local: Array
     cloud: Array
     judged: Array
 
 
-def believe(p: float, f1: Array, f0: Array, g: Array, b: Array) -> Beliefs:
-    """Bayes over the judge's bins; ``f1``, ``f0``, ``g``, ``b`` have shape (K,)."""
-    right, wrong = p * f1, (1 - p) * f0
+def believe(p: float | Array, f1: Array, f0: Array, g: Array, b: Array) -> Beliefs:
+    """Bayes over the judge's bins: ``f1``, ``f0`` (K,), ``g``, ``b`` (..., K), ``p`` (...)."""
+    prior = np.asarray(p, dtype=np.float64)
+    right, wrong = prior[..., None] * f1, (1 - prior[..., None]) * f0
     bin_probability = right + wrong
-    p_after = np.divide(right, bin_probability, out=np.full_like(f1, p), where=bin_probability > 0)
-    g_mean, b_mean = float(f0 @ g), float(f1 @ b)
-    return Beliefs(p, bin_probability, p_after, g, b, g_mean, b_mean)
+    p_after = right / np.maximum(bin_probability, 1e-300)
+    g_mean, b_mean = (f0 * g).sum(axis=-1), (f1 * b).sum(axis=-1)
+    return Beliefs(prior, bin_probability, p_after, g, b, g_mean, b_mean)
 
 
 def value(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Values:
-    """Values of answering locally, going straight to the cloud, and judging the local answer.
-
-    ``lambda_`` is a float or has shape (A,); each value has the same shape.
-    """
-    price = np.asarray(lambda_, dtype=np.float64)
-    p, g, b = beliefs.p, beliefs.g_mean, beliefs.b_mean
-    local = p - price * costs.local
-    cloud = p * (1 - b) + (1 - p) * g - price * costs.cloud
-    kept = np.maximum(beliefs.p_after, after_escalation(beliefs, costs, price[..., None]))
-    judged = (kept * beliefs.bin_probability).sum(axis=-1) - price * (costs.local + costs.judge)
-    return Values(local, cloud, np.asarray(judged))
+    """Values of answering locally, going straight to the cloud, and judging the local answer."""
+    local = beliefs.p - lambda_ * costs.local
+    cloud = cloud_quality(beliefs) - lambda_ * costs.cloud
+    kept = np.maximum(beliefs.p_after, after_escalation(beliefs, costs, lambda_))
+    judged = (kept * beliefs.bin_probability).sum(axis=-1) - lambda_ * (costs.local + costs.judge)
+    return Values(np.asarray(local), np.asarray(cloud), np.asarray(judged))
 
 
-def after_escalation(beliefs: Beliefs, costs: Costs, lambda_: Array) -> Array:
-    """Value of escalating after bin k: (..., K) for ``lambda_`` of shape (..., 1)."""
-    p, g, b = beliefs.p_after, beliefs.g, beliefs.b
-    return np.asarray(p * (1 - b) + (1 - p) * g - lambda_ * costs.cloud)
+def cloud_quality(beliefs: Beliefs) -> Array:
+    """P(cloud right | x)."""
+    return np.asarray(beliefs.p * (1 - beliefs.b_mean) + (1 - beliefs.p) * beliefs.g_mean)
+
+
+def escalated_quality(beliefs: Beliefs) -> Array:
+    """P(cloud right | x, k), per bin."""
+    p = beliefs.p_after
+    return np.asarray(p * (1 - beliefs.b) + (1 - p) * beliefs.g)
+
+
+def after_escalation(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Array:
+    """Value of escalating after bin k, per bin."""
+    charge = np.asarray(lambda_ * costs.cloud, dtype=np.float64)
+    return np.asarray(escalated_quality(beliefs) - charge[..., None])
 
 
 def cutoff(
@@ -101,14 +113,13 @@ def cutoff(
     lowest: float,
     highest: float,
 ) -> Array:
-    """The raw judge score below which this query escalates.
+    """The raw judge score below which a query escalates.
 
-    The margin of keeping over escalating is known at the bins' raw mid-points ``raw`` (K,),
-    ascending; between the last bin that escalates and the next one it is interpolated, so that the
-    cutoff moves smoothly with lambda. ``lowest``: nothing escalates; ``highest``: everything does.
+    The margin of keeping over escalating is known at the bins' raw points ``raw`` (K,), ascending;
+    between the last bin that escalates and the next one it is interpolated, so that the cutoff
+    moves smoothly with lambda. ``lowest``: nothing escalates; ``highest``: everything does.
     """
-    price = np.asarray(lambda_, dtype=np.float64)[..., None]
-    margin = beliefs.p_after - after_escalation(beliefs, costs, price)
+    margin = beliefs.p_after - after_escalation(beliefs, costs, lambda_)
     escalates = margin < 0
     last = len(raw) - 1
     below = last - np.argmax(escalates[..., ::-1], axis=-1)  # the highest bin that escalates
@@ -121,10 +132,8 @@ def cutoff(
     return np.asarray(np.where(escalates.any(axis=-1), inner, lowest))
 
 
-def indifference(beliefs: Beliefs, costs: Costs, lambda_: float) -> float:
-    """The p below which this query goes to the cloud when judging is forbidden, in [0, 1]."""
-    total = beliefs.g_mean + beliefs.b_mean
-    if total <= 0:
-        return 0.0 if costs.cloud >= costs.local else 1.0
+def indifference(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Array:
+    """The p below which a query goes to the cloud when judging is forbidden, in [0, 1]."""
+    total = np.maximum(beliefs.g_mean + beliefs.b_mean, 1e-12)
     at = (beliefs.g_mean - lambda_ * (costs.cloud - costs.local)) / total
-    return float(min(max(at, 0.0), 1.0))
+    return np.asarray(np.clip(at, 0.0, 1.0))

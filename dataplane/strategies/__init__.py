@@ -1,6 +1,7 @@
 """Strategies: (policy, features, attempts so far) to a pmf over next actions. Pure."""
 
 from dataplane.strategies.base import JUDGE, REPLY, Choice, Context, State, call, consider
+from dataplane.strategies.cascading import calibrated
 from dataplane.strategies.choose import choose
 from dataplane.strategies.draws import Drawn, draw
 
@@ -11,6 +12,7 @@ __all__ = [
     "Context",
     "Drawn",
     "State",
+    "calibrated",
     "call",
     "choose",
     "consider",

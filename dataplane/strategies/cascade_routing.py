@@ -1,4 +1,4 @@
-"""Cascade routing: choose anew after each answer (Dekoninck et al., arXiv 2410.10347, section 4)."""
+"""Cascade routing: choose anew after each answer (arXiv 2410.10347, section 4)."""
 
 from dataplane.contract import rule
 from dataplane.strategies.base import JUDGE, REPLY, Context, Preference, State, call

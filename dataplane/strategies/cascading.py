@@ -20,14 +20,19 @@ def escalate_or_reply(context: Context, state: State, lambda_: float) -> Prefere
     assert state.score is not None
     score = context.policy.judge.clip(state.score)
     cutoff = context.policy.cutoff(context.beliefs, context.costs, lambda_)
-    p, g, b = after(context, score)
-    escalate = call(context.cloud)
-    values = {REPLY: p, escalate: p * (1 - b) + (1 - p) * g - lambda_ * context.costs.cloud}
-    return Preference(escalate if score < cutoff else REPLY, values, cutoff)
+    escalated = at_score(context, rule.escalated_quality(context.beliefs), score)
+    values = {
+        REPLY: calibrated(context, score),
+        call(context.cloud): escalated - lambda_ * float(context.costs.cloud),
+    }
+    return Preference(call(context.cloud) if score < cutoff else REPLY, values, cutoff)
 
 
-def after(context: Context, score: float) -> tuple[float, float, float]:
-    """P(local right), g and b of the bin that the score falls in."""
-    k = context.policy.judge.bin(score)
-    beliefs = context.beliefs
-    return float(beliefs.p_after[k]), float(beliefs.g[k]), float(beliefs.b[k])
+def calibrated(context: Context, score: float) -> float:
+    """P(local right | x, score)."""
+    return at_score(context, context.beliefs.p_after, score)
+
+
+def at_score(context: Context, per_bin: rule.Array, score: float) -> float:
+    """A quantity known at the bins' raw points, interpolated as the cutoff is."""
+    return float(np.interp(score, context.policy.judge.bins.raw, per_bin))
