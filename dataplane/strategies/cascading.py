@@ -1,5 +1,8 @@
 """Cascading: the cheap tier answers, the judge scores, a low score escalates."""
 
+import numpy as np
+
+from dataplane.contract import rule
 from dataplane.strategies.base import JUDGE, REPLY, Context, Preference, State, call
 
 
