@@ -40,9 +40,7 @@ def storable(text: Any) -> Any:
 
 Foreign: TypeAlias = Annotated[str, BeforeValidator(storable)]  # text that others chose
 Name: TypeAlias = Annotated[Foreign, Field(min_length=1)]
-Action: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^(call:.+|judge|reply)$")
-]
+Action: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(call:.+|judge|reply)$")]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 NonNegative: TypeAlias = Annotated[float, Field(ge=0)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
@@ -138,9 +136,7 @@ class Step(_Child):
         if abs(total - 1) > _PMF_TOLERANCE:
             raise ValueError(f"pmf sums to {total!r}, not 1")
         if self.pmf.get(self.action) != self.propensity:
-            raise ValueError(
-                f"propensity {self.propensity!r} is not the pmf's of {self.action}"
-            )
+            raise ValueError(f"propensity {self.propensity!r} is not the pmf's of {self.action}")
         return self
 
 
@@ -213,9 +209,7 @@ class Draw(_Child):
     @model_validator(mode="after")
     def _a_shadow_calls_a_tier(self) -> Self:
         if (self.kind == "shadow") != (self.tier is not None):
-            raise ValueError(
-                "a shadow draw names the tier that it calls, an audit draw names none"
-            )
+            raise ValueError("a shadow draw names the tier that it calls, an audit draw names none")
         return self
 
 
@@ -233,14 +227,10 @@ class Outcome(_Child):
 
     @model_validator(mode="after")
     def _one_vote(self) -> Self:
-        if self.id != outcome_id(
-            self.decision_id, self.key, self.source, self.labeller
-        ):
+        if self.id != outcome_id(self.decision_id, self.key, self.source, self.labeller):
             raise ValueError("id is not outcome_id(decision_id, key, source, labeller)")
         if self.observed_at.utcoffset():
-            raise ValueError(
-                f"observed_at must be in UTC, not {self.observed_at.isoformat()}"
-            )
+            raise ValueError(f"observed_at must be in UTC, not {self.observed_at.isoformat()}")
         return self
 
 
@@ -253,9 +243,7 @@ class Text(_Child):
     body: Foreign
 
 
-Record: TypeAlias = (
-    Decision | Step | Attempt | JudgeScore | Completion | Draw | Outcome | Text
-)
+Record: TypeAlias = Decision | Step | Attempt | JudgeScore | Completion | Draw | Outcome | Text
 
 KINDS: dict[str, type[Record]] = {
     kind.table: kind
