@@ -43,7 +43,8 @@ Name: TypeAlias = Annotated[Foreign, Field(min_length=1)]
 Action: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(call:.+|judge|reply)$")]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 NonNegative: TypeAlias = Annotated[float, Field(ge=0)]
-Count: TypeAlias = Annotated[int, Field(ge=0)]
+Count: TypeAlias = Annotated[int, Field(ge=0, lt=1 << 31)]
+Version: TypeAlias = Annotated[int, Field(ge=1, lt=1 << 31)]
 
 
 def new_decision_id() -> UUID:
@@ -52,8 +53,14 @@ def new_decision_id() -> UUID:
 
 
 def millisecond(id: UUID) -> datetime:
-    """The instant within a UUIDv7 (RFC 9562, section 5.7), in UTC, exact to the millisecond."""
-    return _EPOCH + (id.int >> 80) * _MILLISECOND
+    """The instant within a UUIDv7 (RFC 9562, section 5.7), in UTC, exact to the millisecond.
+
+    Raises ``ValueError`` where it lies past the year 9999.
+    """
+    try:
+        return _EPOCH + (id.int >> 80) * _MILLISECOND
+    except OverflowError:
+        raise ValueError(f"{id} is of no representable time") from None
 
 
 def outcome_id(decision_id: UUID, key: str, source: Source, labeller: str) -> UUID:
@@ -75,12 +82,12 @@ class Decision(_Row):
     tenant: Name
     conversation: Foreign | None = None
     request_id: Name
-    policy_version: Annotated[int, Field(ge=1)]
-    feature_version: Annotated[int, Field(ge=1)]
+    policy_version: Version
+    feature_version: Version
     features: dict[str, JsonValue]
     segment: Name
     eligible: tuple[Name, ...]
-    excluded: dict[str, str] = {}
+    excluded: dict[Name, Foreign] = {}
     sticky_tier: Name | None = None
     seed: Annotated[int, Field(ge=0, lt=1 << 63)]
 
