@@ -21,7 +21,8 @@ class Answer:
     """One finished call of a tier.
 
     `message` is the OpenAI message object, tool calls included. `logprobs` holds the
-    natural log of each sampled token's probability, or None if the tier gives none.
+    natural log of each sampled token's probability, or None if the tier gives none;
+    `logprobs_object` is OpenAI's form of them, for a client that asked.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Answer:
     latency_ms: float
     ttft_ms: float | None
     tokens_per_s: float | None
+    logprobs_object: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class TierError(Exception):
 
     The text is safe to log and to show to an operator: it never quotes an upstream body.
     `usage` is what the call had consumed when it failed, None if nothing is known to
-    have been generated. `status` is the upstream's HTTP status, where there was one.
+    have been generated. `status` is the upstream's HTTP status and `code` its error code (letters,
+    digits, `_`, `.`, `-` only), where there was one.
     """
 
     def __init__(
@@ -66,14 +69,23 @@ class TierError(Exception):
         message: str,
         *,
         status: int | None = None,
+        code: str | None = None,
         retry_after_s: float | None = None,
         usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
         self.kind: ErrorKind = kind
         self.status = status
+        self.code = code
         self.retry_after_s = retry_after_s
         self.usage = usage
+
+
+class TierUnusableError(TierError):
+    """A tier that cannot start as configured: one line that names the thing and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("connect", message)
 
 
 @runtime_checkable
@@ -89,7 +101,7 @@ class Tier(Protocol):
     model: str
 
     async def start(self) -> None:
-        """Make ready to answer; raises `TierError` if that is not possible."""
+        """Make ready to answer; raises `TierUnusableError` if that is not possible."""
 
     async def close(self) -> None:
         """Release everything, running calls included."""

@@ -1,0 +1,174 @@
+"""The local tier: our own engine, started, watched and restarted."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dataplane.tiers.base import Answer, Delta, TierError, TierHealth, TierUnusableError
+from dataplane.tiers.openai import OpenAITier
+from dataplane.tiers.process import EngineOptions, EngineProcess
+from dataplane.tiers.upstream import Upstream
+
+_POLL_S = 0.02
+_CHECK_EVERY_S = 2.0
+_CHECK_TIMEOUT_S = 2.0
+_CHECKS_MISSED = 3
+_STEADY_S = 60.0
+
+
+class LocalTier:
+    """Runs one engine and delegates to it, over a Unix socket in a folder of its own.
+
+    An engine that dies, or misses three health checks in a row, is started again after
+    `backoff_s`, doubled for each early death in a row up to `max_backoff_s`. Calls it was
+    answering fail with `broken`, calls while it is away with `connect`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: str,
+        options: EngineOptions,
+        *,
+        log: Path,
+        start_timeout_s: float = 60.0,
+        idle_timeout_s: float = 30.0,
+        backoff_s: float = 0.1,
+        max_backoff_s: float = 10.0,
+    ) -> None:
+        self.name = name
+        self.model = model
+        self._options = options
+        self._log = log
+        self._start_timeout_s = start_timeout_s
+        self._backoff_s = backoff_s
+        self._max_backoff_s = max_backoff_s
+        folder = f"penstock-{os.getpid()}-{secrets.token_hex(4)}"
+        self._folder = Path(tempfile.gettempdir(), folder)
+        self._socket = self._folder / "engine.sock"
+        self._probe = Upstream(name, f"unix:{self._socket}")
+        self._client = OpenAITier(
+            name, model, f"unix:{self._socket}", logprobs=True, idle_timeout_s=idle_timeout_s
+        )
+        self._engine: EngineProcess | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._up = False
+        self._detail = "not started"
+        self._restarts = 0
+
+    async def start(self) -> None:
+        """Start the engine and wait until it answers. Raises `TierUnusableError`."""
+        self._folder.mkdir(mode=0o700)
+        try:
+            await self._launch()
+        except BaseException:
+            await self.close()
+            raise
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    async def close(self) -> None:
+        """Stop the engine; calls it was answering fail."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._supervisor
+        await self._stop("closed")
+        await self._client.close()
+        await self._probe.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def health(self) -> TierHealth:
+        """Whether the engine answers, its process, and how often it was started again."""
+        pid = None if self._engine is None else self._engine.pid
+        return TierHealth(up=self._up, pid=pid, restarts=self._restarts, detail=self._detail)
+
+    async def statistics(self, timeout_s: float = _CHECK_TIMEOUT_S) -> dict[str, Any]:
+        """The engine's own account: slots, queue, memory. Raises `TierError`."""
+        deadline = time.monotonic() + timeout_s
+        async with self._probe.open("/health", None, deadline) as response:
+            account: dict[str, Any] = orjson.loads(await self._probe.read(response, deadline))
+        return account
+
+    async def complete(self, request: Mapping[str, Any], deadline: float) -> Answer:
+        """The whole answer at once. Raises `TierError`."""
+        self._require()
+        return await self._client.complete(request, deadline)
+
+    async def stream(
+        self, request: Mapping[str, Any], deadline: float
+    ) -> AsyncGenerator[Delta | Answer, None]:
+        """Deltas as they come, then the Answer. Close it (`aclosing`) to end the call early."""
+        self._require()
+        async with aclosing(self._client.stream(request, deadline)) as parts:
+            async for part in parts:
+                yield part
+
+    def _require(self) -> None:
+        if not self._up:
+            raise TierError("connect", f"{self.name}: the engine is away ({self._detail})")
+
+    async def _launch(self) -> None:
+        self._engine = await EngineProcess.launch(
+            self._options, self.model, self._socket, self._log
+        )
+        self._detail = "starting"
+        await self._ready(self._engine)
+        self._up, self._detail = True, ""
+
+    async def _ready(self, engine: EngineProcess) -> None:
+        deadline = time.monotonic() + self._start_timeout_s
+        while engine.exit_code is None and time.monotonic() < deadline:
+            if await self._answers():
+                return
+            await asyncio.sleep(_POLL_S)
+        if engine.exit_code is None:
+            raise TierUnusableError(
+                f"{self.name}: no answer within {self._start_timeout_s:g} s; see {self._log}"
+            )
+        raise TierUnusableError(engine.last_words())
+
+    async def _answers(self) -> bool:
+        try:
+            await self.statistics()
+        except TierError:
+            return False
+        return True
+
+    async def _supervise(self) -> None:
+        backoff_s = self._backoff_s
+        while True:
+            born_s = time.monotonic()
+            await self._until_lost()
+            if time.monotonic() - born_s > _STEADY_S:
+                backoff_s = self._backoff_s
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, self._max_backoff_s)
+            self._restarts += 1
+            with suppress(TierUnusableError):
+                await self._launch()
+
+    async def _until_lost(self) -> None:
+        """Return when the engine has ended, by itself or because it no longer answered."""
+        engine = self._engine
+        if engine is None:
+            return
+        missed = 0 if self._up else _CHECKS_MISSED
+        while not await engine.ends_within(_CHECK_EVERY_S) and missed < _CHECKS_MISSED:
+            missed = 0 if await self._answers() else missed + 1
+        why = "does not answer" if engine.exit_code is None else engine.last_words()
+        await self._stop(why)
+
+    async def _stop(self, why: str) -> None:
+        self._up, self._detail = False, why
+        if self._engine is not None:
+            await self._engine.stop()
+            self._engine = None
