@@ -52,15 +52,15 @@ def new_decision_id() -> UUID:
     return uuid7()
 
 
-def millisecond(id: UUID) -> datetime:
+def millisecond(uuid: UUID) -> datetime:
     """The instant within a UUIDv7 (RFC 9562, section 5.7), in UTC, exact to the millisecond.
 
     Raises ``ValueError`` where it lies past the year 9999.
     """
     try:
-        return _EPOCH + (id.int >> 80) * _MILLISECOND
+        return _EPOCH + (uuid.int >> 80) * _MILLISECOND
     except OverflowError:
-        raise ValueError(f"{id} is of no representable time") from None
+        raise ValueError(f"{uuid} is of no representable time") from None
 
 
 def outcome_id(decision_id: UUID, key: str, source: Source, labeller: str) -> UUID:
@@ -110,10 +110,9 @@ class _Child(_Row):
 
 
 def _check_at(at: datetime, decision_id: UUID) -> None:
-    if at != millisecond(decision_id) or at.utcoffset():
-        raise ValueError(
-            f"at is {at.isoformat()}, but the decision's id says {millisecond(decision_id).isoformat()}"
-        )
+    expected = millisecond(decision_id)
+    if at != expected or at.utcoffset():
+        raise ValueError(f"at is {at.isoformat()}, the decision's id says {expected.isoformat()}")
 
 
 class StepState(_Row):
@@ -205,7 +204,7 @@ class Completion(_Child):
 
 
 class Draw(_Child):
-    """A completed query drawn for ground truth or for a shadow answer, and with what probability."""
+    """A completed query drawn for ground truth or a shadow answer, and with what probability."""
 
     table: ClassVar[str] = "draws"
 

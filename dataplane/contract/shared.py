@@ -56,9 +56,11 @@ Stamp = Annotated[  # the database's clock, unless given
 ]
 Status = Annotated[str, Field(sa_type=Text, sa_column_kwargs={"server_default": text("'pending'")})]
 
+METADATA = SQLModel.metadata  # of these tables and of the records
+
 staging = Table(  # filled and emptied within one transaction, so a crash may lose it: unlogged
     "staging",
-    SQLModel.metadata,
+    METADATA,
     Column("kind", Text, nullable=False),
     Column("body", JSONB, nullable=False),
     Column("plane", Text, nullable=False),

@@ -6,6 +6,7 @@ partitioned by ``at``, a day each. Table classes do not validate: parse with the
 ``migrations/`` builds the same schema, and a test compares the two.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -29,6 +30,7 @@ MomentKey = Annotated[datetime, Field(sa_type=DateTime(timezone=True), primary_k
 IdKey = Annotated[UUID, Field(primary_key=True)]
 
 DAILY = {"postgresql_partition_by": "RANGE (at)"}
+PARTITION = re.compile(r"(?P<table>.+)_(default|p\d{8})")  # how the partitions are called
 
 
 def probability(column: str) -> CheckConstraint:

@@ -1,0 +1,1 @@
+"""One file a revision; what was released is never edited."""
