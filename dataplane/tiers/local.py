@@ -162,7 +162,7 @@ class LocalTier:
         if engine is None:
             return
         missed = 0 if self._up else _CHECKS_MISSED
-        while not await engine.ends_within(_CHECK_EVERY_S) and missed < _CHECKS_MISSED:
+        while missed < _CHECKS_MISSED and not await engine.ends_within(_CHECK_EVERY_S):
             missed = 0 if await self._answers() else missed + 1
         why = "does not answer" if engine.exit_code is None else engine.last_words()
         await self._stop(why)

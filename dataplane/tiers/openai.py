@@ -15,7 +15,6 @@ from dataplane.tiers.base import Answer, Delta, TierError, TierHealth
 from dataplane.tiers.sse import EventReader, EventTooLargeError
 from dataplane.tiers.upstream import Upstream, error_code
 
-_PATH = "/chat/completions"
 _DONE = b"[DONE]"
 _DRAIN_S = 0.25
 _MALFORMED = (ValueError, TypeError, KeyError, AttributeError, IndexError)
@@ -47,7 +46,7 @@ class _Stopwatch:
 
 
 class OpenAITier:
-    """Calls `base_url` (http, https, or `unix:/path`).
+    """Calls `/chat/completions` below `base_url`, or below `/v1` on the socket `unix:/path`.
 
     With `logprobs` it always asks for log-probabilities, whether or not the client did.
     `idle_timeout_s` is the longest silence within a stream.
@@ -67,6 +66,7 @@ class OpenAITier:
     ) -> None:
         self.name = name
         self.model = model
+        self._path = f"{'/v1' if base_url.startswith('unix:') else ''}/chat/completions"
         self._logprobs = logprobs
         self._idle_timeout_s = idle_timeout_s
         bearer = [("authorization", f"Bearer {api_key.get_secret_value()}")] if api_key else []
@@ -91,7 +91,7 @@ class OpenAITier:
         watch = _Stopwatch()
         body = self._body(request, stream=False)
         try:
-            async with self._upstream.open(_PATH, body, deadline) as response:
+            async with self._upstream.open(self._path, body, deadline) as response:
                 assembly = self._whole(await self._upstream.read(response, deadline))
         except TierError as error:
             self._note(error, request, "")
@@ -133,7 +133,7 @@ class OpenAITier:
         reader = EventReader()
         body = self._body(request, stream=True)
         async with (
-            self._upstream.open(_PATH, body, deadline) as response,
+            self._upstream.open(self._path, body, deadline) as response,
             aclosing(self._upstream.chunks(response, deadline, self._idle_timeout_s)) as arriving,
         ):
             async for data in arriving:

@@ -31,7 +31,7 @@ _FAILURES = (httpx.HTTPError, aiohttp.ClientError, OSError)
 
 
 class Upstream:
-    """A server at an http(s) base URL, or at `unix:/path` (then under `/v1`).
+    """A server at an http(s) base URL, or at the root of `unix:/path`.
 
     `name` stands for it in errors. Connections idle for `keepalive_s` are closed: keep that
     below the server's own limit, or a request may meet a connection that has just gone.
@@ -50,7 +50,7 @@ class Upstream:
         self._name = name
         self._where = base_url
         socket = base_url.removeprefix("unix:") if base_url.startswith("unix:") else None
-        self._base = httpx.URL("http://localhost/v1" if socket else base_url.rstrip("/"))
+        self._base = httpx.URL("http://localhost" if socket else base_url.rstrip("/"))
         self._urls: dict[str, httpx.URL] = {}
         self._headers = httpx.Headers(
             [("accept-encoding", "identity"), ("content-type", "application/json"), *headers]
