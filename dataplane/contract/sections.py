@@ -1,0 +1,212 @@
+"""The sections of ``penstock.yaml``, each checked on its own.
+
+The sections ``price`` and ``expected`` of a tier carry the names of the policy's ``TierTerms``.
+"""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+
+from dataplane.contract.address import Address
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    directory: Path = (info.context or {}).get("directory", Path())
+    return directory / path.expanduser()
+
+
+def _secret(value: Any, info: ValidationInfo) -> Any:
+    if not (isinstance(value, str) and value.startswith("file:")):
+        return value
+    path = _beside(Path(value.removeprefix("file:")), info)
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise ValueError(f"cannot read the secret from {path}: {why}") from error
+
+
+def _listen(value: Any) -> Any:
+    return value if isinstance(value, Address) else Address.parse(str(value))
+
+
+def _upstream(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// URL")
+    if parts.username or parts.query or parts.fragment:
+        raise ValueError("must be a plain URL; credentials go into api_key")
+    if _link_local(parts.hostname):
+        raise ValueError("is a link-local address, where clouds keep their credentials")
+    return url.rstrip("/")
+
+
+def _link_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_link_local
+    except ValueError:
+        return False
+
+
+Listen: TypeAlias = Annotated[
+    Address,
+    BeforeValidator(_listen),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": r"^.+:\d{1,5}$"}),
+]
+Beside: TypeAlias = Annotated[Path, AfterValidator(_beside)]
+Secret: TypeAlias = Annotated[SecretStr, BeforeValidator(_secret)]
+Upstream: TypeAlias = Annotated[str, AfterValidator(_upstream)]
+Name: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
+]
+Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{64}|none)$")]
+Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+NonNegative: TypeAlias = Annotated[float, Field(ge=0)]
+Positive: TypeAlias = Annotated[float, Field(gt=0)]
+Whole: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Immutable and closed; defaults are validated too, so that their paths are placed."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
+
+
+class Price(Section):
+    """List prices; ``billing: none`` keeps them in the rule and out of the money totals."""
+
+    input_usd_per_mtok: NonNegative
+    output_usd_per_mtok: NonNegative
+    billing: Literal["tokens", "none"] = "tokens"
+
+
+class Expected(Section):
+    """What a query is expected to use of a tier: from past tokens, never the realised length."""
+
+    completion_tokens: NonNegative = 100.0
+    overhead_tokens: NonNegative = 0.0
+    chars_per_token: Positive = 4.0
+
+
+class Engine(Section):
+    """A GGUF served by this machine; ``sha256: none`` pins nothing."""
+
+    model: Beside
+    sha256: Sha256
+    context: Annotated[int, Field(ge=128)] = 4096
+    slots: Whole = 4
+    gpu_layers: Annotated[int, Field(ge=-1)] = 0
+    threads: Whole = 1
+
+
+class Provider(Section):
+    """An OpenAI-compatible service; an empty ``api_key`` sends none."""
+
+    base_url: Upstream
+    model: Annotated[str, StringConstraints(min_length=1)]
+    api_key: Secret = SecretStr("")
+    connect_timeout_s: Positive = 5.0
+    idle_timeout_s: Positive = 30.0
+
+
+class Tier(Section):
+    """A place that answers: either an engine of ours or a provider."""
+
+    name: Name
+    engine: Engine | None = None
+    provider: Provider | None = None
+    price: Price
+    expected: Expected = Expected()
+    timeout_s: Positive = 120.0
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.engine is None) == (self.provider is None):
+            raise ValueError("needs either engine or provider, one of the two")
+        if self.name in ("judge", "reply"):
+            raise ValueError(f'"{self.name}" is an action\'s name; choose another')
+        return self
+
+
+class Spool(Section):
+    """The local queue of records, and what to do when it is full."""
+
+    max_bytes: Annotated[int, Field(ge=1 << 20)] = 1 << 30
+    on_full: Literal["serve", "refuse"] = "refuse"
+
+
+class Objective(Section):
+    """Reach ``target_quality``, less ``tolerance``, at the least cost."""
+
+    target_quality: Probability
+    tolerance: Probability = 0.02
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    reference: Literal["ground_truth", "always_cloud"] = "ground_truth"
+
+
+class Judge(Section):
+    """What grades an answer, and whose: the cheapest tier's where none is named."""
+
+    kind: Literal["logprob"] = "logprob"
+    tier: Name | None = None
+
+
+class Audit(Section):
+    """The share of completed queries whose served answer is labelled, and what a label costs."""
+
+    rate: Probability = 0.05
+    label_price_usd: NonNegative = 0.0
+
+
+class Shadow(Section):
+    """The share of completed queries that the silent tiers answer too, unseen by the client."""
+
+    rate: Probability = 0.02
+
+
+class Learner(Section):
+    """How often, on how much and how warily the learner retunes."""
+
+    retune_interval_s: Positive = 30.0
+    min_decisions: Whole = 200
+    min_effective_sample: Positive = 50.0
+    kappa: NonNegative = 1.0
+
+
+class Limits(Section):
+    """What one request, one key and the whole plane may take."""
+
+    body_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
+    max_tokens: Whole = 4096
+    concurrency: Whole = 32  # of one key
+    requests_in_flight: Whole = 256  # of all keys
+
+
+class Control(Section):
+    """The control plane's server."""
+
+    listen: Listen = Address("127.0.0.1", 8081)
+
+
+class Dashboard(Section):
+    """The dashboard's server."""
+
+    listen: Listen = Address("127.0.0.1", 8501)
