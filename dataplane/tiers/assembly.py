@@ -33,6 +33,7 @@ class Assembly:
         choice = completion["choices"][0]
         assembly.add({**completion, "choices": [{**choice, "delta": {}}]})
         assembly.message = dict(choice["message"])
+        spelled(assembly.message)  # fails here, and not later, if it is not OpenAI's
         return assembly
 
     @property
@@ -102,8 +103,8 @@ def count(usage: Mapping[str, Any] | None, request: Mapping[str, Any], text: str
 
 def spelled(message: Mapping[str, Any]) -> str:
     """All that was generated of a message, tool calls included."""
-    calls = (call["function"] for call in message.get("tool_calls") or [])
-    called = "".join(f"{call['name']}{call['arguments']}" for call in calls)
+    calls = (call.get("function") or {} for call in message.get("tool_calls") or [])
+    called = "".join(f"{call.get('name', '')}{call.get('arguments', '')}" for call in calls)
     return "".join(message.get(name) or "" for name in _GROWING) + called
 
 
