@@ -95,8 +95,8 @@ class PolicyDocument(Frozen):
         """The segment of that name, or the first one."""
         return next((s for s in self.segments if s.name == name), self.segments[0])
 
-    def costs(self, prompt_chars: float) -> rule.Costs:
-        """Expected costs of a query in units of ``cost_unit_usd``."""
+    def costs(self, prompt_chars: float | rule.Array) -> rule.Costs:
+        """Expected costs of a query in units of ``cost_unit_usd``; broadcasts."""
         unit = self.cost_unit_usd
         return rule.Costs(
             local=self.local.expected_cost_usd(prompt_chars) / unit,
@@ -146,9 +146,8 @@ class PolicyDocument(Frozen):
         segments = []
         for segment in self.segments:
             threshold, cutoff = self.derive(segment)
-            numbers = {"routing_threshold": threshold, "judge_cutoff": cutoff}
-            segments.append(segment.model_copy(update=numbers))
-        return type(self).model_validate(dict(self) | {"segments": tuple(segments)})
+            segments.append(segment.replaced(routing_threshold=threshold, judge_cutoff=cutoff))
+        return self.replaced(segments=tuple(segments))
 
     def to_json(self) -> bytes:
         """Canonical JSON: same document, same bytes."""

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
+Mask: TypeAlias = NDArray[np.bool_]
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1 before a logit
 

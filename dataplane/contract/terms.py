@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -23,6 +23,11 @@ class Frozen(BaseModel):
     """Immutable, closed, without NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def replaced(self, **fields: Any) -> Self:
+        """A validated copy with these fields instead; nothing cached comes along."""
+        kept = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).model_validate(kept | fields)
 
 
 class QualityTarget(Frozen):
@@ -57,7 +62,7 @@ class TierTerms(Frozen):
     overhead_tokens: NonNegative = 0.0
     completion_tokens: NonNegative = 100.0
 
-    def expected_cost_usd(self, prompt_chars: float) -> float:
+    def expected_cost_usd(self, prompt_chars: float | rule.Array) -> float | rule.Array:
         """Expected cost of one call, from past tokens and never from the realised length."""
         prompt_tokens = self.overhead_tokens + prompt_chars / self.chars_per_token
         spent = prompt_tokens * self.input_usd_per_mtok
@@ -163,7 +168,11 @@ class JudgeTable(Frozen):
 
     def clip(self, score: float) -> float:
         """The score within [lowest, highest]."""
-        return min(max(score, self.lowest), self.highest)
+        return float(self.clipped(score))
+
+    def clipped(self, score: float | rule.Array) -> rule.Array:
+        """Scores within [lowest, highest]; NaN stays NaN."""
+        return np.clip(np.asarray(score, dtype=np.float64), self.lowest, self.highest)
 
     @cached_property
     def bins(self) -> Bins:

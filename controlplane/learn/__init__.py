@@ -1,0 +1,1 @@
+"""Learns from observations which (routing threshold, judge cutoff) pair to serve."""

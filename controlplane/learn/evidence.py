@@ -1,0 +1,122 @@
+"""What the learner remembers: a window of recent contexts, and labelled records that fade."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+
+from dataplane.contract.rule import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A recent query: its p_hat when it came, its length, and the raw score if it was judged."""
+
+    p_hat: float
+    chars: int
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A query with labels: ``local`` and ``cloud`` are values in [0, 1], None where unknown.
+
+    ``at`` counts the observations before it; ``local_probability`` and ``cloud_probability`` are
+    those with which either label came to be asked for.
+    """
+
+    at: int
+    p_hat: float
+    chars: int
+    score: float | None
+    local: float | None
+    cloud: float | None
+    local_probability: float
+    cloud_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows as arrays of shape (N,), NaN where unknown."""
+
+    p_hat: Array
+    chars: Array
+    score: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Labels(Columns):
+    """Records as arrays of shape (N,), NaN where unknown; ``weight`` fades with age."""
+
+    local: Array
+    cloud: Array
+    local_probability: Array
+    cloud_probability: Array
+    weight: Array
+
+
+class Evidence:
+    """Bounded memory: ``contexts`` of the last queries, ``records`` of the last labels."""
+
+    def __init__(self, contexts: int, records: int) -> None:
+        self.contexts: deque[Context] = deque(maxlen=contexts)
+        self.records: deque[Record] = deque(maxlen=records)
+        self.faded: deque[float] = deque(maxlen=records)
+
+    def saw(self, context: Context) -> None:
+        """Remember a completed query."""
+        self.contexts.append(context)
+
+    def labelled(self, record: Record) -> None:
+        """Remember a label."""
+        self.records.append(record)
+        self.faded.append(1.0)
+
+    def forget(self, keep: float, contexts: int) -> None:
+        """After an alarm: old records keep this share of their weight, few contexts stay."""
+        self.faded = deque((w * keep for w in self.faded), maxlen=self.faded.maxlen)
+        recent = list(self.contexts)[-contexts:]
+        self.contexts.clear()
+        self.contexts.extend(recent)
+
+    def traffic(self) -> Columns:
+        """The contexts as arrays."""
+        return Columns(*_columns([astuple(context) for context in self.contexts], 3))
+
+    def labels(self, now: int, half_life: float) -> Labels:
+        """The records as arrays, weighted by 2 ** (-age / half_life), age in observations."""
+        at, p_hat, chars, score, local, cloud, local_probability, cloud_probability = _columns(
+            [astuple(record) for record in self.records], 8
+        )
+        weight = np.asarray(self.faded) * np.exp2((at - now) / half_life)
+        return Labels(
+            p_hat=p_hat,
+            chars=chars,
+            score=score,
+            local=local,
+            cloud=cloud,
+            local_probability=local_probability,
+            cloud_probability=cloud_probability,
+            weight=weight,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "contexts": [astuple(context) for context in self.contexts],
+            "records": [astuple(record) for record in self.records],
+            "faded": list(self.faded),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Inverse of ``state``."""
+        self.contexts.extend(Context(*row) for row in state["contexts"])
+        self.records.extend(Record(*row) for row in state["records"])
+        self.faded.extend(state["faded"])
+
+
+def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[Array]:
+    table = np.array(list(rows), dtype=np.float64).reshape(-1, width)
+    return list(np.ascontiguousarray(table.T))

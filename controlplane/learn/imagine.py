@@ -1,0 +1,93 @@
+"""What each arm would have done with each query, by the very rule that serves."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from controlplane.learn.evidence import Columns
+from dataplane.contract import rule
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.rule import Array, Mask
+from dataplane.contract.terms import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class ArmGrid:
+    """Arms as columns: ``modes`` and ``lambdas`` of length A."""
+
+    modes: tuple[Mode, ...]
+    lambdas: Array
+
+    def __len__(self) -> int:
+        return len(self.modes)
+
+    def of_mode(self, mode: Mode) -> Mask:
+        """(A,) booleans."""
+        return np.array([each == mode for each in self.modes])
+
+
+@dataclass(frozen=True, slots=True)
+class Imagined:
+    """Per query and arm, (N, A): expected quality and cost, and the share that the cloud serves.
+
+    Where the score is known, all three are those of the path that this score leads to.
+    """
+
+    quality: Array
+    cost: Array
+    cloud: Array
+
+
+def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
+    """Follow every arm over every query under the beliefs of ``draft``'s first segment."""
+    beliefs = draft.beliefs(draft.segments[0], queries.p_hat[:, None])
+    costs = draft.costs(queries.chars[:, None])
+    straight, judges = _first_moves(rule.value(beliefs, costs, arms.lambdas), arms)
+    weights = _bin_weights(draft, beliefs, queries.score)
+    right = weights * beliefs.p_after[:, 0, :]
+    mended = weights * rule.escalated_quality(beliefs)[:, 0, :]
+    keeps = _keeps(draft, beliefs, costs, queries.score, arms)
+    judged = np.einsum("nak,nk->na", keeps, right) + np.einsum("nak,nk->na", ~keeps, mended)
+    escalated = np.where(judges, np.einsum("nak,nk->na", ~keeps, weights), 0.0)
+    local = np.where(judges, judged, right.sum(axis=-1, keepdims=True))
+    called = costs.local + judges * costs.judge + escalated * costs.cloud
+    return Imagined(
+        np.where(straight, mended.sum(axis=-1, keepdims=True), local),
+        np.where(straight, costs.cloud, called),
+        np.where(straight, 1.0, escalated),
+    )
+
+
+def _first_moves(values: rule.Values, arms: ArmGrid) -> tuple[Mask, Mask]:
+    """(N, A) booleans: straight to the cloud; local, and judged. Ties fall as in strategies."""
+    route, cascade = arms.of_mode("route"), arms.of_mode("cascade")
+    free = arms.of_mode("cascade_route")
+    best_local = np.where(free, np.maximum(values.local, values.judged), values.local)
+    compares = route | free
+    straight = arms.of_mode("always_cloud") | (compares & (values.cloud > best_local))
+    judges = ~straight & (cascade | (free & (values.judged >= values.local)))
+    return straight, judges
+
+
+def _keeps(
+    draft: PolicyDocument, beliefs: rule.Beliefs, costs: rule.Costs, score: Array, arms: ArmGrid
+) -> Mask:
+    """(N, A, K) booleans: whether the local answer stays, at its score or else bin by bin."""
+    judge = draft.judge
+    raw = judge.bins.raw
+    cutoff = rule.cutoff(beliefs, costs, arms.lambdas, raw, judge.lowest, judge.highest)[..., None]
+    known = judge.clipped(score)[:, None, None]
+    return np.asarray(np.where(np.isnan(known), raw >= cutoff, known >= cutoff))
+
+
+def _bin_weights(draft: PolicyDocument, beliefs: rule.Beliefs, score: Array) -> Array:
+    """(N, K): P(k | x), or, at a known score, the weights that interpolate between bins."""
+    raw = draft.judge.bins.raw
+    at = np.clip(np.nan_to_num(score, nan=raw[0]), raw[0], raw[-1])
+    above = np.clip(np.searchsorted(raw, at, side="right"), 1, len(raw) - 1)
+    share = (at - raw[above - 1]) / (raw[above] - raw[above - 1])
+    rows = np.arange(len(score))
+    weights = np.zeros((len(score), len(raw)))
+    weights[rows, above - 1] = 1 - share
+    weights[rows, above] = share
+    return np.where(np.isnan(score)[:, None], beliefs.bin_probability[:, 0, :], weights)

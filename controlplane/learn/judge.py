@@ -1,0 +1,108 @@
+"""The judge's likelihood by exponential tilt, from few labels and many unlabelled scores.
+
+``logit P(local right | x, k) = a + s logit p_hat(x) + beta z_k`` is fitted on labelled scores with
+a prior; the bins' marginals come from all judged traffic; alpha then splits the marginals into
+f1 and f0 = f1 / exp(alpha + beta z) so that both sum to one (METHODS section 2, point 1).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from controlplane.learn import logistic
+from controlplane.learn.evidence import Columns, Labels
+from dataplane.contract.rule import Array, expit, logit
+from dataplane.contract.terms import JudgeTable, Platt
+
+PRIOR = np.array([0.0, 1.0, 1.0])
+PRECISION = np.array([0.5, 10.0, 4.0])
+SCORES_PER_BIN = 6
+MAX_BINS = 20
+SMOOTHING = 0.5  # counts added to each bin
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Frozen bins of a judge's raw scores: ``edges`` (K - 1), ``raw`` and ``z`` (K)."""
+
+    edges: Array
+    raw: Array
+    z: Array
+
+    def of(self, score: Array) -> Array:
+        """Bin of each score, as integers."""
+        return np.searchsorted(self.edges, score, side="right").astype(np.float64)
+
+
+def bins(scores: Array) -> Bins | None:
+    """Quantile bins of the scores (N,); None while there are too few to part."""
+    count = min(MAX_BINS, len(scores) // SCORES_PER_BIN)
+    if count < 2:
+        return None
+    ordered = np.sort(scores)
+    edges = np.unique(np.quantile(ordered, np.arange(1, count) / count))
+    edges = edges[(edges > ordered[0]) & (edges <= ordered[-1])]
+    where = np.searchsorted(edges, ordered, side="right")
+    held = [ordered[where == k] for k in range(len(edges) + 1)]
+    ranks = np.cumsum([0, *(len(group) for group in held)])
+    middle = (ranks[:-1] + ranks[1:]) / 2 / len(ordered)
+    return Bins(edges, np.array([np.median(group) for group in held]), norm.ppf(middle))
+
+
+@dataclass(frozen=True, slots=True)
+class Tilt:
+    """A fitted judge: how p_hat is calibrated, and the table of its bins."""
+
+    calibration: Platt
+    f1: Array
+    f0: Array
+    support: float
+
+
+def fit(parted: Bins, labels: Labels, traffic: Columns) -> Tilt:
+    """Fit calibration and likelihoods; ``support`` is the effective number of labelled scores."""
+    known = ~np.isnan(labels.local) & ~np.isnan(labels.score)
+    z = parted.z[parted.of(labels.score[known]).astype(int)]
+    x = np.column_stack([np.ones_like(z), logit(labels.p_hat[known]), z])
+    weight = labels.weight[known]
+    a, s, beta = logistic.fit(x, labels.local[known], weight, PRIOR, PRECISION)
+    s = max(s, 0.05)
+    judged = ~np.isnan(traffic.score)
+    alpha, f1, f0 = _split(
+        parted, traffic.score[judged], a + s * logit(traffic.p_hat[judged]), beta
+    )
+    return Tilt(Platt(intercept=a - alpha, slope=s), f1, f0, effective(weight))
+
+
+def _split(parted: Bins, scores: Array, log_odds: Array, beta: float) -> tuple[float, Array, Array]:
+    counts = np.bincount(parted.of(scores).astype(int), minlength=len(parted.z)) + SMOOTHING
+    marginal = counts / counts.sum()
+
+    def wrong(alpha: float) -> Array:
+        share = float(expit(log_odds - alpha).mean()) if len(log_odds) else 0.5
+        return np.asarray(marginal / (share * np.exp(alpha + beta * parted.z) + 1 - share))
+
+    alpha = float(brentq(lambda alpha: float(wrong(alpha).sum()) - 1, -25, 25))
+    f0 = wrong(alpha)
+    f1 = f0 * np.exp(alpha + beta * parted.z)
+    return alpha, f1 / f1.sum(), f0 / f0.sum()
+
+
+def effective(weight: Array) -> float:
+    """Kish's effective sample size of weights (N,)."""
+    total = float(weight.sum())
+    return total * total / float(weight @ weight) if total else 0.0
+
+
+def table(judge: JudgeTable, parted: Bins, tilt: Tilt) -> JudgeTable:
+    """The fitted table under the judge's own name, range and cost."""
+    columns = {
+        "edges": parted.edges,
+        "raw": parted.raw,
+        "z": parted.z,
+        "f1": tilt.f1,
+        "f0": tilt.f0,
+    }
+    return judge.replaced(**{name: tuple(column.tolist()) for name, column in columns.items()})

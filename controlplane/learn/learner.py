@@ -1,0 +1,347 @@
+"""THE STORY OF THE LEARNER: see > label > fit > imagine > pull > propose.
+
+It never decides a query. It turns observations into plain numbers, and numbers into the next
+policy document; same observations in the same order give the same state, bit for bit.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from river.bandit.base import ArmID
+
+from controlplane.learn import cloud, judge
+from controlplane.learn.drift import DriftDetector
+from controlplane.learn.evidence import Context, Evidence, Labels, Record
+from controlplane.learn.imagine import ArmGrid, Imagined, imagine
+from controlplane.learn.policy_family import Estimate, PolicyFamily, grid
+from controlplane.learn.quality import QualityPredictor
+from controlplane.observations import Labelled, Observation
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.rule import Array
+from dataplane.contract.terms import (
+    AuditTerms,
+    LinearEstimator,
+    Mode,
+    QualityTarget,
+    SegmentPolicy,
+    ShadowTerms,
+    Typical,
+)
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DrawRates:
+    """Shares of completed queries that are audited, and shadowed."""
+
+    audit: float
+    shadow: float
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerSettings:
+    """How fast and how carefully the learner moves. Counts are in completed queries."""
+
+    kappa: float = 0.5  # standard errors of quality kept in hand
+    mode: Mode = "cascade_route"
+    min_decisions: int = 100  # between two retunes
+    min_change: float = 0.01  # share of recent decisions that a retune must change
+    support: float = 40.0  # effective labels before an arm is identified
+    half_life: float = 3000.0  # of a labelled record
+    rectifier_half_life: float = 1000.0
+    rectifier_prior: float = 40.0  # records' worth of "the model is right"
+    contexts: int = 800
+    records: int = 1500
+    reference_labels: int = 120  # before the drift detector's reference is frozen
+    keep_at_alarm: float = 0.3
+    contexts_at_alarm: int = 150
+    burst: int = 600
+    cold: DrawRates = DrawRates(0.2, 0.2)
+    steady: DrawRates = DrawRates(0.08, 0.03)
+    alarmed: DrawRates = DrawRates(0.10, 0.06)
+
+
+class Learner:
+    """See the module's docstring. ``tiers`` names the local and the cloud tier."""
+
+    def __init__(self, tiers: tuple[str, str], settings: LearnerSettings | None = None) -> None:
+        self.tiers = tiers
+        self.settings = settings or LearnerSettings()
+        self.evidence = Evidence(self.settings.contexts, self.settings.records)
+        self.quality = QualityPredictor()
+        self.drift = DriftDetector()
+        self.reference: LinearEstimator | None = None
+        self.observed = 0
+        self.labelled = 0
+        self.proposed_at = 0
+        self.alarmed_at: int | None = None
+        self.binned_at = 0
+        self.bins: judge.Bins | None = None
+        self._alarms: list[str] = []
+
+    # -- see
+
+    def observe(self, observations: Sequence[Observation]) -> None:
+        """Completed queries, labelled or not: the traffic and its judge scores."""
+        for seen in observations:
+            self.observed += 1
+            p_hat = self.quality.predict(seen.features)
+            self.evidence.saw(Context(p_hat, seen.features.chars, seen.score))
+            self._watch(seen)
+
+    def _watch(self, seen: Observation) -> None:
+        if self.reference is None:
+            if self.labelled >= self.settings.reference_labels:
+                self.reference = self.quality.estimator()
+        elif self.drift.update(self.reference.p_hat(seen.features)):
+            self._alarm()
+
+    def _alarm(self) -> None:
+        self.alarmed_at = self.observed
+        self.reference = self.quality.estimator()
+        self.binned_at = 0
+        self.evidence.forget(self.settings.keep_at_alarm, self.settings.contexts_at_alarm)
+        self._alarms.append(
+            f"the mix of queries changed (ADWIN on p_hat, at observation {self.observed}): "
+            "old labels fade, more queries are audited and shadowed"
+        )
+
+    def alarms(self) -> list[str]:
+        """What alarmed since the last call, in words."""
+        raised, self._alarms = self._alarms, []
+        return raised
+
+    # -- label
+
+    def learn(self, labelled: Sequence[Labelled]) -> None:
+        """Queries whose audit is resolved."""
+        local, dear = self.tiers
+        for each in labelled:
+            seen = each.observation
+            p_hat = self.quality.predict(seen.features)  # before the update: out of sample
+            right = each.right.get(local)
+            self.evidence.labelled(
+                Record(
+                    self.observed,
+                    p_hat,
+                    seen.features.chars,
+                    seen.score,
+                    right,
+                    each.right.get(dear),
+                    each.probability(local),
+                    each.probability(dear),
+                )
+            )
+            self.labelled += 1
+            if right is not None:
+                self.quality.learn(seen.features, right)
+
+    # -- fit > imagine > pull > propose
+
+    def propose(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
+        """The next policy, or None where the live one should stay."""
+        if self.observed - self.proposed_at < self.settings.min_decisions:
+            return None
+        draft = self._fit(live, now)
+        if draft is None:
+            return None
+        names, arms = grid([self.settings.mode])
+        family = self._informed(draft, names, arms)
+        pulled = family.pull(names)
+        candidate = self._candidate(draft, names, arms, pulled, family)
+        if not self._worth_publishing(live, candidate):
+            return None
+        self.proposed_at = self.observed
+        return candidate
+
+    def _fit(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
+        """The live document with everything but the arm refitted."""
+        self._rebin()
+        if self.bins is None or not self.labelled:
+            return None
+        labels = self.evidence.labels(self.observed, self.settings.half_life)
+        traffic = self.evidence.traffic()
+        tilt = judge.fit(self.bins, labels, traffic)
+        g, b = cloud.fit(self.bins, labels, tilt.calibration)
+        fitted: dict[str, Any] = {
+            "calibration": tilt.calibration,
+            "cloud_if_local_wrong": g,
+            "cloud_wrong_if_local_right": b,
+            "typical": _typical(traffic.p_hat, traffic.chars),
+            "arms": (),
+        }
+        segment = live.segments[0].replaced(**fitted)
+        rates = self._rates(tilt.support)
+        return live.model_copy(
+            update={
+                "version": live.version + 1,
+                "parent": live.version,
+                "author": "learner",
+                "issued_at": now,
+                "estimator": self.quality.estimator(),
+                "judge": judge.table(live.judge, self.bins, tilt),
+                "segments": (segment,),
+                "audit": AuditTerms(rate=rates.audit, label_price_usd=live.audit.label_price_usd),
+                "shadow": ShadowTerms(rate=rates.shadow),
+            }
+        )
+
+    def _rebin(self) -> None:
+        """New bins whenever the scores at hand have doubled: edges stay frozen in between."""
+        scores = np.array([c.score for c in self.evidence.contexts if c.score is not None])
+        full = len(self.evidence.contexts) == self.settings.contexts
+        if len(scores) >= 2 * self.binned_at and not (full and self.binned_at and self.bins):
+            parted = judge.bins(scores)
+            if parted is not None:
+                self.bins, self.binned_at = parted, len(scores)
+
+    def _rates(self, support: float) -> DrawRates:
+        if support < self.settings.support:
+            return self.settings.cold
+        recent = self.alarmed_at is not None and (
+            self.observed - self.alarmed_at < self.settings.burst
+        )
+        return self.settings.alarmed if recent else self.settings.steady
+
+    def _informed(
+        self, draft: PolicyDocument, names: Sequence[ArmID], arms: ArmGrid
+    ) -> PolicyFamily:
+        """A bandit whose arms know their doubly robust estimates."""
+        target = draft.objective
+        assert isinstance(target, QualityTarget), "only a quality target is served yet"
+        family = PolicyFamily(target.target_quality, self.settings.kappa, self.settings.support)
+        traffic = imagine(draft, self.evidence.traffic(), arms)
+        labels = self.evidence.labels(self.observed, self.settings.rectifier_half_life)
+        shift, se, support = self._rectify(labels, imagine(draft, labels, arms))
+        quality = np.clip(traffic.quality.mean(axis=0) + shift, 0.0, 1.0)
+        cost = traffic.cost.mean(axis=0)
+        for a, arm in enumerate(names):
+            numbers = (quality[a], se[a], cost[a], support[a])
+            family.update(arm, Estimate(*(float(number) for number in numbers)))
+        return family
+
+    def _rectify(self, labels: Labels, imagined: Imagined) -> tuple[Array, Array, Array]:
+        """Per arm (A,): the mean of O / rho (y - m), its standard error, the effective labels."""
+        cloud_share = imagined.cloud
+        y = np.where(cloud_share > 0.5, labels.cloud[:, None], labels.local[:, None])
+        asked = np.where(
+            cloud_share > 0.5, labels.cloud_probability[:, None], labels.local_probability[:, None]
+        )
+        decided = (cloud_share == 0) | (cloud_share == 1)
+        observed = decided & ~np.isnan(y) & (asked > 0)
+        base = labels.local_probability.max(initial=1e-9)
+        weight = np.where(observed, labels.weight[:, None] * base / np.maximum(asked, 1e-9), 0.0)
+        residual = np.where(observed, np.nan_to_num(y) - imagined.quality, 0.0)
+        total = weight.sum(axis=0) + self.settings.rectifier_prior
+        shift = (weight * residual).sum(axis=0) / total
+        se = np.sqrt((weight**2 * residual**2).sum(axis=0)) / total
+        squares = np.maximum((weight**2).sum(axis=0), 1e-12)
+        return shift, se, weight.sum(axis=0) ** 2 / squares
+
+    def _candidate(
+        self,
+        draft: PolicyDocument,
+        names: Sequence[ArmID],
+        arms: ArmGrid,
+        pulled: ArmID,
+        family: PolicyFamily,
+    ) -> PolicyDocument:
+        at = list(names).index(pulled)
+        mode, lambda_ = arms.modes[at], float(arms.lambdas[at])
+        was = draft.segments[0]
+        opens = was.trust == "closed" and mode in ("cascade", "cascade_route")
+        trust = "open" if opens else was.trust
+        segment = was.replaced(mode=mode, lambda_=lambda_, trust=trust)
+        return draft.model_copy(
+            update={
+                "segments": (segment,),
+                "kind": "proposal" if opens else "retune",
+                "reason": self._reason(was, pulled, family, opens),
+            }
+        ).rederived()
+
+    def _reason(self, was: SegmentPolicy, pulled: ArmID, family: PolicyFamily, opens: bool) -> str:
+        known = family.estimate(pulled)
+        if known is None or known.support < family.support:
+            return f"always_cloud: no arm is identified yet ({self.labelled} labels)"
+        said = (
+            f"{pulled}: quality {known.quality:.3f} +- {known.quality_se:.3f} at {known.cost:.3f} "
+            f"of a cloud call"
+        )
+        if not family.reaches(pulled):
+            return f"{said}; target {family.target:.3f} unreachable, serving the best"
+        gate = "; the judge may decide from now on" if opens else ""
+        return (
+            f"{said}, the cheapest that reaches {family.target:.3f} by {self.labelled} labels "
+            f"(was {was.mode} lambda={was.lambda_:.4g}){gate}"
+        )
+
+    def _worth_publishing(self, live: PolicyDocument, candidate: PolicyDocument) -> bool:
+        if live.audit != candidate.audit or live.shadow != candidate.shadow:
+            return True
+        traffic = self.evidence.traffic()
+        before, after = (
+            imagine(document, traffic, _only(document.segments[0])).cloud
+            for document in (live, candidate)
+        )
+        return float(np.abs(before - after).mean()) >= self.settings.min_change
+
+    # -- state
+
+    def to_json(self) -> str:
+        """The whole state with its schema version and checksum."""
+        body = {
+            "schema": SCHEMA,
+            "tiers": self.tiers,
+            "evidence": self.evidence.state(),
+            "quality": self.quality.state(),
+            "drift": self.drift.state(),
+            "reference": self.reference.model_dump() if self.reference else None,
+            "counters": [self.observed, self.labelled, self.proposed_at, self.binned_at],
+            "alarmed_at": self.alarmed_at,
+            "bins": {k: v.tolist() for k, v in asdict(self.bins).items()} if self.bins else None,
+        }
+        text = json.dumps(body, separators=(",", ":"))
+        return json.dumps({"checksum": _checksum(text), "body": text})
+
+    @classmethod
+    def from_json(cls, text: str, settings: LearnerSettings | None = None) -> "Learner":
+        """Inverse of ``to_json``; raises ``ValueError`` for a damaged or unknown state."""
+        envelope = json.loads(text)
+        if envelope["checksum"] != _checksum(envelope["body"]):
+            raise ValueError("learner state: the checksum does not match")
+        body = json.loads(envelope["body"])
+        if body["schema"] != SCHEMA:
+            raise ValueError(f"learner state: schema {body['schema']} is unknown, {SCHEMA} is read")
+        learner = cls((body["tiers"][0], body["tiers"][1]), settings)
+        learner.evidence.restore(body["evidence"])
+        learner.quality = QualityPredictor.restore(body["quality"])
+        learner.drift = DriftDetector(body["drift"]["values"])
+        learner.reference = body["reference"] and LinearEstimator(**body["reference"])
+        counters = body["counters"]
+        learner.observed, learner.labelled, learner.proposed_at, learner.binned_at = counters
+        learner.alarmed_at = body["alarmed_at"]
+        columns = body["bins"]
+        learner.bins = columns and judge.Bins(
+            *(np.array(columns[k]) for k in ("edges", "raw", "z"))
+        )
+        return learner
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _typical(p_hat: Array, chars: Array) -> Typical:
+    middle = min(max(float(np.median(p_hat)), 0.01), 0.99)
+    return Typical(p_hat=middle, prompt_chars=float(np.median(chars)))
+
+
+def _only(segment: SegmentPolicy) -> ArmGrid:
+    return ArmGrid((segment.mode,), np.array([segment.lambda_]))

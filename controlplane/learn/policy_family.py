@@ -1,0 +1,110 @@
+"""The bandit: each arm is a (routing threshold, judge cutoff) pair on the optimal curve.
+
+An arm's coordinate is lambda, its kind a mode; always-cloud stands at the dear end. Because every
+arm's path over a query can be imagined by the rule, each observation informs all arms at once: the
+reward of an arm is a doubly robust estimate, not the mean of what it earned itself.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from river import stats
+from river.bandit.base import ArmID, Policy
+
+from controlplane.learn.imagine import ArmGrid
+from dataplane.contract.terms import Mode
+
+LAMBDAS = 32
+LOWEST, HIGHEST = 0.02, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is known of an arm: quality and its standard error, cost in units, effective labels."""
+
+    quality: float
+    quality_se: float
+    cost: float
+    support: float
+
+
+class ArmReward(stats.base.Statistic[float]):
+    """An arm's latest estimate; its value as a statistic is its quality."""
+
+    def __init__(self) -> None:
+        self.estimate: Estimate | None = None
+
+    def update(self, estimate: Estimate) -> None:
+        """Replace what was known: every estimate already carries the faded past."""
+        self.estimate = estimate
+
+    def get(self) -> float:
+        """Estimated quality; -inf before the first estimate."""
+        return self.estimate.quality if self.estimate else float("-inf")
+
+
+class PolicyFamily(Policy):
+    """Pulls the cheapest identified arm whose quality, less kappa standard errors, is enough.
+
+    If none is enough, the identified arm of the best quality; if none is identified, the safe one.
+    """
+
+    def __init__(
+        self, target: float, kappa: float = 0.0, support: float = 50.0, safe: ArmID = "always_cloud"
+    ) -> None:
+        super().__init__(reward_obj=ArmReward())
+        self.target = target
+        self.kappa = kappa
+        self.support = support
+        self.safe = safe
+
+    def update(self, arm_id: ArmID, *reward_args: Estimate, **reward_kwargs: Estimate) -> None:
+        """Tell an arm its latest estimate."""
+        super().update(arm_id, *reward_args, **reward_kwargs)  # type: ignore[no-untyped-call] # river leaves it unannotated
+
+    def estimate(self, arm: ArmID) -> Estimate | None:
+        """The latest estimate of an arm."""
+        reward = self._rewards[arm]
+        assert isinstance(reward, ArmReward)
+        return reward.estimate
+
+    def _pull(self, arm_ids: list[ArmID]) -> ArmID:
+        identified = [
+            (arm, known)
+            for arm in arm_ids
+            if (known := self.estimate(arm)) and known.support >= self.support
+        ]
+        if not identified:
+            return self.safe
+        enough = [entry for entry in identified if self._margin(entry[1]) >= 0]
+        if enough:
+            return min(enough, key=lambda entry: entry[1].cost)[0]
+        return max(identified, key=lambda entry: entry[1].quality)[0]
+
+    def _margin(self, known: Estimate) -> float:
+        return known.quality - self.kappa * known.quality_se - self.target
+
+    def reaches(self, arm: ArmID) -> bool:
+        """Whether the arm is known to reach the target."""
+        known = self.estimate(arm)
+        return known is not None and self._margin(known) >= 0
+
+
+def grid(modes: Sequence[Mode], lambdas: int = LAMBDAS) -> tuple[list[ArmID], ArmGrid]:
+    """Names and columns of the arms: always-cloud, then every mode at every lambda."""
+    arms = list(_arms(modes, lambdas))
+    names: list[ArmID] = [name(mode, lambda_) for mode, lambda_ in arms]
+    return names, ArmGrid(tuple(m for m, _ in arms), np.array([each for _, each in arms]))
+
+
+def _arms(modes: Sequence[Mode], lambdas: int) -> Iterator[tuple[Mode, float]]:
+    yield "always_cloud", 0.0
+    for mode in modes:
+        for lambda_ in np.geomspace(LOWEST, HIGHEST, lambdas):
+            yield mode, float(lambda_)
+
+
+def name(mode: Mode, lambda_: float) -> str:
+    """An arm's identifier."""
+    return mode if mode.startswith("always") else f"{mode} lambda={lambda_:.4g}"
