@@ -91,7 +91,7 @@ def test_every_problem_is_told_at_once_with_its_place(tmp_path: Path) -> None:
         ("input_usd_per_mtok: 1, output", "input_usd_per_mtok: .nan, output", "finite number"),
         ("sha256: none", "sha256: abc", "tiers[0].engine.sha256: string should match"),
         ("{input_usd_per_mtok: 1, output_usd_per_mtok: 2}", "[]", "tiers[1].price: must be keys"),
-        ("1, output_usd_per_mtok: 2", ".05, output_usd_per_mtok: .1", "9:12: tiers[1].price: is below"),
+        ("1, output_usd_per_mtok: 2", ".05, output_usd_per_mtok: .1", "tiers[1].price: is below"),
         ("objective:", "judge: {tier: cloud}\nobjective:", '10:15: judge.tier: must be the first'),
         ("objective:", "a: &x 1\nb: *x\nobjective:", "11:4: aliases are not supported"),
         ("objective:", "objective: [", "while parsing a"),
