@@ -1,0 +1,121 @@
+"""The headline figure: how often the answers actually served in a window were right.
+
+Design-based: audit draws are independent, with logged probabilities, so the interval holds across
+policies and drifts. It is taken only over queries before the first unresolved draw: counted as
+undrawn, a pending draw would bias it. Labels that never came are taken to be missing at random in
+the interval; ``worst`` says what it would be if all of them were wrong, or all right.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from controlplane.stats import Interval, Survey, controlled_mean, hajek_mean
+
+ENOUGH_FOR_CONTROL = 300  # labels below which a tuned control variate is not worth its risk
+LATEST_LABELS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One served answer: ``probability`` and ``value`` are None where it was not drawn, or the
+    label never came. ``predicted`` is the serving policy's own expectation."""
+
+    decision_id: UUID
+    probability: float | None
+    value: float | None
+    predicted: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Quality of a window of served answers; ``quality`` is None without a label."""
+
+    window: str
+    queries: int
+    labels: int
+    silent: float
+    method: str
+    power: float
+    quality: Interval | None
+    worst: Interval | None
+
+    def detail(self) -> dict[str, Any]:
+        """What stands beside the interval, as JSON values."""
+        worst = self.worst and [self.worst.low, self.worst.high]
+        return {
+            "labels": self.labels,
+            "silent_share": self.silent,
+            "method": self.method,
+            "power": self.power,
+            "worst_case": worst,
+        }
+
+
+def estimates(newest_first: Sequence[Served], confidence: float) -> list[Estimate]:
+    """The whole window, and the part of it that holds the last 1,000 labels."""
+    return [
+        estimate("run", newest_first, confidence),
+        estimate("last_1000_labels", _latest(newest_first), confidence),
+    ]
+
+
+def estimate(window: str, served: Sequence[Served], confidence: float) -> Estimate:
+    """Quality of these answers. ``confidence`` is that of the two-sided interval."""
+    drawn = [answer for answer in served if answer.probability is not None]
+    labelled = [answer for answer in drawn if answer.value is not None]
+    response = _standing_for(labelled) / _standing_for(drawn) if drawn else 0.0
+    if not labelled:
+        return Estimate(window, len(served), 0, 1 - response, "none", 0.0, None, None)
+    survey = _survey(served, labelled, response)
+    if len(labelled) < ENOUGH_FOR_CONTROL:
+        method, power, quality = "wilson", 0.0, hajek_mean(survey, confidence)
+    else:
+        method = "controlled"
+        quality, power = controlled_mean(survey, confidence)
+    return Estimate(
+        window,
+        len(served),
+        len(labelled),
+        1 - response,
+        method,
+        power,
+        quality,
+        _worst(quality, response),
+    )
+
+
+def _standing_for(answers: Sequence[Served]) -> float:
+    """How many queries these draws stand for."""
+    return sum(1 / answer.probability for answer in answers if answer.probability)
+
+
+def _survey(served: Sequence[Served], labelled: Sequence[Served], response: float) -> Survey:
+    return Survey(
+        value=np.array([answer.value for answer in labelled], dtype=np.float64),
+        predicted=np.array([answer.predicted for answer in labelled]),
+        probability=response
+        * np.array([answer.probability for answer in labelled], dtype=np.float64),
+        population_predicted=float(np.mean([answer.predicted for answer in served])),
+        population=len(served),
+    )
+
+
+def _worst(quality: Interval, response: float) -> Interval:
+    """The interval's ends if every silent label had been a wrong answer, or a right one."""
+    silent = 1 - response
+    return Interval(
+        quality.estimate, quality.low * response, min(quality.high * response + silent, 1.0)
+    )
+
+
+def _latest(newest_first: Sequence[Served]) -> Sequence[Served]:
+    labels = 0
+    for place, answer in enumerate(newest_first):
+        labels += answer.value is not None
+        if labels == LATEST_LABELS:
+            return newest_first[: place + 1]
+    return newest_first

@@ -1,0 +1,236 @@
+"""Records to typed observations, by watermark: what is new, and what has been labelled.
+
+The watermark is a vector: how far each spool segment of each data plane was read. A spool that
+arrives late is therefore read when it arrives, once, whatever its decisions' times.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, TypeAlias
+from uuid import UUID
+
+from controlplane.connection import Connection
+from controlplane.observations import Labelled, Observation
+from controlplane.sql import SQL
+from dataplane.features import Features
+from dataplane.strategies import Drawn
+
+BATCH = 2_000  # completions in one cycle: a backlog is worked off in steps
+
+
+class Source(NamedTuple):
+    """A spool segment of a data plane."""
+
+    plane: str
+    segment: int
+
+
+MEMORY = Source("memory", 0)
+
+
+class DecisionKey(NamedTuple):
+    """A decision's primary key, the partition's column first."""
+
+    at: datetime
+    id: UUID
+
+
+Watermark: TypeAlias = Mapping[Source, int]
+Wanted: TypeAlias = Sequence[DecisionKey]
+
+
+class Log(Protocol):
+    """What the cycle reads. Both calls belong to the transaction that moves the watermark."""
+
+    def new(self, watermark: Watermark) -> tuple[list[Observation], Watermark]:
+        """Queries answered beyond the watermark, by decision id, and the watermark after them.
+
+        Opens the label and shadow tasks of their draws; opening a task twice does nothing.
+        """
+        ...
+
+    def labelled(self) -> list[Labelled]:
+        """Labels that came since they were last asked for, by decision id, each given once."""
+        ...
+
+
+class PostgresLog:
+    """The log in the tables, within the connection's transaction.
+
+    ``resolved`` counts the draws that ``labelled`` found resolved, with a label or without one.
+    """
+
+    def __init__(self, connection: Connection, batch: int = BATCH) -> None:
+        self._connection = connection
+        self._batch = batch
+        self.resolved = 0
+
+    def new(self, watermark: Watermark) -> tuple[list[Observation], Watermark]:
+        """See ``Log``; takes ``batch`` completions at most."""
+        moved = dict(watermark)
+        wanted: list[DecisionKey] = []
+        room = self._batch
+        for row in self._rows("sources_with_news", vector(watermark)):
+            if not room:
+                break
+            until, taken = self._cut(row, room)
+            completed = self._rows("completed", row | {"until": until})
+            wanted += [key_of(entry) for entry in completed]
+            moved[Source(row["plane"], row["segment"])] = until
+            room -= min(taken, room)
+        self._open_tasks(wanted)
+        return self.observations(wanted), moved
+
+    def labelled(self) -> list[Labelled]:
+        """See ``Log``; those without a single label are marked, and not returned."""
+        taken = self._rows("take_resolved", {})
+        self.resolved += len(taken)
+        told = {row["decision_id"]: row for row in taken if row["status"] == "labelled"}
+        wanted = [key_of(row) for row in told.values()]
+        if not wanted:
+            return []
+        right = self._labels(wanted)
+        shadows = {
+            row["decision_id"]: row["probability"]
+            for row in self._rows("shadow_draws_of", arrays(wanted))
+        }
+        return [
+            Labelled(
+                observation=observation,
+                right=right.get(observation.decision_id, {}),
+                audit_probability=told[observation.decision_id]["probability"],
+                shadow_probability=shadows.get(observation.decision_id, 0.0),
+            )
+            for observation in self.observations(wanted)
+        ]
+
+    def observations(self, wanted: Wanted) -> list[Observation]:
+        """The wanted queries as serving left them, by decision id; the unknown are left out."""
+        if not wanted:
+            return []
+        return [_observation(row) for row in self._rows("observations", arrays(wanted))]
+
+    def _cut(self, source: Mapping[str, Any], room: int) -> tuple[int, int]:
+        """How far to read a source, and how many completions lie before that."""
+        (found,) = self._rows("cut", {**source, "limit": room})
+        if found["completions"] < room:
+            return source["arrived"], found["completions"]
+        return found["reached"], found["completions"]
+
+    def _open_tasks(self, wanted: Wanted) -> None:
+        if wanted:
+            self._connection.execute(SQL["open_label_tasks"], arrays(wanted))
+            self._connection.execute(SQL["open_shadow_tasks"], arrays(wanted))
+
+    def _labels(self, wanted: Wanted) -> dict[UUID, dict[str, float]]:
+        right: dict[UUID, dict[str, float]] = {}
+        for row in self._rows("labels_of", arrays(wanted)):
+            right.setdefault(row["decision_id"], {})[row["key"]] = row["value"]
+        return right
+
+    def _rows(self, name: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return self._connection.execute(SQL[name], parameters).fetchall()
+
+
+def key_of(row: Mapping[str, Any]) -> DecisionKey:
+    """The decision that a child row belongs to."""
+    return DecisionKey(row["at"], row["decision_id"])
+
+
+def arrays(wanted: Wanted) -> dict[str, list[Any]]:
+    """Decisions as the two parallel arrays that the statements take."""
+    return {"ats": [key.at for key in wanted], "ids": [key.id for key in wanted]}
+
+
+def vector(watermark: Watermark) -> dict[str, list[Any]]:
+    """A watermark as the three parallel arrays that the statements take."""
+    return {
+        "planes": [source.plane for source in watermark],
+        "segments": [source.segment for source in watermark],
+        "offsets": list(watermark.values()),
+    }
+
+
+def _observation(row: Mapping[str, Any]) -> Observation:
+    return Observation(
+        decision_id=row["id"],
+        at=row["at"],
+        segment=row["segment"],
+        policy_version=row["policy_version"],
+        features=Features.from_compact(row["features"]),
+        answered=tuple(dict.fromkeys(row["answered"])),
+        served=row["final_tier"],
+        score=row["score"],
+        cost_usd=row["cost_usd"],
+    )
+
+
+@dataclass
+class MemoryLog:
+    """The log in memory: for replay, simulation and tests, held to the same battery.
+
+    A label is taken for drawn and observed queries only, as the labels API takes them.
+    """
+
+    batch: int = BATCH
+    _completed: dict[Source, list[Observation]] = field(default_factory=dict)
+    _drawn: dict[UUID, tuple[Drawn, ...]] = field(default_factory=dict)
+    _tasks: dict[UUID, Observation] = field(default_factory=dict)
+    _resolved: list[Labelled] = field(default_factory=list)
+
+    def complete(
+        self,
+        observation: Observation,
+        drawn: Iterable[Drawn] = (),
+        source: Source = MEMORY,
+    ) -> None:
+        """One more answered query, and the draws that fell on it."""
+        self._completed.setdefault(source, []).append(observation)
+        self._drawn[observation.decision_id] = tuple(drawn)
+
+    @property
+    def pending(self) -> Collection[UUID]:
+        """Decisions whose answers want labels, in the order in which they were observed."""
+        return self._tasks.keys()
+
+    def resolve(
+        self, decision_id: UUID, right: Mapping[str, float], score: float | None = None
+    ) -> None:
+        """The answers' labels by tier, and the judge's score of a shadow's local answer.
+
+        Raises ``KeyError`` where no label was asked for, or it was given before.
+        """
+        observation = self._tasks.pop(decision_id)
+        if score is not None and observation.score is None:
+            observation = replace(observation, score=score)
+        chance = {draw.kind: draw.probability for draw in self._drawn.pop(decision_id)}
+        if right:
+            self._resolved.append(
+                Labelled(observation, dict(right), chance["audit"], chance.get("shadow", 0.0))
+            )
+
+    def new(self, watermark: Watermark) -> tuple[list[Observation], Watermark]:
+        """See ``Log``."""
+        moved = dict(watermark)
+        taken: list[Observation] = []
+        for source in sorted(self._completed):
+            start = moved.get(source, -1) + 1
+            fresh = self._completed[source][start : start + self.batch - len(taken)]
+            moved[source] = start + len(fresh) - 1
+            taken += fresh
+        for observation in taken:
+            self._open(observation)
+        return sorted(taken, key=lambda o: o.decision_id), moved
+
+    def labelled(self) -> list[Labelled]:
+        """See ``Log``."""
+        resolved, self._resolved = self._resolved, []
+        return sorted(resolved, key=lambda label: label.observation.decision_id)
+
+    def _open(self, observation: Observation) -> None:
+        drawn = self._drawn.get(observation.decision_id, ())
+        if any(draw.kind == "audit" for draw in drawn):
+            self._tasks[observation.decision_id] = observation
+        else:
+            self._drawn.pop(observation.decision_id, None)

@@ -1,0 +1,108 @@
+"""The shadow job: silent tiers answer drawn queries too, unseen, through the data plane.
+
+The data plane makes the call, records it and charges it; this job says which, and keeps count.
+"""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import httpx
+
+from controlplane.audit.labels import forget
+from controlplane.connection import Connect
+from controlplane.sql import SQL
+
+ROUTE = "/v1/shadow"
+MAX_ATTEMPTS = 3  # one call and at most two retries
+
+Ending = Literal["done", "failed", "expired", "pending"]
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowTerms:
+    """How many shadow calls go out in one run and at once, and how long each may take."""
+
+    at_once: int = 4
+    batch: int = 32
+    timeout_s: float = 60.0
+    retry_after: timedelta = timedelta(seconds=5)
+    text_patience: timedelta = timedelta(minutes=1)
+
+    @property
+    def lease(self) -> timedelta:
+        """Longer than a whole batch may take."""
+        return timedelta(seconds=self.timeout_s * (self.batch / self.at_once + 1))
+
+
+class ShadowJob:
+    """Works off the shadow tasks; ``client`` has the data plane's address and an admin key."""
+
+    def __init__(
+        self, connect: Connect, client: httpx.Client, terms: ShadowTerms | None = None
+    ) -> None:
+        self._connect = connect
+        self._client = client
+        self._terms = terms or ShadowTerms()
+
+    def run(self, now: datetime) -> dict[Ending, int]:
+        """One batch; how many tasks ended in which way. ``pending`` ones are tried again."""
+        tasks = self._lease(now)
+        if not tasks:
+            return {}
+        with ThreadPoolExecutor(self._terms.at_once) as pool:
+            endings = list(pool.map(lambda task: self._shadow(task, now), tasks))
+        with self._connect() as connection:
+            forget(connection)
+        return {ending: endings.count(ending) for ending in sorted(set(endings))}
+
+    def _lease(self, now: datetime) -> list[dict[str, Any]]:
+        row = {"now": now, "until": now + self._terms.lease, "limit": self._terms.batch}
+        with self._connect() as connection:
+            return connection.execute(SQL["lease_shadow_tasks"], row).fetchall()
+
+    def _shadow(self, task: Mapping[str, Any], now: datetime) -> Ending:
+        ending = self._ending(task, now)
+        waits = ending == "pending"
+        row = {
+            "at": task["at"],
+            "id": task["decision_id"],
+            "tier": task["tier"],
+            "attempts": task["attempts"],
+            "status": "leased" if waits else ending,
+            "until": now + self._terms.retry_after if waits else None,
+            "done_at": None if waits else now,
+        }
+        with self._connect() as connection:
+            connection.execute(SQL["finish_shadow_task"], row)
+        return ending
+
+    def _ending(self, task: Mapping[str, Any], now: datetime) -> Ending:
+        if task["prompt"] is None:
+            late = task["created_at"] + self._terms.text_patience <= now
+            return "expired" if late else "pending"
+        answer = self._call(task)
+        if answer is None:
+            return "pending" if task["attempts"] < MAX_ATTEMPTS else "failed"
+        return answer
+
+    def _call(self, task: Mapping[str, Any]) -> Literal["done", "failed"] | None:
+        """How the data plane says it went; None where it could not be asked, or was too busy."""
+        body = {
+            "decision_id": str(task["decision_id"]),
+            "at": task["at"].isoformat(),
+            "tier": task["tier"],
+            "policy_version": task["policy_version"],
+            "messages": json.loads(task["prompt"]),
+        }
+        try:
+            response = self._client.post(ROUTE, json=body, timeout=self._terms.timeout_s)
+        except httpx.HTTPError:
+            return None
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
+            return None
+        done = response.is_success and response.json().get("status") == "done"
+        return "done" if done else "failed"

@@ -1,0 +1,342 @@
+-- Every statement of the control plane beyond the trivial, by name.
+-- Parameters are psycopg's: %(name)s. `wanted` is a list of decisions as two parallel arrays.
+
+
+-- ============================================================================ observe
+
+-- name: sources_with_news
+-- Spool segments with shipments beyond the watermark, and how far each has now arrived. Segments
+-- of a plane ascend in time, so a decision is read before its completion in a later segment.
+SELECT s.plane, s.segment, coalesce(w.reached, -1) AS reached, max(s.last_offset) AS arrived
+FROM shipments s
+LEFT JOIN unnest(%(planes)s::text[], %(segments)s::bigint[], %(offsets)s::bigint[])
+    AS w (plane, segment, reached) ON w.plane = s.plane AND w.segment = s.segment
+WHERE s.last_offset > coalesce(w.reached, -1)
+GROUP BY s.plane, s.segment, w.reached
+ORDER BY s.plane, s.segment;
+
+-- name: cut
+-- At most so many completions of one source: how many, and the offset of the last one.
+SELECT count(*) AS completions, max(c."offset") AS reached
+FROM (
+    SELECT "offset" FROM completions
+    WHERE plane = %(plane)s AND spool_segment = %(segment)s
+        AND "offset" > %(reached)s AND "offset" <= %(arrived)s
+    ORDER BY "offset" LIMIT %(limit)s
+) c;
+
+-- name: completed
+-- The answered queries of one source between two offsets; errors and aborts are never a reward.
+SELECT at, decision_id FROM completions
+WHERE plane = %(plane)s AND spool_segment = %(segment)s
+    AND "offset" > %(reached)s AND "offset" <= %(until)s AND status = 'ok';
+
+-- name: observations
+-- Each wanted query as serving left it. A serving judge score comes before a shadow's ('serve' <
+-- 'shadow'); of two scores the later index holds.
+SELECT d.id, d.at, d.segment, d.policy_version, d.features, c.final_tier, c.cost_usd,
+    ARRAY(
+        SELECT a.tier FROM attempts a
+        WHERE a.at = d.at AND a.decision_id = d.id AND a.purpose = 'serve' AND a.error IS NULL
+        ORDER BY a.index
+    ) AS answered,
+    (
+        SELECT j.raw FROM judge_scores j
+        WHERE j.at = d.at AND j.decision_id = d.id
+        ORDER BY j.purpose, j.index DESC LIMIT 1
+    ) AS score
+FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
+JOIN decisions d ON d.at = wanted.at AND d.id = wanted.id
+JOIN completions c ON c.at = wanted.at AND c.decision_id = wanted.id
+ORDER BY d.id;
+
+-- name: open_label_tasks
+-- One task for each audit draw, however often the observer comes by.
+INSERT INTO label_tasks (at, decision_id, probability, answers, waits_for_shadow)
+SELECT audit.at, audit.decision_id, audit.probability, '[]'::jsonb, shadow.tier IS NOT NULL
+FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
+JOIN draws audit
+    ON audit.at = wanted.at AND audit.decision_id = wanted.id AND audit.kind = 'audit'
+LEFT JOIN draws shadow
+    ON shadow.at = wanted.at AND shadow.decision_id = wanted.id AND shadow.kind = 'shadow'
+ON CONFLICT DO NOTHING;
+
+-- name: open_shadow_tasks
+INSERT INTO shadow_tasks (at, decision_id, tier, probability)
+SELECT draws.at, draws.decision_id, draws.tier, draws.probability
+FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
+JOIN draws ON draws.at = wanted.at AND draws.decision_id = wanted.id AND draws.kind = 'shadow'
+ON CONFLICT DO NOTHING;
+
+-- name: take_resolved
+-- Each resolved task is learned from once: the mark moves with the learner's state.
+UPDATE label_tasks SET learned_at = now()
+WHERE status IN ('labelled', 'unsure', 'expired') AND learned_at IS NULL
+RETURNING at, decision_id, probability, status;
+
+-- name: labels_of
+-- Trusted labels of the wanted queries by answer, and the chance of the shadow draw that fell.
+SELECT o.decision_id, o.key, avg(o.value) AS value
+FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
+JOIN outcomes o ON o.at = wanted.at AND o.decision_id = wanted.id
+WHERE o.source IN ('ground_truth', 'verifier')
+GROUP BY o.decision_id, o.key;
+
+-- name: shadow_draws_of
+SELECT d.decision_id, d.probability
+FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
+JOIN draws d ON d.at = wanted.at AND d.decision_id = wanted.id AND d.kind = 'shadow';
+
+-- name: load_watermark
+SELECT plane, segment, "offset" FROM watermarks;
+
+-- name: save_watermark
+INSERT INTO watermarks (plane, segment, "offset")
+SELECT * FROM unnest(%(planes)s::text[], %(segments)s::bigint[], %(offsets)s::bigint[])
+ON CONFLICT (plane, segment) DO UPDATE SET "offset" = excluded."offset"
+WHERE watermarks."offset" < excluded."offset";
+
+
+-- ============================================================================ state
+
+-- name: load_state
+SELECT body, checksum, schema FROM learner_state WHERE name = %(name)s;
+
+-- name: lock_state
+-- Whoever holds this row moves the learner; a second control plane waits, then sees a new checksum.
+SELECT checksum FROM learner_state WHERE name = %(name)s FOR UPDATE;
+
+-- name: first_state
+INSERT INTO learner_state (name, body, checksum, schema)
+VALUES (%(name)s, %(body)s, %(checksum)s, %(schema)s)
+ON CONFLICT DO NOTHING;
+
+-- name: save_state
+INSERT INTO learner_state (name, body, checksum, schema)
+VALUES (%(name)s, %(body)s, %(checksum)s, %(schema)s)
+ON CONFLICT (name) DO UPDATE
+SET body = excluded.body, checksum = excluded.checksum, schema = excluded.schema,
+    updated_at = now();
+
+
+-- ============================================================================ audit
+
+-- name: lease_label_tasks
+-- Oldest first, and only what can be shown: the prompt and an answer in words, and the shadow's
+-- answer too if one was drawn, until its patience ends. SKIP LOCKED: no two labellers get one task.
+UPDATE label_tasks t
+SET status = 'leased', leased_by = %(holder)s, leased_until = %(until)s
+FROM (
+    SELECT l.at, l.decision_id FROM label_tasks l
+    WHERE (l.status = 'pending' OR (l.status = 'leased' AND l.leased_until <= %(now)s))
+        AND EXISTS (
+            SELECT FROM texts p
+            WHERE p.at = l.at AND p.decision_id = l.decision_id AND p.key = 'prompt'
+        )
+        AND EXISTS (
+            SELECT FROM texts a
+            WHERE a.at = l.at AND a.decision_id = l.decision_id AND a.key LIKE 'answer:%%'
+        )
+        AND (l.created_at <= %(patience)s OR NOT EXISTS (
+            SELECT FROM shadow_tasks s
+            WHERE s.at = l.at AND s.decision_id = l.decision_id
+                AND (s.status IN ('pending', 'leased') OR (s.status = 'done' AND NOT EXISTS (
+                    SELECT FROM texts a
+                    WHERE a.at = s.at AND a.decision_id = s.decision_id
+                        AND a.key = 'answer:' || s.tier
+                )))
+        ))
+    ORDER BY l.at, l.decision_id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+) ready
+WHERE t.at = ready.at AND t.decision_id = ready.decision_id
+RETURNING t.at, t.decision_id;
+
+-- name: texts_of
+SELECT t.decision_id, t.key, t.body
+FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
+JOIN texts t ON t.at = wanted.at AND t.decision_id = wanted.id
+ORDER BY t.decision_id, t.key;
+
+-- name: show_answers
+-- Which answers hide behind which blind key is fixed when the task is shown.
+UPDATE label_tasks SET answers = %(answers)s WHERE at = %(at)s AND decision_id = %(id)s;
+
+-- name: lock_label_task
+SELECT status, leased_by, leased_until, answers FROM label_tasks
+WHERE at = %(at)s AND decision_id = %(id)s FOR UPDATE;
+
+-- name: add_outcome
+-- Without a target, so that it needs no right to read.
+INSERT INTO outcomes (at, id, decision_id, key, source, value, labeller, observed_at,
+    plane, spool_segment, "offset")
+VALUES (%(at)s, %(id)s, %(decision_id)s, %(key)s, %(source)s, %(value)s, %(labeller)s,
+    %(observed_at)s, 'controlplane', 0, 0)
+ON CONFLICT DO NOTHING;
+
+-- name: verdicts_of
+-- What one labeller has said of one query.
+SELECT key, value FROM outcomes
+WHERE at = %(at)s AND decision_id = %(id)s AND labeller = %(labeller)s AND source = %(source)s;
+
+-- name: resolve_label_task
+UPDATE label_tasks SET status = %(status)s, resolved_at = %(now)s, leased_until = NULL
+WHERE at = %(at)s AND decision_id = %(id)s;
+
+-- name: expire_label_tasks
+UPDATE label_tasks SET status = 'expired', resolved_at = %(now)s, leased_until = NULL
+WHERE status IN ('pending', 'leased') AND created_at <= %(before)s
+RETURNING decision_id;
+
+-- name: forget_texts
+-- Words are kept until their query's draws are resolved, and no longer. Those whose draws nobody
+-- has observed yet have no task: they stay.
+DELETE FROM texts t
+WHERE (t.at, t.decision_id) IN (
+        SELECT at, decision_id FROM label_tasks
+        WHERE status IN ('labelled', 'unsure', 'expired')
+        UNION ALL
+        SELECT at, decision_id FROM shadow_tasks WHERE status IN ('done', 'failed', 'expired')
+    )
+    AND NOT EXISTS (
+        SELECT FROM label_tasks l
+        WHERE l.at = t.at AND l.decision_id = t.decision_id AND l.status IN ('pending', 'leased')
+    )
+    AND NOT EXISTS (
+        SELECT FROM shadow_tasks s
+        WHERE s.at = t.at AND s.decision_id = t.decision_id AND s.status IN ('pending', 'leased')
+    );
+
+-- name: first_unresolved
+-- The watermark of resolved draws: beyond it an estimate would take the pending for undrawn.
+SELECT at, decision_id FROM label_tasks WHERE status IN ('pending', 'leased')
+ORDER BY at, decision_id LIMIT 1;
+
+-- name: served_window
+-- The latest answers served before the first unresolved draw, newest first: whose answer it was,
+-- whether it was drawn, and what the label says. Only what the observer has read.
+SELECT c.at, c.decision_id, c.final_tier, t.probability, t.status,
+    (
+        SELECT avg(o.value) FROM outcomes o
+        WHERE o.at = c.at AND o.decision_id = c.decision_id AND o.key = c.final_tier
+            AND o.source IN ('ground_truth', 'verifier')
+            AND t.status = 'labelled'
+    ) AS value
+FROM completions c
+JOIN watermarks w ON w.plane = c.plane AND w.segment = c.spool_segment AND c."offset" <= w."offset"
+LEFT JOIN label_tasks t ON t.at = c.at AND t.decision_id = c.decision_id
+WHERE c.status = 'ok'
+    AND (%(at)s::timestamptz IS NULL OR (c.at, c.decision_id) < (%(at)s, %(id)s::uuid))
+ORDER BY c.at DESC, c.decision_id DESC
+LIMIT %(limit)s;
+
+-- name: add_estimate
+INSERT INTO estimates (policy_version, "window", n, quality, lo, hi, detail)
+VALUES (%(policy_version)s, %(window)s, %(n)s, %(quality)s, %(lo)s, %(hi)s, %(detail)s);
+
+-- name: add_event
+INSERT INTO events (kind, body) VALUES (%(kind)s, %(body)s);
+
+
+-- ============================================================================ shadow
+
+-- name: lease_shadow_tasks
+UPDATE shadow_tasks t
+SET status = 'leased', leased_until = %(until)s, attempts = t.attempts + 1
+FROM (
+    SELECT s.at, s.decision_id, s.tier FROM shadow_tasks s
+    WHERE s.status = 'pending' OR (s.status = 'leased' AND s.leased_until <= %(now)s)
+    ORDER BY s.at, s.decision_id
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+) ready
+WHERE t.at = ready.at AND t.decision_id = ready.decision_id AND t.tier = ready.tier
+RETURNING t.at, t.decision_id, t.tier, t.attempts, t.created_at,
+    (SELECT p.body FROM texts p
+        WHERE p.at = t.at AND p.decision_id = t.decision_id AND p.key = 'prompt') AS prompt,
+    (SELECT d.policy_version FROM decisions d
+        WHERE d.at = t.at AND d.id = t.decision_id) AS policy_version;
+
+-- name: finish_shadow_task
+-- A task that was leased anew meanwhile belongs to its new holder.
+UPDATE shadow_tasks SET status = %(status)s, leased_until = %(until)s, done_at = %(done_at)s
+WHERE at = %(at)s AND decision_id = %(id)s AND tier = %(tier)s AND status = 'leased'
+    AND attempts = %(attempts)s;
+
+
+-- ============================================================================ schedule
+
+-- name: claim_run
+INSERT INTO job_runs (job, due_at, plane, status) VALUES (%(job)s, %(due_at)s, %(plane)s, 'running')
+ON CONFLICT DO NOTHING RETURNING job;
+
+-- name: finish_run
+UPDATE job_runs SET finished_at = now(), status = %(status)s, detail = %(detail)s
+WHERE job = %(job)s AND due_at = %(due_at)s;
+
+-- name: forget_runs
+DELETE FROM job_runs WHERE due_at < %(before)s;
+
+
+-- ============================================================================ api
+
+-- name: active_keys
+SELECT id, secret_sha256, tenant, scopes FROM api_keys WHERE revoked_at IS NULL;
+
+-- name: label_counts
+SELECT status, count(*) AS tasks FROM label_tasks GROUP BY status;
+
+-- name: outcome_count
+SELECT count(*) AS labels FROM outcomes WHERE source IN ('ground_truth', 'verifier');
+
+-- name: latest_estimates
+SELECT DISTINCT ON ("window") "window", at, policy_version, n, quality, lo, hi, detail
+FROM estimates ORDER BY "window", id DESC;
+
+-- name: recent_events
+SELECT id, at, kind, body FROM events ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: policy_list
+SELECT p.version, p.parent, p.kind, p.author, p.reason, p.digest, p.created_at,
+    count(a.plane) FILTER (WHERE a.status = 'ack') AS acks,
+    count(a.plane) FILTER (WHERE a.status = 'nack') AS nacks
+FROM policies p LEFT JOIN policy_acks a ON a.version = p.version
+GROUP BY p.version ORDER BY p.version DESC LIMIT %(limit)s;
+
+
+-- ============================================================================ explain
+
+-- name: policy_document
+SELECT document FROM policies WHERE version = %(version)s;
+
+-- name: decided
+-- One decision and its steps in order; without steps there is nothing to explain.
+SELECT d.id, d.policy_version, d.features, d.segment, d.eligible, d.seed,
+    jsonb_agg(to_jsonb(s) - 'plane' - 'spool_segment' - 'offset' ORDER BY s.index) AS steps
+FROM decisions d JOIN steps s ON s.at = d.at AND s.decision_id = d.id
+WHERE d.at = %(at)s AND d.id = %(id)s
+GROUP BY d.at, d.id;
+
+-- name: all_decided
+SELECT d.id, d.policy_version, d.features, d.segment, d.eligible, d.seed,
+    jsonb_agg(to_jsonb(s) - 'plane' - 'spool_segment' - 'offset' ORDER BY s.index) AS steps
+FROM decisions d JOIN steps s ON s.at = d.at AND s.decision_id = d.id
+GROUP BY d.at, d.id
+ORDER BY d.at, d.id;
+
+-- name: records_of
+-- All that was written of one decision, by table.
+SELECT
+    (SELECT to_jsonb(r) FROM decisions r WHERE r.at = %(at)s AND r.id = %(id)s) AS decision,
+    ARRAY(SELECT to_jsonb(r) FROM attempts r
+        WHERE r.at = %(at)s AND r.decision_id = %(id)s ORDER BY r.purpose, r.index) AS attempts,
+    ARRAY(SELECT to_jsonb(r) FROM judge_scores r
+        WHERE r.at = %(at)s AND r.decision_id = %(id)s ORDER BY r.purpose, r.index)
+        AS judge_scores,
+    (SELECT to_jsonb(r) FROM completions r
+        WHERE r.at = %(at)s AND r.decision_id = %(id)s) AS completion,
+    ARRAY(SELECT to_jsonb(r) FROM draws r
+        WHERE r.at = %(at)s AND r.decision_id = %(id)s ORDER BY r.kind) AS draws,
+    ARRAY(SELECT to_jsonb(r) FROM outcomes r
+        WHERE r.at = %(at)s AND r.decision_id = %(id)s ORDER BY r.observed_at) AS outcomes;
