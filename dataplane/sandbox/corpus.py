@@ -3,17 +3,13 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataplane.sandbox import vocabulary
-from dataplane.sandbox.tasks import DIFFICULTIES, Query, draw_query
-
-WEIGHTS = (0.12, 0.2, 0.28, 0.22, 0.18)
-"""How often training draws each difficulty."""
-KEPT = {"capital": 0.5, "largest": 0.25, "sort": 0.35, "reverse": 0.35}
-"""Share of a kind's draws that is used: what is soon learned leaves room for the rest."""
+from dataplane.sandbox.tasks import Query, draw_practice
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +29,8 @@ class Batch:
 def batches(seed: int, rows: int, length: int) -> Iterator[Batch]:
     """Draw batches of training problems without end."""
     rng = random.Random(seed)  # noqa: S311  # reproducible, no secret
-    examples = _examples(rng)
     while True:
-        yield pack(examples, rows, length)
+        yield pack((draw_practice(rng) for _ in count()), rows, length)
 
 
 def pack(queries: Iterator[Query], rows: int, length: int) -> Batch:
@@ -67,11 +62,3 @@ def pack(queries: Iterator[Query], rows: int, length: int) -> Batch:
 
 def _answer(query: Query) -> Sequence[int]:
     return (*vocabulary.encode(query.answer), vocabulary.EOS)
-
-
-def _examples(rng: random.Random) -> Iterator[Query]:
-    while True:
-        (difficulty,) = rng.choices(DIFFICULTIES, WEIGHTS)
-        query = draw_query(rng, difficulty, held_out=False)
-        if rng.random() < KEPT.get(query.kind, 1.0):
-            yield query

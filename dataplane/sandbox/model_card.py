@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import gguf
 import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
@@ -173,8 +174,6 @@ def _row(label: str, graded: Sequence[Graded]) -> str:
 
 def read_recipe(path: Path) -> dict[str, float]:
     """How the model was trained, from its metadata."""
-    import gguf  # noqa: PLC0415  # a development dependency, wanted by this command alone
-
     recipe: dict[str, float] = json.loads(gguf.GGUFReader(path).fields[RECIPE_KEY].contents())
     return recipe
 

@@ -82,7 +82,7 @@ def _largest(argument: str) -> str:
 
 
 _NUMBER = r"\d{1,6}"
-_ARITHMETIC = ("What is {}?", "{} = ?")
+_ARITHMETIC = ("What is {}?", "Compute {}.")
 _WORD = "[a-z]{2,16}"
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -93,9 +93,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("sum", rf"{_NUMBER}(?: \+ {_NUMBER}){{1,3}}", _ARITHMETIC, _sum),
             Kind("difference", f"{_NUMBER} - {_NUMBER}", _ARITHMETIC, _difference),
             Kind("product", rf"{_NUMBER} \* {_NUMBER}", _ARITHMETIC, _product),
-            Kind("sort", f"{_NUMBER}(?: {_NUMBER}){{1,11}}", ("Sort: {}", "Order {}."), _sort),
+            Kind("sort", f"{_NUMBER}(?: {_NUMBER}){{1,11}}", ("Sort: {}", "Order: {}"), _sort),
             Kind("largest", f"{_NUMBER}(?: {_NUMBER}){{1,11}}", ("Largest of {}?",), _largest),
-            Kind("reverse", _WORD, ("Reverse: {}", "Spell {} backwards."), lambda word: word[::-1]),
+            Kind("reverse", _WORD, ("Reverse: {}", "Backwards: {}"), lambda word: word[::-1]),
         )
     }
 )
@@ -141,45 +141,46 @@ def _country(rng: random.Random) -> str:
     return rng.choice(tuple(CAPITALS))
 
 
-_LEVELS: Mapping[int, tuple[tuple[str, Callable[[random.Random], str]], ...]] = MappingProxyType(
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Tasks of one kind and size: their difficulty, and their share of the training."""
+
+    difficulty: int
+    kind: str
+    draw: Callable[[random.Random], str]
+    practice: float
+
+
+FAMILIES = (
+    Family(1, "capital", _country, 3),
+    Family(1, "largest", _list(4, 1), 1),
+    Family(1, "sort", _list(4, 1), 2),
+    Family(1, "reverse", _word(4), 2),
+    Family(1, "sum", _terms("+", 2, 1), 6),
+    Family(2, "largest", _list(4, 2), 2),
+    Family(2, "sort", _list(6, 1), 3),
+    Family(2, "reverse", _word(6), 3),
+    Family(2, "sum", _terms("+", 2, 2), 18),
+    Family(2, "difference", _terms("-", 2, 1), 4),
+    Family(3, "sort", _list(5, 2), 3),
+    Family(3, "reverse", _word(9), 3),
+    Family(3, "difference", _terms("-", 2, 2), 14),
+    Family(3, "product", _terms("*", 2, 1), 8),
+    Family(4, "sort", _list(6, 2), 3),
+    Family(4, "reverse", _word(12), 3),
+    Family(4, "sum", _terms("+", 3, 3), 6),
+    Family(4, "difference", _terms("-", 3, 3), 4),
+    Family(5, "sort", _list(6, 3), 3),
+    Family(5, "sum", _terms("+", 2, 2, 2), 3),
+    Family(5, "product", _terms("*", 2, 2), 3),
+)
+_BY_DIFFICULTY: Mapping[int, tuple[Family, ...]] = MappingProxyType(
     {
-        1: (
-            ("capital", _country),
-            ("sum", _terms("+", 2, 1)),
-            ("largest", _list(4, 1)),
-            ("sort", _list(4, 1)),
-            ("reverse", _word(4)),
-        ),
-        2: (
-            ("sum", _terms("+", 2, 2)),
-            ("difference", _terms("-", 2, 1)),
-            ("largest", _list(4, 2)),
-            ("sort", _list(6, 1)),
-            ("reverse", _word(6)),
-        ),
-        3: (
-            ("sum", _terms("+", 3, 2)),
-            ("difference", _terms("-", 2, 2)),
-            ("product", _terms("*", 2, 1)),
-            ("sort", _list(5, 2)),
-            ("reverse", _word(9)),
-        ),
-        4: (
-            ("sum", _terms("+", 3, 3)),
-            ("difference", _terms("-", 3, 3)),
-            ("product", _terms("*", 2, 1)),
-            ("sort", _list(6, 2)),
-            ("reverse", _word(12)),
-        ),
-        5: (
-            ("sum", _terms("+", 2, 2, 2)),
-            ("difference", _terms("-", 4, 3)),
-            ("product", _terms("*", 2, 2)),
-            ("product", _terms("*", 3, 1)),
-            ("sort", _list(6, 3)),
-        ),
+        level: tuple(family for family in FAMILIES if family.difficulty == level)
+        for level in DIFFICULTIES
     }
 )
+_PRACTICE = tuple(family.practice for family in FAMILIES)
 
 
 def _parse(text: str) -> tuple[Kind, str] | None:
@@ -200,18 +201,28 @@ def is_held_out(text: str) -> bool:
     return parsed is not None and _is_held_out(*parsed)
 
 
+def _draw(rng: random.Random, family: Family, held_out: bool | None) -> Query:
+    kind, argument = KINDS[family.kind], family.draw(rng)
+    if kind.name != "capital" and held_out is not None:
+        while _is_held_out(kind, argument) is not held_out:
+            argument = family.draw(rng)
+    text = rng.choice(kind.phrasings).format(argument)
+    return Query(text, kind.answer(argument), kind.name, family.difficulty)
+
+
 def draw_query(rng: random.Random, difficulty: int, *, held_out: bool | None = None) -> Query:
     """Draw one query of a difficulty (1 to 5).
 
     `held_out` True draws held-out problems only (and capitals), False those of training only,
     None either.
     """
-    name, draw = rng.choice(_LEVELS[difficulty])
-    kind, argument = KINDS[name], draw(rng)
-    while not (held_out is None or name == "capital" or _is_held_out(kind, argument) is held_out):
-        argument = draw(rng)
-    text = rng.choice(kind.phrasings).format(argument)
-    return Query(text, kind.answer(argument), name, difficulty)
+    return _draw(rng, rng.choice(_BY_DIFFICULTY[difficulty]), held_out)
+
+
+def draw_practice(rng: random.Random) -> Query:
+    """Draw one query to train on, each family by its share."""
+    (family,) = rng.choices(FAMILIES, _PRACTICE)
+    return _draw(rng, family, held_out=False)
 
 
 def draw_from_mix(rng: random.Random, mix: str, *, held_out: bool | None = None) -> Query:

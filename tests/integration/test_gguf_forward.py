@@ -114,7 +114,7 @@ def test_llama_cpp_computes_what_the_architecture_says(
 def test_a_sequence_fed_token_by_token_gives_the_same_logits(
     reader: Reader, forward: Forward
 ) -> None:
-    tokens = vocabulary.prompt("Order 42 17 23 88.")
+    tokens = vocabulary.prompt("Order: 42 17 23 88")
     reader.forget()
     for token in tokens:
         theirs = reader.logits([token])

@@ -8,6 +8,7 @@ from dataplane.sandbox.tasks import (
     DIFFICULTIES,
     MIXES,
     draw_from_mix,
+    draw_practice,
     draw_query,
     is_correct,
     is_held_out,
@@ -27,13 +28,14 @@ def test_solve_agrees_with_every_drawn_answer(difficulty: int) -> None:
     ("text", "answer"),
     [
         ("What is 47 + 85?", "132"),
-        ("10 + 20 + 30 = ?", "60"),
+        ("Compute 10 + 20 + 30.", "60"),
         ("What is 34 - 51?", "-17"),
-        ("12 * 12 = ?", "144"),
+        ("Compute 12 * 12.", "144"),
         ("Sort: 9 3 7 1", "1 3 7 9"),
-        ("Order 10 9 100.", "9 10 100"),
+        ("Order: 10 9 100", "9 10 100"),
         ("Largest of 9 10 2?", "10"),
         ("Reverse: banana", "ananab"),
+        ("Backwards: owl", "lwo"),
         ("Capital of Norway?", "Oslo"),
         ("  Capital of Norway?\n", "Oslo"),
     ],
@@ -44,7 +46,15 @@ def test_solve_gives_the_right_answer(text: str, answer: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Capital of Atlantis?", "What is love?", "What is 4 + ?", "Sort:", "4 + 4", "²+² = ?"],
+    [
+        "",
+        "Capital of Atlantis?",
+        "What is love?",
+        "What is 4 + ?",
+        "Sort:",
+        "4 + 4",
+        "What is ² + ²?",
+    ],
 )
 def test_solve_knows_what_is_no_task(text: str) -> None:
     assert solve(text) is None
@@ -78,13 +88,20 @@ def test_held_out_problems_and_training_problems_share_no_text(difficulty: int) 
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("What is 47 + 85?", "85 + 47 = ?"),
-        ("Sort: 9 3 7 1", "Order 1 3 9 7."),
-        ("What is 12 * 34?", "What is 34 * 12?"),
+        ("What is 47 + 85?", "Compute 85 + 47."),
+        ("Sort: 9 3 7 1", "Order: 1 3 9 7"),
+        ("What is 12 * 34?", "Compute 34 * 12."),
     ],
 )
 def test_a_problem_is_on_one_side_however_it_is_put(one: str, other: str) -> None:
     assert is_held_out(one) == is_held_out(other)
+
+
+def test_training_sees_every_difficulty_and_no_held_out_problem() -> None:
+    rng = random.Random(9)
+    drawn = [draw_practice(rng) for _ in range(2000)]
+    assert {query.difficulty for query in drawn} == set(DIFFICULTIES)
+    assert not any(is_held_out(query.text) for query in drawn)
 
 
 def test_one_problem_in_ten_is_held_out() -> None:
