@@ -1,0 +1,67 @@
+"""Errors that a client sees, in OpenAI's shape."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ApiError(Exception):
+    """A request that is not answered: HTTP status, OpenAI's error object, further headers.
+
+    The message goes to the client: it never quotes an upstream, a key or a prompt.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.kind = kind
+        self.param = param
+        self.code = code
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's error object."""
+        said = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
+        return {"error": said}
+
+
+def invalid(message: str, param: str | None = None, code: str | None = None) -> ApiError:
+    """400: the body cannot be served as it stands."""
+    return ApiError(400, message, param=param, code=code)
+
+
+def too_large(limit_bytes: int) -> ApiError:
+    """413: more than the configured limit; the rest of the body is not read."""
+    message = f"the request body is larger than {limit_bytes} bytes"
+    return ApiError(413, message, code="request_too_large", headers={"connection": "close"})
+
+
+def unavailable(message: str, code: str, retry_after_s: float = 1.0) -> ApiError:
+    """503: nothing is wrong with the request; try again."""
+    headers = {"retry-after": str(max(1, round(retry_after_s)))}
+    return ApiError(503, message, kind="server_error", code=code, headers=headers)
+
+
+def upstream_failed(message: str) -> ApiError:
+    """502: no tier gave an answer."""
+    return ApiError(502, message, kind="server_error", code="upstream_error")
+
+
+def timed_out() -> ApiError:
+    """504: no tier answered in time."""
+    message = "no tier answered within the deadline"
+    return ApiError(504, message, kind="server_error", code="timeout")
+
+
+def internal() -> ApiError:
+    """500: a fault of ours; its trace is in the log, not in the answer."""
+    return ApiError(500, "internal error", kind="server_error", code="internal_error")

@@ -1,0 +1,302 @@
+"""Trail: what one query leaves behind, written down as it happens."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from secrets import randbits
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+import orjson
+
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.records import (
+    Attempt,
+    Completion,
+    Decision,
+    Draw,
+    JudgeScore,
+    Record,
+    Step,
+    StepState,
+    Text,
+    millisecond,
+    new_decision_id,
+)
+from dataplane.contract.terms import TierTerms
+from dataplane.features import FEATURE_VERSION, extract
+from dataplane.query import Query
+from dataplane.strategies import Choice, State, calibrated, choose, consider, draw
+from dataplane.strategies.eligibility import remaining
+from dataplane.tiers.base import Answer, TierError, Usage
+
+Keep: TypeAlias = Literal["none", "sampled", "all"]
+Status: TypeAlias = Literal["ok", "error", "aborted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """What a query may be decided between, and why not what else there is."""
+
+    eligible: tuple[str, ...]
+    excluded: Mapping[str, str]
+
+
+class Trail:
+    """A query's records; `take` hands out those not handed out yet.
+
+    The clock is monotonic. `waiting` marks the time spent on tiers and on the client: what is left
+    of the latency is the gateway's own overhead.
+    """
+
+    def __init__(
+        self, query: Query, policy: PolicyDocument, eligibility: Eligibility, timeout_s: float
+    ) -> None:
+        self._started_s = time.monotonic()
+        self._waited_s = 0.0
+        self.deadline = self._started_s + timeout_s
+        self.query = query
+        self.policy = policy
+        self.id: UUID = new_decision_id()
+        self.at: datetime = millisecond(self.id)
+        self.seed = randbits(63)
+        features = extract(query.messages)
+        self._eligibility = eligibility
+        self._context = consider(policy, features, policy.segments[0].name, eligibility.eligible)
+        self.answers: dict[str, Answer] = {}
+        self.errors: list[TierError] = []
+        self.score: float | None = None
+        self.cost_usd = 0.0
+        self.sent = False  # a part of the answer has left for the client
+        self.completion: Completion | None = None
+        self.actions: list[str] = []
+        self._attempts = 0
+        self._pending: list[Record] = [
+            Decision(
+                id=self.id,
+                at=self.at,
+                tenant=query.tenant,
+                conversation=query.conversation,
+                request_id=query.request_id,
+                policy_version=policy.version,
+                feature_version=FEATURE_VERSION,
+                features=features.compact(),
+                segment=self._context.segment.name,
+                eligible=eligibility.eligible,
+                excluded=dict(eligibility.excluded),
+                seed=self.seed,
+            )
+        ]
+
+    @property
+    def state(self) -> State:
+        """The attempts so far, as a strategy sees them."""
+        return State(tuple(self.answers), self.score)
+
+    @property
+    def tiers_left(self) -> list[str]:
+        """The tiers that may still be asked."""
+        left = remaining(self._eligibility.eligible, self.actions, self.state)
+        return [tier.name for tier in self.policy.tiers if tier.name in left]
+
+    @property
+    def final_tier(self) -> str | None:
+        """The tier whose answer is the client's: the last one that answered."""
+        return next(reversed(self.answers), None)
+
+    @cached_property
+    def _terms(self) -> dict[str, TierTerms]:
+        return {tier.name: tier for tier in self.policy.tiers}
+
+    def usual_tokens(self, tier: str) -> int:
+        """Tokens that an answer of this tier is expected to take, within what the client allows."""
+        body, usual = self.query.body, self._terms[tier].completion_tokens
+        allowed = body.get("max_completion_tokens") or body.get("max_tokens") or usual
+        return round(min(usual, allowed))
+
+    def choose(self) -> str:
+        """Decide the next action, and write the step down."""
+        choice, state = self._choice(self.state), self.state
+        known = StepState(
+            answered=state.answered, score=state.score, judged=state.score is not None
+        )
+        self._pending.append(
+            Step(
+                decision_id=self.id,
+                at=self.at,
+                index=len(self.actions),
+                state=known,
+                pmf=choice.pmf,
+                action=choice.action,
+                propensity=choice.propensity,
+                threshold=choice.threshold,
+                values=choice.values,
+            )
+        )
+        self.actions.append(choice.action)
+        return choice.action
+
+    def after(self, tier: str) -> str:
+        """The action that an answer of this tier would lead to."""
+        return self._choice(State((*self.answers, tier), self.score)).action
+
+    def _choice(self, state: State) -> Choice:
+        left = remaining(self._eligibility.eligible, self.actions, state)
+        return choose(replace(self._context, eligible=left), state, self.seed)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time that is not the gateway's own."""
+        began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waited_s += time.monotonic() - began_s
+
+    def answered(self, tier: str, answer: Answer) -> None:
+        """A tier gave its answer."""
+        self.answers[tier] = answer
+        self._attempted(
+            tier,
+            answer.model,
+            answer.usage,
+            finish=answer.finish,
+            latency_ms=answer.latency_ms,
+            ttft_ms=answer.ttft_ms,
+            tokens_per_s=answer.tokens_per_s,
+        )
+
+    def failed(self, tier: str, model: str, error: TierError, latency_ms: float) -> None:
+        """A tier gave none."""
+        self.errors.append(error)
+        usage = error.usage or Usage(0, 0, exact=False)
+        finish = "timeout" if error.kind == "timeout" else "error"
+        self._attempted(tier, model, usage, finish=finish, latency_ms=latency_ms, error=str(error))
+
+    def abandoned(self, tier: str, model: str, usage: Usage, latency_ms: float) -> None:
+        """The client went away while a tier was answering."""
+        self._attempted(tier, model, usage, finish="aborted", latency_ms=latency_ms)
+
+    def _attempted(
+        self,
+        tier: str,
+        model: str,
+        usage: Usage,
+        *,
+        finish: str,
+        latency_ms: float,
+        ttft_ms: float | None = None,
+        tokens_per_s: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        attempt = Attempt(
+            decision_id=self.id,
+            at=self.at,
+            index=self._attempts,
+            tier=tier,
+            model=model,
+            purpose="serve",
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            tokens_exact=usage.exact,
+            cost_usd=self._terms[tier].cost_usd(usage.prompt_tokens, usage.completion_tokens),
+            latency_ms=latency_ms,
+            ttft_ms=ttft_ms,
+            tokens_per_s=tokens_per_s,
+            finish=finish,
+            error=error,
+        )
+        self._attempts += 1
+        self._charge(attempt)
+
+    def _charge(self, attempt: Attempt) -> None:
+        self.cost_usd += attempt.cost_usd
+        self._pending.append(attempt)
+
+    def judged(self, tier: str, raw: float) -> None:
+        """The judge scored a tier's answer; a judge that costs something is an attempt, too."""
+        table = self.policy.judge
+        self.score = raw
+        if table.cost_usd:
+            self._charge(self._judging(tier))
+        self._pending.append(
+            JudgeScore(
+                decision_id=self.id,
+                at=self.at,
+                index=0,
+                purpose="serve",
+                judge=table.judge,
+                tier=tier,
+                raw=raw,
+                bin=table.bin(raw),
+                calibrated=calibrated(self._context, raw),
+            )
+        )
+
+    def _judging(self, tier: str) -> Attempt:
+        return Attempt(
+            decision_id=self.id,
+            at=self.at,
+            index=0,
+            tier=tier,
+            model=self.policy.judge.judge,
+            purpose="judge",
+            prompt_tokens=0,
+            completion_tokens=0,
+            tokens_exact=True,
+            cost_usd=self.policy.judge.cost_usd,
+            latency_ms=0.0,
+            finish="stop",
+        )
+
+    def complete(self, status: Status, keep: Keep, error: str | None = None) -> None:
+        """The end: the completion, its draws and the texts that they need."""
+        latency_s = time.monotonic() - self._started_s
+        self.completion = Completion(
+            decision_id=self.id,
+            at=self.at,
+            final_tier=self.final_tier if status == "ok" else None,
+            escalated=len(self.answers) > 1,
+            cost_usd=self.cost_usd,
+            latency_ms=latency_s * 1e3,
+            overhead_ms=max(latency_s - self._waited_s, 0.0) * 1e3,
+            status=status,
+            error=error,
+        )
+        draws = self._draws() if status == "ok" and keep != "none" else []
+        self._pending += [self.completion, *draws]
+        if keep == "all" or (keep == "sampled" and draws):
+            self._pending += self._texts()
+
+    def _draws(self) -> list[Draw]:
+        """The draws that fell, but for a shadow on a tier that the client's request shut out."""
+        drawn = draw(self.policy, tuple(self.answers), self.seed)
+        return [
+            Draw(
+                decision_id=self.id,
+                at=self.at,
+                kind=one.kind,
+                tier=one.tier,
+                probability=one.probability,
+            )
+            for one in drawn
+            if one.tier is None or self.query.pinned is None
+        ]
+
+    def _texts(self) -> list[Text]:
+        prompt = orjson.dumps(self.query.messages).decode()
+        bodies = {"prompt": prompt} | {
+            f"answer:{tier}": answer.text for tier, answer in self.answers.items()
+        }
+        return [
+            Text(decision_id=self.id, at=self.at, key=key, body=body)
+            for key, body in bodies.items()
+        ]
+
+    def take(self) -> Sequence[Record]:
+        """The records since the last call, in order."""
+        pending, self._pending = self._pending, []
+        return pending
