@@ -1,0 +1,84 @@
+"""The first policy: everything to the cloud, nothing trained, and it says so.
+
+It serves until the learner has enough labels to identify a cheaper arm. p_hat starts at one half
+with no weights, the judge's table is a guess that decides nothing while its trust is closed, and
+both are replaced by the first retune.
+"""
+
+from datetime import datetime
+
+import numpy as np
+from scipy.stats import norm
+
+from controlplane.learn.learner import LearnerSettings
+from dataplane.contract.configuration import Configuration
+from dataplane.contract.policy import PolicyDocument, issue
+from dataplane.contract.sections import Tier
+from dataplane.contract.terms import (
+    AuditTerms,
+    JudgeTable,
+    Platt,
+    QualityTarget,
+    SegmentPolicy,
+    ShadowTerms,
+    TierTerms,
+    Typical,
+)
+
+PROMPT_CHARS = 200.0  # of the query whose cost is the unit, until traffic tells better
+BINS = 6
+LOWEST, HIGHEST = -20.0, 0.01  # of a mean log-probability; above 0 nothing can score
+REASON = "start policy: always the cloud; p_hat and the judge's table are untrained"
+
+
+def start_policy(configuration: Configuration, now: datetime) -> PolicyDocument:
+    """Version 1 for these tiers and this objective."""
+    objective, audit = configuration.objective, configuration.audit
+    local, cloud = (terms(tier) for tier in configuration.tiers)
+    cold = LearnerSettings().cold
+    segment = SegmentPolicy(
+        mode="always_cloud",
+        lambda_=0.0,
+        routing_threshold=1.0,
+        judge_cutoff=HIGHEST,
+        trust="closed",
+        cloud_if_local_wrong=Platt(intercept=1.5),
+        cloud_wrong_if_local_right=Platt(intercept=-3.0),
+        typical=Typical(prompt_chars=PROMPT_CHARS),
+    )
+    return issue(
+        version=1,
+        kind="proposal",
+        author="operator",
+        reason=REASON,
+        issued_at=now,
+        objective=QualityTarget(**objective.model_dump()),
+        cost_unit_usd=max(float(cloud.expected_cost_usd(PROMPT_CHARS)), 1e-12),
+        tiers=(local, cloud),
+        judge=untrained_judge(configuration.judge.kind),
+        segments=(segment,),
+        audit=AuditTerms(rate=max(cold.audit, audit.rate), label_price_usd=audit.label_price_usd),
+        shadow=ShadowTerms(rate=max(cold.shadow, configuration.shadow.rate)),
+    )
+
+
+def terms(tier: Tier) -> TierTerms:
+    """A tier's price and expected use, as a policy states them."""
+    return TierTerms(name=tier.name, **tier.price.model_dump(), **tier.expected.model_dump())
+
+
+def untrained_judge(name: str) -> JudgeTable:
+    """A table that believes a little in the judge: log-likelihood ratio 2 z."""
+    z = norm.ppf((np.arange(BINS) + 0.5) / BINS)
+    raw = -np.geomspace(3.0, 0.01, BINS)
+    right, wrong = np.exp(z), np.exp(-z)
+    return JudgeTable(
+        judge=name,
+        lowest=LOWEST,
+        highest=HIGHEST,
+        edges=tuple(((raw[1:] + raw[:-1]) / 2).tolist()),
+        raw=tuple(raw.tolist()),
+        z=tuple(z.tolist()),
+        f1=tuple((right / right.sum()).tolist()),
+        f0=tuple((wrong / wrong.sum()).tolist()),
+    )
