@@ -1,0 +1,75 @@
+"""Keys: made, listed and revoked in the table that the data planes follow."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from controlplane.connection import Connection
+from controlplane.errors import OperatorError, ScopeExceededError
+from dataplane.contract.keys import SCOPES, Key, Scope, digest, generate
+
+CREATE = """
+INSERT INTO api_keys (id, secret_sha256, tenant, scopes, name)
+VALUES (%(id)s, %(secret_sha256)s, %(tenant)s, %(scopes)s, %(name)s)
+"""
+LISTED = """
+SELECT id, tenant, scopes, name, created_at, revoked_at FROM api_keys ORDER BY created_at, id
+"""
+REVOKE = """
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = %(id)s RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A key as it may be shown: nothing of its secret."""
+
+    id: str
+    tenant: str
+    scopes: list[str]
+    name: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+def create(
+    connection: Connection,
+    *,
+    tenant: str,
+    scopes: Collection[Scope],
+    name: str = "",
+    creator: Collection[Scope] | None = None,
+) -> Key:
+    """Make a key, whose secret exists in the returned value alone.
+
+    ``creator``: the scopes of the key that asks; None: the operator, at the command line. Raises
+    `ScopeExceededError`, and `OperatorError` for a key without tenant or scope.
+    """
+    wanted = set(scopes)
+    if unknown := wanted - SCOPES:
+        known = ", ".join(sorted(SCOPES))
+        raise OperatorError(f"unknown scope {min(unknown)}: known are {known}")
+    if creator is not None and (excess := wanted.difference(creator)):
+        raise ScopeExceededError(
+            f"scope {', '.join(sorted(excess))} is not yours to give: ask with a key that has it"
+        )
+    if not tenant or not wanted:
+        raise OperatorError("a key needs a tenant and at least one scope: name both")
+    key = generate()
+    row = {"id": key.id, "secret_sha256": digest(key.secret), "tenant": tenant, "name": name}
+    connection.execute(CREATE, row | {"scopes": sorted(wanted)})
+    return key
+
+
+def listed(connection: Connection) -> Sequence[Listed]:
+    """All keys, the revoked ones too, oldest first."""
+    with connection.cursor(row_factory=class_row(Listed)) as cursor:
+        return cursor.execute(LISTED).fetchall()
+
+
+def revoke(connection: Connection, key_id: str) -> None:
+    """Refuse a key from now on, everywhere; again is no error. Raises `OperatorError`."""
+    if connection.execute(REVOKE, {"id": key_id}).fetchone() is None:
+        raise OperatorError(f"no key has the id {key_id}: see `penstock key list`")
