@@ -7,7 +7,7 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from controlplane.connection import Connection
-from controlplane.errors import OperatorError, ScopeExceededError
+from dataplane.contract.errors import OperatorError
 from dataplane.contract.keys import SCOPES, Key, Scope, digest, generate
 
 CREATE = """
@@ -20,6 +20,10 @@ SELECT id, tenant, scopes, name, created_at, revoked_at FROM api_keys ORDER BY c
 REVOKE = """
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = %(id)s RETURNING id
 """
+
+
+class ScopeExceededError(OperatorError):
+    """A key may not be given what its creator lacks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from controlplane import registry
 from controlplane.connection import Connection
-from controlplane.errors import StaleParent, UnknownVersionError
+from controlplane.registry import ConflictError, UnknownVersionError
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.publication import Part, parts
 
@@ -25,21 +25,10 @@ SELECT coalesce(%(parent)s::bigint, 0) + 1, %(parent)s, %(in_force)s, %(reason)s
 WHERE %(parent)s::bigint IS NULL OR EXISTS (SELECT FROM publications WHERE seq = %(parent)s)
 RETURNING seq
 """
-LATEST = "SELECT seq, in_force, reason, published_at FROM publications ORDER BY seq DESC LIMIT 1"
 ACKS = """
 SELECT plane, version, status, reason, at FROM policy_acks WHERE seq = %(seq)s
 ORDER BY at, plane, version
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """What is in force from its moment on, until the next one."""
-
-    seq: int
-    parts: tuple[Part, ...]
-    reason: str
-    published_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,48 +42,47 @@ class Ack:
     at: datetime
 
 
-def publish(
+def publish(connection: Connection, policy: PolicyDocument) -> int:
+    """Store a new version and put all traffic on it in place of its parent, both or neither.
+
+    Returns the publication's number; raises `ConflictError` if the parent is no longer live.
+    """
+    with connection.transaction():
+        newest = registry.latest(connection)
+        if (newest and newest.leading) != policy.parent:
+            live = f"version {newest.leading}" if newest else "nothing"
+            raise ConflictError(
+                f"policy version {policy.version} replaces {policy.parent or 'nothing'}, but {live} "
+                "is live: read the live policy and decide again"
+            )
+        registry.store(connection, policy)
+        whole = [Part(version=policy.version)]
+        return put_in_force(connection, whole, newest and newest.seq, policy.reason)
+
+
+def put_in_force(
     connection: Connection, in_force: Sequence[Part], parent: int | None, reason: str
 ) -> int:
-    """Put versions in force in place of publication ``parent``; returns the new number.
+    """Put stored versions in force in place of publication ``parent``; returns the new number.
 
-    Raises `StaleParent` if ``parent`` is not the newest, `UnknownVersionError` for a version that
-    is not stored, ``ValueError`` for shares that make no whole. Either way nothing is published.
+    Raises `ConflictError` if ``parent`` is not the newest, `UnknownVersionError` for a version
+    that is not stored, ``ValueError`` for shares that make no whole; then nothing is published.
     """
-    chosen = parts([part.model_dump() for part in in_force])
-    unknown = registry.missing(connection, [part.version for part in chosen])
+    chosen = [part.model_dump() for part in in_force]
+    unknown = registry.missing(connection, [part.version for part in parts(chosen)])
     if unknown:
         raise UnknownVersionError(f"policy version {unknown[0]} is not stored: store it first")
-    row: dict[str, Any] = {
-        "parent": parent,
-        "in_force": Jsonb([part.model_dump() for part in chosen]),
-        "reason": reason,
-    }
+    row: dict[str, Any] = {"parent": parent, "in_force": Jsonb(chosen), "reason": reason}
     try:
         with connection.transaction():
             published = connection.execute(PUBLISH, row).fetchone()
     except errors.UniqueViolation:
         published = None
     if published is None:
-        raise StaleParent(
+        raise ConflictError(
             f"publication {parent or 0} is not the newest: read the newest and decide again"
         )
     return int(published["seq"])
-
-
-def release(connection: Connection, policy: PolicyDocument, parent: int | None) -> int:
-    """Store a new version and put all traffic on it, both or neither; raises as ``publish``."""
-    with connection.transaction():
-        registry.store(connection, policy)
-        return publish(connection, [Part(version=policy.version)], parent, policy.reason)
-
-
-def latest(connection: Connection) -> Publication | None:
-    """The newest publication, None before the first."""
-    row = connection.execute(LATEST).fetchone()
-    if row is None:
-        return None
-    return Publication(row["seq"], parts(row["in_force"]), row["reason"], row["published_at"])
 
 
 def acks(connection: Connection, seq: int) -> Sequence[Ack]:

@@ -1,4 +1,4 @@
-"""Registry: every policy version that was ever issued, and where each came from."""
+"""Registry: every policy version ever issued, where each came from, and what is in force."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ from psycopg import errors
 from psycopg.rows import class_row
 
 from controlplane.connection import Connection
-from controlplane.errors import StaleParent, UnknownVersionError
+from dataplane.contract.errors import OperatorError
 from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.publication import Part, parts
 
 STORE = """
 INSERT INTO policies (version, parent, kind, author, reason, digest, document)
@@ -26,6 +27,15 @@ WITH RECURSIVE line AS (
 )
 SELECT version, parent, kind, author, reason, digest, created_at FROM line ORDER BY version DESC
 """
+LATEST = "SELECT seq, in_force, reason, published_at FROM publications ORDER BY seq DESC LIMIT 1"
+
+
+class ConflictError(OperatorError):
+    """Someone else stored or published meanwhile: read what is newest, and decide again."""
+
+
+class UnknownVersionError(OperatorError):
+    """No such policy version is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +51,23 @@ class Version:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What is in force from its moment on, until the next one."""
+
+    seq: int
+    parts: tuple[Part, ...]
+    reason: str
+    published_at: datetime
+
+    @property
+    def leading(self) -> int:
+        """The version with the largest share."""
+        return max(self.parts, key=lambda part: part.share).version
+
+
 def store(connection: Connection, policy: PolicyDocument) -> None:
-    """Keep a document for ever; raises `StaleParent` where its version is taken."""
+    """Keep a document for ever; raises `ConflictError` where its version is taken."""
     row = {
         "version": policy.version,
         "parent": policy.parent,
@@ -56,7 +81,7 @@ def store(connection: Connection, policy: PolicyDocument) -> None:
         with connection.transaction():
             connection.execute(STORE, row)
     except errors.UniqueViolation as error:
-        raise StaleParent(
+        raise ConflictError(
             f"policy version {policy.version} exists already: read the newest and decide again"
         ) from error
 
@@ -95,3 +120,19 @@ def lineage(connection: Connection, version: int) -> Sequence[Version]:
     """A version, its parent, and so on to the first."""
     with connection.cursor(row_factory=class_row(Version)) as cursor:
         return cursor.execute(LINEAGE, {"version": version}).fetchall()
+
+
+def latest(connection: Connection) -> Publication | None:
+    """The newest publication, None before the first."""
+    row = connection.execute(LATEST).fetchone()
+    if row is None:
+        return None
+    return Publication(row["seq"], parts(row["in_force"]), row["reason"], row["published_at"])
+
+
+def live(connection: Connection) -> PolicyDocument:
+    """The document that decides most of the traffic; raises `UnknownVersionError` before any."""
+    newest = latest(connection)
+    if newest is None:
+        raise UnknownVersionError("no policy was ever published: start `penstock control` once")
+    return load(connection, newest.leading)
