@@ -5,7 +5,7 @@ the logged numbers to the last bit; a mismatch means that the record or the code
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -16,7 +16,8 @@ from controlplane.sql import SQL
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.records import millisecond
 from dataplane.features import Features
-from dataplane.strategies import Choice, State, choose, consider
+from dataplane.strategies import Choice, Context, State, choose, consider
+from dataplane.strategies.eligibility import remaining
 
 POLICIES_KEPT = 256
 ROWS_AT_ONCE = 1_000
@@ -54,6 +55,11 @@ class Replayed:
             and choice.values == logged["values"]
         )
 
+    def words(self) -> dict[str, Any]:
+        """Both sides as JSON values."""
+        replayed = self.choice and asdict(self.choice) | {"propensity": self.choice.propensity}
+        return {"logged": self.logged, "replayed": replayed, "matches": self.matches}
+
 
 class Tally(NamedTuple):
     """How many decisions were computed again, and how many of them came out otherwise."""
@@ -65,16 +71,23 @@ class Tally(NamedTuple):
 def replay(decided: Decided, policy: PolicyDocument) -> list[Replayed]:
     """Every step of a decision, computed again under the policy that served it."""
     context = consider(policy, decided.features, decided.segment, decided.eligible)
-    replayed = []
-    for step in decided.steps:
-        state = State(tuple(step["state"]["answered"]), step["state"]["score"])
-        try:
-            choice = choose(context, state, decided.seed)
-        except ValueError:
-            replayed.append(Replayed(step, None))
-        else:
-            replayed.append(Replayed(step, choice))
-    return replayed
+    actions = [step["action"] for step in decided.steps]
+    return [
+        Replayed(step, _choice(context, step["state"], actions[:place], decided))
+        for place, step in enumerate(decided.steps)
+    ]
+
+
+def _choice(
+    context: Context, logged: Mapping[str, Any], actions: Sequence[str], decided: Decided
+) -> Choice | None:
+    """What is chosen in a logged state after these actions; None where nothing can be."""
+    state = State(tuple(logged["answered"]), logged["score"])
+    left = remaining(decided.eligible, actions, state)
+    try:
+        return choose(replace(context, eligible=left), state, decided.seed)
+    except ValueError:
+        return None
 
 
 def replay_all(connection: Connection) -> Tally:

@@ -5,10 +5,22 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from controlplane.audit.tasks import InvalidVerdictError, LabelError, TaskExpiredError, UnknownTaskError
+from controlplane.audit.tasks import (
+    InvalidVerdictError,
+    LabelError,
+    TaskExpiredError,
+    UnknownTaskError,
+)
 from controlplane.registry import ConflictError
+from dataplane.contract.errors import OperatorError
 
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+
+LABEL_STATUSES: dict[type[Exception], int] = {
+    UnknownTaskError: 404,
+    TaskExpiredError: 410,
+    InvalidVerdictError: 400,
+}
 
 
 def body(status: int, message: str, code: str | None = None) -> JSONResponse:
@@ -23,7 +35,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(LabelError, _label)
-    app.add_exception_handler(ConflictError, _conflict)
+    app.add_exception_handler(OperatorError, _operator)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -40,16 +52,15 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _label(_: Request, error: Exception) -> JSONResponse:
-    statuses = {UnknownTaskError: 404, TaskExpiredError: 410, InvalidVerdictError: 400}
     code = type(error).__name__.removesuffix("Error")
-    return body(statuses.get(type(error), 409), str(error), _snake(code))
+    return body(LABEL_STATUSES.get(type(error), 409), str(error), _snake(code))
 
 
-async def _conflict(_: Request, error: Exception) -> JSONResponse:
-    return body(409, str(error), "conflict")
+async def _operator(_: Request, error: Exception) -> JSONResponse:
+    return body(409 if isinstance(error, ConflictError) else 503, str(error))
 
 
-async def _unexpected(_: Request, error: Exception) -> JSONResponse:
+async def _unexpected(_: Request, __: Exception) -> JSONResponse:
     return body(500, "the control plane failed on this request: see its log")
 
 

@@ -97,7 +97,7 @@ def expire(connection: Connection, now: datetime, terms: Terms) -> int:
 
 
 def forget(connection: Connection) -> int:
-    """Delete the texts of queries whose draws are all resolved."""
+    """Delete the texts of queries whose draws are all resolved; how many."""
     return connection.execute(SQL["forget_texts"]).rowcount
 
 

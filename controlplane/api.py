@@ -1,0 +1,261 @@
+"""The control plane's HTTP API: labels, decisions explained, policies, objective, status.
+
+Every route declares its scope; one without is refused to everybody (and fails the suite).
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import psycopg
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from controlplane import explain, refusals, registry, states
+from controlplane.access import Access, Holder
+from controlplane.audit import labels
+from controlplane.audit.tasks import Labeller, Task, Verdict
+from controlplane.connection import Connect
+from controlplane.cycle import FROZEN, OBSERVED, record_event, succeed, summary
+from controlplane.leader import Leader
+from controlplane.observe import DecisionKey
+from controlplane.sql import SQL
+from dataplane.contract.keys import Scope
+from dataplane.contract.records import millisecond
+from dataplane.contract.terms import QualityTarget
+
+SCOPE = "x-penstock-scope"
+PUBLIC = "public"
+LISTED = 200
+
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the API works with."""
+
+    connect: Connect
+    access: Access
+    leader: Leader
+    label_terms: labels.Terms
+
+
+class Body(BaseModel):
+    """A request's body: closed, without NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class LeaseBody(Body):
+    """Ask for label tasks."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 1
+    labeller: Name
+
+
+class VerdictBody(Body):
+    """One grade; null is unsure."""
+
+    key: Annotated[str, Field(min_length=1, max_length=1)]
+    value: Annotated[float, Field(ge=0, le=1)] | None
+
+
+class LabelBody(Body):
+    """The grades of one leased query."""
+
+    decision_id: UUID
+    at: AwareDatetime
+    labeller: Name
+    verdicts: Annotated[list[VerdictBody], Field(max_length=26)]
+
+
+class ObjectiveBody(Body):
+    """What to reach from now on; what is not said stays."""
+
+    target_quality: Annotated[float, Field(ge=0, le=1)]
+    tolerance: Annotated[float, Field(ge=0, le=1)] | None = None
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+
+
+class FreezeBody(Body):
+    """Whether the learner may move the policy."""
+
+    frozen: bool
+
+
+def scoped(scope: Scope | str) -> dict[str, Any]:
+    """What a route says of who may call it."""
+    return {"openapi_extra": {SCOPE: scope}}
+
+
+def authorise(request: Request) -> Holder | None:
+    """The caller, if the route's scope lets it in; a route without a scope lets in nobody."""
+    route = request.scope["route"]
+    scope = (getattr(route, "openapi_extra", None) or {}).get(SCOPE)
+    if scope == PUBLIC:
+        return None
+    holder = parts_of(request).access.holder(request.headers.get("authorization"))
+    if holder is None:
+        raise HTTPException(401, "no valid API key: send Authorization: Bearer pk_..")
+    if scope is None or scope not in holder.scopes:
+        raise HTTPException(403, f"this key lacks the scope '{scope}'")
+    return holder
+
+
+def parts_of(request: Request) -> Parts:
+    """The parts of the app that serves a request."""
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts)
+    return parts
+
+
+Caller = Annotated[Holder, Depends(authorise)]
+Given = Annotated[Parts, Depends(parts_of)]
+
+router = APIRouter(dependencies=[Depends(authorise)])
+
+
+def build(parts: Parts) -> FastAPI:
+    """The app; it starts and stops nothing."""
+    app = FastAPI(title="Penstock control plane", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.parts = parts
+    app.include_router(router)
+    refusals.install(app)
+    return app
+
+
+@router.post("/v1/labels/lease", **scoped("label"))
+def lease_labels(body: LeaseBody, caller: Caller, parts: Given) -> dict[str, Any]:
+    """Drawn answers to grade, without model, score or cost."""
+    labeller = Labeller(body.labeller, caller.id)
+    with parts.connect() as connection:
+        tasks = labels.lease(connection, labeller, body.limit, _now(), parts.label_terms)
+        observed = states.load_value(connection, OBSERVED, default=0)
+    return {"tasks": [_shown(task) for task in tasks], "observed": observed}
+
+
+@router.post("/v1/labels", **scoped("label"))
+def submit_labels(body: LabelBody, caller: Caller, parts: Given) -> dict[str, str]:
+    """Grades of a leased task; all of them are taken, or none."""
+    verdicts = [Verdict(verdict.key, verdict.value) for verdict in body.verdicts]
+    decision = DecisionKey(body.at.astimezone(UTC), body.decision_id)
+    with parts.connect() as connection:
+        status = labels.submit(
+            connection, Labeller(body.labeller, caller.id), decision, verdicts, _now()
+        )
+        labels.forget(connection)
+    return {"status": status}
+
+
+@router.get("/v1/decisions/{decision_id}", **scoped("read"))
+def explain_decision(decision_id: UUID, parts: Given) -> dict[str, Any]:
+    """One decision: its records, and its steps computed again."""
+    key = DecisionKey(millisecond(decision_id), decision_id)
+    with parts.connect() as connection:
+        records = connection.execute(SQL["records_of"], key._asdict()).fetchone()
+        if records is None or records["decision"] is None:
+            raise HTTPException(404, f"no decision {decision_id} is recorded")
+        decided = explain.find(connection, decision_id)
+        policy = decided and explain.shelf(connection)(decided.policy_version)
+    replayed = explain.replay(decided, policy) if decided and policy else []
+    return {
+        "records": records,
+        "steps": [step.words() for step in replayed],
+        "matches": bool(replayed) and all(step.matches for step in replayed),
+    }
+
+
+@router.get("/v1/policies", **scoped("read"))
+def list_policies(parts: Given) -> dict[str, Any]:
+    """Versions, newest first, with how many data planes took or refused each."""
+    with parts.connect() as connection:
+        versions = connection.execute(SQL["policy_list"], {"limit": LISTED}).fetchall()
+        policy = registry.live(connection)
+    return {"live": policy.version, "policies": versions}
+
+
+@router.get("/v1/status", **scoped("read"))
+def status(parts: Given) -> dict[str, Any]:
+    """Where the loop stands."""
+    with parts.connect() as connection:
+        policy = registry.live(connection)
+        tasks = connection.execute(SQL["label_counts"]).fetchall()
+        counted = connection.execute(SQL["outcome_count"]).fetchone()
+        return {
+            "observed": states.load_value(connection, OBSERVED, default=0),
+            "frozen": states.load_value(connection, FROZEN, default=False),
+            "leads": parts.leader.leads(),
+            "live": summary(policy) | {"objective": policy.objective.model_dump()},
+            "label_tasks": {row["status"]: row["tasks"] for row in tasks},
+            "labels": counted["labels"] if counted else 0,
+            "estimates": connection.execute(SQL["latest_estimates"]).fetchall(),
+            "events": connection.execute(SQL["recent_events"], {"limit": 20}).fetchall(),
+        }
+
+
+@router.post("/v1/objective", **scoped("admin"))
+def set_objective(body: ObjectiveBody, caller: Caller, parts: Given) -> dict[str, Any]:
+    """A new target, published as the operator's proposal; the learner follows it."""
+    with parts.connect() as connection:
+        live = registry.live(connection)
+        asked = body.model_dump(exclude_none=True)
+        objective = QualityTarget.model_validate(_shared(live.objective) | asked)
+        successor = live.model_copy(
+            update={
+                "kind": "proposal",
+                "author": "operator",
+                "reason": f"target quality {objective.target_quality:.3f} (key {caller.id})",
+                "issued_at": _now(),
+                "objective": objective,
+            }
+        )
+        policy = succeed(connection, live, successor)
+        record_event(connection, "objective", summary(policy))
+    return summary(policy)
+
+
+@router.post("/v1/freeze", **scoped("admin"))
+def freeze(body: FreezeBody, caller: Caller, parts: Given) -> dict[str, bool]:
+    """Stop the learner from moving the policy, or let it; it goes on learning either way."""
+    with parts.connect() as connection:
+        states.save_value(connection, FROZEN, body.frozen)
+        record_event(connection, "freeze", {"frozen": body.frozen, "key": caller.id})
+    return {"frozen": body.frozen}
+
+
+@router.get("/healthz", **scoped(PUBLIC))
+def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", **scoped(PUBLIC))
+def readyz(parts: Given) -> dict[str, str]:
+    """The store answers too."""
+    try:
+        with parts.connect() as connection:
+            connection.execute("SELECT FROM learner_state LIMIT 1")
+    except psycopg.Error:
+        raise HTTPException(503, "the database does not answer") from None
+    return {"status": "ready"}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _shared(objective: BaseModel) -> dict[str, Any]:
+    """The fields of an objective that a quality target has too."""
+    return {k: v for k, v in dict(objective).items() if k in QualityTarget.model_fields}
+
+
+def _shown(task: Task) -> dict[str, Any]:
+    return {
+        "decision_id": task.decision_id,
+        "at": task.at,
+        "prompt": task.prompt,
+        "answers": [{"key": answer.key, "text": answer.text} for answer in task.answers],
+        "leased_until": task.leased_until,
+    }

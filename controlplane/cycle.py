@@ -1,0 +1,219 @@
+"""THE STORY OF A POLICY: observe > audit > learn > evaluate > promote > push.
+
+``turn`` is the story without its store: replay, simulation and tests run it on a ``MemoryLog``.
+``Cycle`` runs it on the tables. One transaction moves the watermark, the learner's state, the
+marks on labels and the estimates, so a crash at any point moves either all of them or none. What
+the learner proposes is pushed afterwards, by compare-and-swap on the live policy: a conflict means
+that somebody else published, and the learner sees that policy in its next turn.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from psycopg.types.json import Jsonb
+
+from controlplane import push, registry, states
+from controlplane.audit.served import estimates
+from controlplane.audit.window import Window
+from controlplane.connection import Connect, Connection
+from controlplane.leader import Leader
+from controlplane.observations import Labelled, Observation
+from controlplane.observe import Log, PostgresLog, Source, Watermark, vector
+from controlplane.sql import SQL
+from dataplane.contract.policy import PolicyDocument
+
+LEARNER = "learner"
+OBSERVED = "observed"
+FROZEN = "frozen"
+
+
+class Learner(Protocol):
+    """What the cycle asks of a learner (``controlplane.learn.learner`` is the real one)."""
+
+    def observe(self, observations: Sequence[Observation]) -> None:
+        """Completed queries, each once."""
+
+    def learn(self, labelled: Sequence[Labelled]) -> None:
+        """Resolved audit draws, each once."""
+
+    def propose(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
+        """The successor of the live policy, or None where it should stay."""
+
+    def alarms(self) -> list[str]:
+        """What alarmed since the last call, in words."""
+
+    def to_json(self) -> str:
+        """The whole state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn of the cycle saw and wants."""
+
+    observations: list[Observation]
+    labelled: list[Labelled]
+    watermark: Watermark
+    alarms: list[str]
+    proposal: PolicyDocument | None
+
+    @property
+    def still(self) -> bool:
+        """Whether nothing happened that is worth keeping."""
+        return not (self.observations or self.labelled or self.alarms or self.proposal)
+
+
+def turn(
+    log: Log,
+    learner: Learner,
+    live: PolicyDocument,
+    watermark: Watermark,
+    now: datetime,
+    *,
+    frozen: bool = False,
+) -> Turn:
+    """Observe, learn, propose. Frozen, the learner goes on learning but moves no policy."""
+    observations, reached = log.new(watermark)
+    labelled = log.labelled()
+    learner.observe(observations)
+    learner.learn(labelled)
+    proposal = None if frozen else learner.propose(live, now)
+    return Turn(observations, labelled, reached, learner.alarms(), proposal)
+
+
+@dataclass(frozen=True, slots=True)
+class School:
+    """How a learner comes into being: anew, and from its saved state (``ValueError`` if broken)."""
+
+    fresh: Callable[[], Learner]
+    restored: Callable[[str], Learner]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """The learner in memory, and the checksum of the saved state that it equals."""
+
+    learner: Learner
+    checksum: str
+
+
+class Cycle:
+    """The story on the tables, one turn a call. Only the leader's turns are written."""
+
+    def __init__(
+        self, connect: Connect, leader: Leader, school: School, window: Window | None = None
+    ) -> None:
+        self._connect = connect
+        self._leader = leader
+        self._school = school
+        self._window = window or Window()
+        self._kept: _Kept | None = None
+
+    def run(self, now: datetime) -> Turn:
+        """One turn; raises ``NotLeaderError``, and then nothing of it was written."""
+        try:
+            live, done = self._turn(now)
+        except BaseException:
+            self._kept = None  # the learner may have seen what was rolled back
+            raise
+        if done.proposal is not None:
+            self._push(live, done.proposal)
+        return done
+
+    def _turn(self, now: datetime) -> tuple[PolicyDocument, Turn]:
+        with self._connect() as connection:
+            kept = self._hold(connection)
+            live = registry.live(connection)
+            log = PostgresLog(connection)
+            frozen = states.load_value(connection, FROZEN, default=False)
+            watermark = load_watermark(connection)
+            done = turn(log, kept.learner, live, watermark, now, frozen=frozen)
+            self._keep(connection, kept, done)
+            if log.resolved:
+                self._evaluate(connection, live)
+            self._leader.check()
+        return live, done
+
+    def _hold(self, connection: Connection) -> _Kept:
+        """The learner in step with its saved state, which stays locked until the turn ends."""
+        checksum = states.lock(connection, LEARNER, self._school.fresh().to_json())
+        if self._kept is None or self._kept.checksum != checksum:
+            body = states.load(connection, LEARNER)
+            assert body is not None
+            self._kept = _Kept(self._school.restored(body), checksum)
+        return self._kept
+
+    def _keep(self, connection: Connection, kept: _Kept, done: Turn) -> None:
+        connection.execute(SQL["save_watermark"], vector(done.watermark))
+        if done.still:
+            return
+        kept.checksum = states.save(connection, LEARNER, kept.learner.to_json())
+        observed = states.load_value(connection, OBSERVED, default=0)
+        states.save_value(connection, OBSERVED, observed + len(done.observations))
+        for words in done.alarms:
+            record_event(connection, "alarm", {"reason": words})
+
+    def _evaluate(self, connection: Connection, live: PolicyDocument) -> None:
+        confidence = live.objective.confidence
+        for estimate in estimates(self._window.read(connection), confidence):
+            quality = estimate.quality
+            row = {
+                "policy_version": live.version,
+                "window": estimate.window,
+                "n": estimate.queries,
+                "quality": quality and quality.estimate,
+                "lo": quality and quality.low,
+                "hi": quality and quality.high,
+                "detail": Jsonb(estimate.detail()),
+            }
+            connection.execute(SQL["add_estimate"], row)
+
+    def _push(self, live: PolicyDocument, proposal: PolicyDocument) -> None:
+        self._leader.check()
+        with self._connect() as connection:
+            try:
+                policy = succeed(connection, live, proposal)
+            except registry.ConflictError as conflict:
+                record_event(connection, "conflict", {"reason": str(conflict)})
+            else:
+                record_event(connection, policy.kind, summary(policy))
+
+
+def succeed(
+    connection: Connection, live: PolicyDocument, successor: PolicyDocument
+) -> PolicyDocument:
+    """Publish ``successor`` in place of ``live`` under the next free number; returns it so.
+
+    Raises ``ConflictError`` where another policy is live by now; then nothing is changed.
+    """
+    version = registry.next_version(connection)
+    numbered = successor.model_copy(update={"version": version, "parent": live.version})
+    push.publish(connection, numbered)
+    return numbered
+
+
+def load_watermark(connection: Connection) -> dict[Source, int]:
+    """How far the records were read."""
+    rows = connection.execute(SQL["load_watermark"])
+    return {Source(row["plane"], row["segment"]): row["offset"] for row in rows}
+
+
+def record_event(connection: Connection, kind: str, body: dict[str, object]) -> None:
+    """Something that a person should see."""
+    connection.execute(SQL["add_event"], {"kind": kind, "body": Jsonb(body)})
+
+
+def summary(policy: PolicyDocument) -> dict[str, object]:
+    """What a person wants to know of a newly published policy."""
+    segment = policy.segments[0]
+    return {
+        "version": policy.version,
+        "parent": policy.parent,
+        "author": policy.author,
+        "reason": policy.reason,
+        "mode": segment.mode,
+        "lambda": segment.lambda_,
+        "routing_threshold": segment.routing_threshold,
+        "judge_cutoff": segment.judge_cutoff,
+    }

@@ -1,0 +1,80 @@
+"""What the control plane runs with: ``penstock.yaml``, and a few things from the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from controlplane.audit.labels import Terms
+from controlplane.database import DatabaseUnavailable
+from controlplane.learn.learner import LearnerSettings
+from dataplane.contract.address import Address
+from dataplane.contract.configuration import Configuration
+from dataplane.contract.errors import OperatorError
+
+DATAPLANE_URL = "PENSTOCK_DATAPLANE_URL"
+DATAPLANE_KEY = "PENSTOCK_DATAPLANE_KEY"
+LABEL_LEASE_S = "PENSTOCK_LABEL_LEASE_S"
+LABEL_PATIENCE_S = "PENSTOCK_LABEL_PATIENCE_S"
+LABEL_EXPIRY_S = "PENSTOCK_LABEL_EXPIRY_S"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``dataplane_key`` needs scope ``admin``; empty, nothing is shadowed."""
+
+    database_url: str = field(repr=False)
+    listen: Address
+    dataplane_url: str
+    dataplane_key: str = field(repr=False)
+    tiers: tuple[str, str]
+    retune_interval_s: float
+    learner: LearnerSettings
+    labels: Terms
+
+
+def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settings:
+    """Raises an ``OperatorError`` that names what is missing or wrong."""
+    url = configuration.database_url_controlplane.get_secret_value()
+    if not url:
+        raise DatabaseUnavailable(
+            "DATABASE_URL_CONTROLPLANE is unset: set it to the URL of role penstock_controlplane, "
+            "or start everything with `penstock up`"
+        )
+    local, cloud = (tier.name for tier in configuration.tiers)
+    return Settings(
+        database_url=url,
+        listen=configuration.control.listen,
+        dataplane_url=environ.get(DATAPLANE_URL) or configuration.listen.url,
+        dataplane_key=environ.get(DATAPLANE_KEY, ""),
+        tiers=(local, cloud),
+        retune_interval_s=configuration.learner.retune_interval_s,
+        learner=LearnerSettings(
+            kappa=configuration.learner.kappa,
+            min_decisions=configuration.learner.min_decisions,
+            support=configuration.learner.min_effective_sample,
+        ),
+        labels=label_terms(environ),
+    )
+
+
+def label_terms(environ: Mapping[str, str]) -> Terms:
+    """Lease, patience and expiry of label tasks, in seconds where the environment sets them."""
+    usual = Terms()
+    return Terms(
+        lease=_seconds(environ, LABEL_LEASE_S, usual.lease),
+        patience=_seconds(environ, LABEL_PATIENCE_S, usual.patience),
+        expiry=_seconds(environ, LABEL_EXPIRY_S, usual.expiry),
+    )
+
+
+def _seconds(environ: Mapping[str, str], name: str, usual: timedelta) -> timedelta:
+    text = environ.get(name)
+    if not text:
+        return usual
+    try:
+        given = timedelta(seconds=float(text))
+    except (ValueError, OverflowError):
+        given = timedelta()
+    if given <= timedelta():
+        raise OperatorError(f"{name} is '{text}': set it to a number of seconds above 0")
+    return given
