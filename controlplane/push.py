@@ -49,15 +49,14 @@ def publish(connection: Connection, policy: PolicyDocument) -> int:
     """
     with connection.transaction():
         newest = registry.latest(connection)
-        if (newest and newest.leading) != policy.parent:
-            live = f"version {newest.leading}" if newest else "nothing"
+        live, parent = (newest.leading, newest.seq) if newest else (None, None)
+        if live != policy.parent:
             raise ConflictError(
-                f"policy version {policy.version} replaces {policy.parent or 'nothing'}, but {live} "
-                "is live: read the live policy and decide again"
+                f"policy version {policy.version} replaces version {policy.parent}, but "
+                f"{live} is live: read the live policy and decide again"
             )
         registry.store(connection, policy)
-        whole = [Part(version=policy.version)]
-        return put_in_force(connection, whole, newest and newest.seq, policy.reason)
+        return put_in_force(connection, [Part(version=policy.version)], parent, policy.reason)
 
 
 def put_in_force(

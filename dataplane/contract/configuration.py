@@ -73,6 +73,13 @@ class Configuration(Section):
     learner: Learner = Learner()
     limits: Limits = Limits()
 
+    def database_environment(self) -> dict[str, str]:
+        """The database URLs under the names that the environment has for them."""
+        return {
+            variable: getattr(self, key).get_secret_value()
+            for key, variable in FROM_ENVIRONMENT.items()
+        }
+
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         errors: list[InitErrorDetails] = [

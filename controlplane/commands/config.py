@@ -1,0 +1,28 @@
+"""`penstock config`: the configuration, checked and described."""
+
+import json
+
+import typer
+
+from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, configured
+
+app = typer.Typer(help="Check penstock.yaml, or print its JSON Schema.", no_args_is_help=True)
+
+
+@app.command()
+def check(config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
+    """Check the configuration: every problem at once, each with its line and column."""
+    found = configured(config)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        tiers = ", ".join(tier.name for tier in found.tiers)
+        typer.echo(f"{config}: good (tiers {tiers}; gateway at {found.listen})", err=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of penstock.yaml."""
+    from dataplane.contract.configuration import json_schema  # noqa: PLC0415
+
+    typer.echo(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,67 @@
+"""Options that several commands take, and the configuration and store that they name."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from dataplane.contract.errors import OperatorError
+
+if TYPE_CHECKING:
+    from controlplane.connection import Connection
+    from controlplane.database import Database
+    from dataplane.contract.configuration import Configuration
+
+ConfigFile: TypeAlias = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="PENSTOCK_CONFIG", help="The configuration file."),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+CONFIG_FILE = Path("penstock.yaml")
+
+
+def configured(path: Path) -> "Configuration":
+    """The configuration in a file; raises ``ConfigurationError``."""
+    from dataplane.contract.configuration import load  # noqa: PLC0415 - only where it is needed
+
+    return load(path)
+
+
+@contextmanager
+def opened(configuration: "Configuration") -> Iterator["Database"]:
+    """The store: the one that the configuration names, or the embedded server while within."""
+    from controlplane import database  # noqa: PLC0415 - 0.3 s of SQLAlchemy
+
+    try:
+        if configuration.database_url.get_secret_value():
+            yield database.external(configuration.database_environment())
+        else:
+            with database.embedded(configuration.data_dir) as embedded:
+                yield embedded
+    except database.DatabaseUnavailable as error:
+        raise OperatorError(str(error)) from error
+
+
+@contextmanager
+def connected(path: Path) -> Iterator["Connection"]:
+    """A session of the control plane's role; it commits at the end."""
+    import psycopg  # noqa: PLC0415 - only where it is needed
+
+    from controlplane.connection import connect  # noqa: PLC0415
+
+    with opened(configured(path)) as database:
+        url = database.url_for("penstock_controlplane")
+        try:
+            with connect(url) as connection:
+                yield connection
+        except psycopg.errors.UndefinedTable as error:
+            raise OperatorError("the database has no schema: run `penstock db upgrade`") from error
+        except psycopg.OperationalError as error:
+            why = str(error).strip().splitlines()[0].rpartition(" failed: ")[2]
+            raise OperatorError(
+                f"the database refuses penstock_controlplane ({why}): "
+                "run `penstock db upgrade`, or check DATABASE_URL_CONTROLPLANE"
+            ) from error
