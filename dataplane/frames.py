@@ -39,6 +39,15 @@ class Batch:
         """The offset of the last record."""
         return self.end.offset - 1
 
+    def halves(self) -> tuple["Batch", "Batch"]:
+        """The batch in two, to find the record that a database refuses."""
+        half = len(self.lines) // 2
+        middle = self.start._replace(offset=self.start.offset + half)
+        return (
+            Batch(self.start, middle, self.lines[:half]),
+            Batch(middle, self.end, self.lines[half:]),
+        )
+
 
 class DamagedError(Exception):
     """A frame whose bytes are not those that were written."""

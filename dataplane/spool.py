@@ -138,6 +138,8 @@ class Spool:
 
         A damaged segment is not deleted but set aside, as ``*.damaged``.
         """
+        if self._file < 0:
+            return  # another process may hold the directory by now
         for segment in self.segments():
             if segment < upto.segment:
                 self._remove(segment)
