@@ -51,6 +51,11 @@ def unavailable(message: str, code: str, retry_after_s: float = 1.0) -> ApiError
     return ApiError(503, message, kind="server_error", code=code, headers=headers)
 
 
+def unrecordable() -> ApiError:
+    """503: the spool takes no more, and the operator chose to refuse rather than to forget."""
+    return unavailable("queries cannot be recorded now", "recording_unavailable")
+
+
 def upstream_failed(message: str) -> ApiError:
     """502: no tier gave an answer."""
     return ApiError(502, message, kind="server_error", code="upstream_error")

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from dataplane import errors
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.records import Record
+from dataplane.contract.records import Record, new_decision_id
 from dataplane.errors import ApiError
 from dataplane.guarded_tier import GuardedTier
 from dataplane.judges import JUDGES
@@ -31,15 +31,15 @@ class Policies(Protocol):
     """Where the policy in force comes from; never waits."""
 
     def policy_for(self, conversation: str | None) -> PolicyDocument:
-        """The policy that decides for this conversation."""
+        """The policy that decides for this conversation; without one, name the decision's id."""
         ...
 
 
 class Recording(Protocol):
     """Where records go."""
 
-    def record(self, *records: Record) -> None:
-        """Keep these together, or raise."""
+    def record(self, *records: Record) -> bool:
+        """Keep these together; whether they are kept. Raises ``SpoolError`` to refuse queries."""
         ...
 
     async def durable(self) -> None:
@@ -79,9 +79,10 @@ class Gateway:
 
     def admit(self, query: Query) -> Trail:
         """Take a query in: policy, features, eligibility. Raises ``ApiError`` (404, 503)."""
-        policy = self._policies.policy_for(query.conversation)
+        decision_id = new_decision_id()
+        policy = self._policies.policy_for(query.conversation or str(decision_id))
         eligibility = self._eligibility(query, policy)
-        trail = Trail(query, policy, eligibility, self._timeout_s)
+        trail = Trail(decision_id, query, policy, eligibility, self._timeout_s)
         if not trail.tiers_left:
             raise errors.unavailable("no tier can answer now", "no_tier_available")
         return trail

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -55,6 +55,20 @@ class GuardedTier:
                 pause_s = PAUSE_S if error.retry_after_s is None else error.retry_after_s
             with trail.waiting():
                 await asyncio.sleep(pause_s)
+
+    async def ask_unseen(self, body: Mapping[str, Any], deadline: float) -> Answer:
+        """One call for no client, off any trail. Raises ``TierError``."""
+        self._breaker.start()
+        try:
+            answer = await self.tier.complete(body, deadline)
+        except TierError as error:
+            self._blame(error)
+            raise
+        except asyncio.CancelledError:
+            self._breaker.abandon()
+            raise
+        self._breaker.succeed()
+        return answer
 
     def _try_again(self, error: TierError, trail: Trail) -> bool:
         pause_s = error.retry_after_s or PAUSE_S

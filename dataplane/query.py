@@ -58,7 +58,7 @@ class _StreamOptions(_Body):
     include_usage: bool | None = None
 
 
-class _Chat(_Body):
+class ChatBody(_Body):
     """What the gateway itself reads of OpenAI's body; everything else is the tier's to judge."""
 
     model: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
@@ -109,7 +109,7 @@ def read(
     """A query from a request's bytes; raises ``ApiError`` (400, 422) that names what is wrong."""
     body = parse(data)
     try:
-        chat = _Chat.model_validate(body)
+        chat = ChatBody.model_validate(body)
     except ValidationError as error:
         raise refusal(error) from None
     _clamp(body, max_tokens)
@@ -166,6 +166,6 @@ def _clamp(body: dict[str, Any], max_tokens: int) -> None:
             body[name] = min(body[name], max_tokens)
 
 
-def _conversation(header: str | None, chat: _Chat) -> str | None:
+def _conversation(header: str | None, chat: ChatBody) -> str | None:
     named = header or (chat.metadata or {}).get("conversation") or chat.user
     return named[:MAX_NAME] if isinstance(named, str) and named else None

@@ -19,11 +19,13 @@ _HELP = {
     "penstock_cost_usd_total": "Charged for serving, judges included.",
     "penstock_overhead_seconds": "A query's time less the wait for tiers and client.",
     "penstock_latency_seconds": "A query's time.",
-    "penstock_spool_pending_bytes": "Records waiting for the database.",
+    "penstock_spool_pending_records": "Records waiting for the database.",
+    "penstock_spool_pending_bytes": "Bytes waiting for the database.",
     "penstock_spool_age_seconds": "Age of the oldest record waiting for the database.",
     "penstock_spool_dropped_total": "Records lost because the spool was full.",
+    "penstock_spool_quarantined_total": "Records that the database refused, set aside on disk.",
     "penstock_policy_version": "Version in force.",
-    "penstock_policy_age_seconds": "Since the policy in force was last confirmed.",
+    "penstock_policy_age_seconds": "Since the policy in force was published.",
 }
 
 

@@ -24,12 +24,12 @@ from dataplane.contract.records import (
     StepState,
     Text,
     millisecond,
-    new_decision_id,
 )
 from dataplane.contract.terms import TierTerms
 from dataplane.features import FEATURE_VERSION, extract
 from dataplane.query import Query
 from dataplane.strategies import Choice, State, calibrated, choose, consider, draw
+from dataplane.strategies.base import CALL
 from dataplane.strategies.eligibility import remaining
 from dataplane.tiers.base import Answer, TierError, Usage
 
@@ -53,15 +53,20 @@ class Trail:
     """
 
     def __init__(
-        self, query: Query, policy: PolicyDocument, eligibility: Eligibility, timeout_s: float
+        self,
+        decision_id: UUID,
+        query: Query,
+        policy: PolicyDocument,
+        eligibility: Eligibility,
+        timeout_s: float,
     ) -> None:
         self._started_s = time.monotonic()
         self._waited_s = 0.0
         self.deadline = self._started_s + timeout_s
         self.query = query
         self.policy = policy
-        self.id: UUID = new_decision_id()
-        self.at: datetime = millisecond(self.id)
+        self.id = decision_id
+        self.at: datetime = millisecond(decision_id)
         self.seed = randbits(63)
         features = extract(query.messages)
         self._eligibility = eligibility
@@ -106,6 +111,13 @@ class Trail:
     def final_tier(self) -> str | None:
         """The tier whose answer is the client's: the last one that answered."""
         return next(reversed(self.answers), None)
+
+    @property
+    def asked(self) -> str | None:
+        """The tier that was asked last."""
+        return next(
+            (a.removeprefix(CALL) for a in reversed(self.actions) if a.startswith(CALL)), None
+        )
 
     @cached_property
     def _terms(self) -> dict[str, TierTerms]:

@@ -81,10 +81,11 @@ class KeptRecords:
     def __init__(self) -> None:
         self.frames: list[tuple[Record, ...]] = []
 
-    def record(self, *records: Record) -> None:
+    def record(self, *records: Record) -> bool:
         """Keep a frame."""
         if records:
             self.frames.append(records)
+        return True
 
     async def durable(self) -> None:
         """Memory is as safe as it gets."""
