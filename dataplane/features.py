@@ -50,9 +50,8 @@ def extract(messages: Sequence[Mapping[str, Any]]) -> Features:
 
 def of_text(text: str) -> Features:
     """Features of one text."""
-    tokens = [_shape(match) for match in _TOKEN.findall(text[:MAX_CHARS])]
     buckets: dict[int, None] = {}
-    for name in _names(text, tokens):
+    for name in _names(text, _TOKEN.findall(text[:MAX_CHARS])):
         buckets[crc32(name.encode()) % BUCKETS] = None
         if len(buckets) == MAX_BUCKETS:
             break
@@ -77,13 +76,15 @@ def _shape(token: str) -> str:
     return f"#{len(token)}" if token.isdigit() else token.lower()
 
 
-def _names(text: str, tokens: Sequence[str]) -> Iterator[str]:
-    numbers = [token for token in tokens if token[0] == "#"]
+def _names(text: str, matches: Sequence[str]) -> Iterator[str]:
+    tokens = [_shape(match) for match in matches]
+    digits = [len(match) for match in matches if match.isdigit()]
+    numbers = min(len(digits), 20)
     yield f"length:{len(text).bit_length()}"
-    yield f"numbers:{min(len(numbers), 20)}"
-    yield f"digits:{min(sum(int(number[1:]) for number in numbers), 60)}"
-    yield f"widest:{max((int(number[1:]) for number in numbers), default=0)}"
-    yield f"opening:{' '.join(tokens[:2])}:{min(len(numbers), 20)}"
+    yield f"numbers:{numbers}"
+    yield f"digits:{min(sum(digits), 60)}"
+    yield f"widest:{max(digits, default=0)}"
+    yield f"opening:{' '.join(tokens[:2])}:{numbers}"
     yield from _interleave(tokens)
 
 

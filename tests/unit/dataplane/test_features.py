@@ -1,0 +1,58 @@
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataplane.features import BUCKETS, MAX_BUCKETS, Features, extract, of_text
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_features_of_length_one(text: str) -> None:
+    features = of_text(text)
+    assert features.chars == len(text)
+    assert len(features.buckets) * features.weight**2 == pytest.approx(1)
+    assert list(features.buckets) == sorted(set(features.buckets))
+    assert all(0 <= bucket < BUCKETS for bucket in features.buckets)
+    assert Features.from_compact(features.compact()) == features
+
+
+def test_a_long_prompt_is_cut_off() -> None:
+    assert (
+        len(
+            of_text(
+                " ".join(f"{a}{b}{c}" for a in "abcdefghij" for b in "klmnopqrst" for c in "uvwxyz")
+            ).buckets
+        )
+        == MAX_BUCKETS
+    )
+
+
+def test_the_hash_is_the_same_in_another_process() -> None:
+    code = "from dataplane.features import of_text; print(of_text('What is 47 + 85?').buckets)"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == str(of_text("What is 47 + 85?").buckets)
+
+
+@pytest.mark.parametrize(
+    ("messages", "text"),
+    [
+        ([{"role": "user", "content": "a b"}], "a b"),
+        ([{"role": "system", "content": "s"}, {"role": "user", "content": "a"}], "s\na"),
+        (
+            [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}],
+            "a",
+        ),
+        ([{"role": "assistant", "content": None}, {"role": "user", "content": "a"}], "a"),
+        ([{"role": "user", "content": ["odd", {"text": 3}]}], ""),
+    ],
+)
+def test_text_parts_of_messages_count(messages: list[dict[str, Any]], text: str) -> None:
+    assert extract(messages) == of_text(text)
+
+
+def test_numbers_are_seen_by_their_size_not_their_value() -> None:
+    assert of_text("What is 47 + 85?") == of_text("What is 12 + 34?")
+    assert of_text("What is 47 + 85?") != of_text("What is 470 + 850?")
