@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import pwd
+import re
 import shlex
 import shutil
 import subprocess
@@ -109,20 +110,36 @@ class Cluster:
         half.rename(self.directory)
 
     def _launch(self) -> None:
-        self._forget_strangers_pid()
+        """After a crash the dead server's children may hold its memory for a moment: try again."""
+        tries = 5 if self._pid_file() else 1
+        self._forget_dead_pid()
+        while True:
+            tries -= 1
+            try:
+                return self._start_server()
+            except ClusterError as error:
+                if not tries:
+                    raise ClusterError(f"{error}: see {self.log}") from None
+            time.sleep(0.5)
+
+    def _start_server(self) -> None:
         settings = {**self._settings, "unix_socket_directories": str(self._socket_directory())}
         options = " ".join(f"-c {shlex.quote(f'{k}={v}')}" for k, v in settings.items())
-        try:
-            self._run("pg_ctl", "-D", str(self.directory), "-w", "-t", str(START_SECONDS),
-                      "-l", str(self.log), "-o", options, "start")  # fmt: skip
-        except ClusterError as error:
-            raise ClusterError(f"{error}: see {self.log}") from None
+        self._run(
+            "pg_ctl", "-D", str(self.directory), "-w", "-t", str(START_SECONDS),
+            "-l", str(self.log), "-o", options, "start",
+        )  # fmt: skip
 
     def _halt(self) -> None:
-        temporary = self.socket_directory
-        self._run("pg_ctl", "-D", str(self.directory), "-w", "-m", "fast", "stop")
-        if temporary != self.directory:
-            shutil.rmtree(temporary, ignore_errors=True)
+        if not self._runs():
+            return
+        listening = self.socket_directory
+        try:
+            self._run("pg_ctl", "-D", str(self.directory), "-w", "-m", "fast", "stop")
+        except ClusterError as error:
+            log.warning("%s; it is left as it is", error)
+        if listening != self.directory:
+            shutil.rmtree(listening, ignore_errors=True)
 
     def _runs(self) -> bool:
         """Whether it answers; one that is starting or recovering is waited for."""
@@ -140,12 +157,16 @@ class Cluster:
         except FileNotFoundError:
             return []
 
-    def _forget_strangers_pid(self) -> None:
-        """A stale pid that another program got since would keep Postgres from starting."""
-        pid = next(iter(self._pid_file()), "")
-        name = Path("/proc", pid, "comm")
-        if pid and name.exists() and name.read_text().strip() != "postgres":
-            (self.directory / "postmaster.pid").unlink()
+    def _forget_dead_pid(self) -> None:
+        """A pid that is a zombie's, or by now another program's, would forbid Postgres to start."""
+        if not (lines := self._pid_file()):
+            return
+        try:
+            stat = Path("/proc", lines[0], "stat").read_text()
+        except OSError:  # no such process, or no Linux: Postgres judges by itself
+            return
+        if not re.search(r"\(postgres\) [^Z]", stat):
+            (self.directory / "postmaster.pid").unlink(missing_ok=True)
 
     def _socket_directory(self) -> Path:
         """The data directory, private as it is, unless its name is too long for a socket."""

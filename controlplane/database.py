@@ -64,6 +64,8 @@ def embedded(data_dir: Path, settings: Mapping[str, str] | None = None) -> Itera
         cluster.start()
     except ClusterError as error:
         raise DatabaseUnavailable(str(error)) from None
+    except OSError as error:
+        raise DatabaseUnavailable(f"embedded Postgres in {cluster.directory}: {error}") from None
     try:
         _create_database(cluster.socket_directory)
         yield at_socket(cluster.socket_directory, NAME)
@@ -109,6 +111,8 @@ def check(url: str, variable: str = "DATABASE_URL") -> None:
         parts = conninfo_to_dict(f"postgresql://{_rest(url, variable)}")
     except psycopg.Error:
         raise _not_a_url(variable) from None
+    if not str(parts.get("port", "5432")).replace(",", "").isdecimal():
+        raise _not_a_url(variable)
     try:
         psycopg.connect(libpq_url(url), connect_timeout=CONNECT_SECONDS).close()
     except psycopg.Error as error:

@@ -1,0 +1,88 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import migrations
+from controlplane.database import Database, DatabaseUnavailable, upgrade
+
+ROOT = Path(str(migrations.__file__)).parents[1]
+
+DIE_WITH_THE_FIRST_REVISION_DONE = """
+import os, signal, sys
+from controlplane.database import upgrade
+upgrade(sys.argv[1], lambda revision: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+SAY_WHAT_IS_APPLIED = """
+import sys
+from controlplane.database import upgrade
+upgrade(sys.argv[1], print)
+"""
+
+
+def tables(database: Database) -> set[str]:
+    with psycopg.connect(database.url) as connection:
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        return {name for (name,) in rows}
+
+
+def test_upgrading_twice_changes_nothing(empty_database: Database) -> None:
+    applied: list[str] = []
+    upgrade(empty_database.url, applied.append)
+    assert [line.partition(":")[0] for line in applied] == ["0001"]
+    before = tables(empty_database)
+    upgrade(empty_database.url, applied.append)
+    assert len(applied) == 1
+    assert tables(empty_database) == before
+
+
+def test_killed_half_way_it_leaves_nothing_and_resumes(empty_database: Database) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", DIE_WITH_THE_FIRST_REVISION_DONE, empty_database.url],
+        cwd=ROOT,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert tables(empty_database) == set()
+    upgrade(empty_database.url)
+    assert "decisions" in tables(empty_database)
+
+
+def test_two_at_once_take_turns(empty_database: Database) -> None:
+    command = [sys.executable, "-c", SAY_WHAT_IS_APPLIED, empty_database.url]
+    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in "ab"]
+    said = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(line.partition(":")[0] for line in said) == ["", "0001"]
+
+
+@pytest.mark.parametrize("named_by", ["argument", "environment"])
+def test_alembics_own_command(empty_database: Database, named_by: str) -> None:
+    command = [sys.executable, "-m", "alembic", "-c", str(ROOT / "alembic.ini")]
+    environ = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
+    if named_by == "argument":
+        command += ["-x", f"url={empty_database.url}"]
+    else:
+        environ["DATABASE_URL"] = empty_database.url
+    subprocess.run([*command, "upgrade", "head"], cwd=ROOT, env=environ, check=True)
+    assert "decisions" in tables(empty_database)
+
+
+def test_the_wrong_owner_is_told_so_and_nothing_is_changed(
+    postgres: Database, empty_database: Database
+) -> None:
+    with psycopg.connect(empty_database.url, autocommit=True) as owner:
+        owner.execute("CREATE ROLE stranger LOGIN")
+        try:
+            with pytest.raises(
+                DatabaseUnavailable, match=r"permission denied.*nothing was changed"
+            ):
+                upgrade(empty_database.url.replace("penstock@", "stranger@"))
+        finally:
+            owner.execute("DROP ROLE stranger")
+    assert tables(empty_database) == set()
