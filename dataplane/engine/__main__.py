@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -139,7 +140,9 @@ def _exit_with_stdin() -> None:
     """End when the parent does: its end of the pipe closes even if it is killed."""
     while os.read(0, 4096):
         pass
-    os._exit(0)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(3 * _GRACE_S)
+    os._exit(1)
 
 
 if __name__ == "__main__":

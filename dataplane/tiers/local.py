@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,28 @@ from dataplane.tiers.process import EngineOptions, EngineProcess
 from dataplane.tiers.upstream import Upstream
 
 _POLL_S = 0.02
-_CHECK_EVERY_S = 2.0
-_CHECK_TIMEOUT_S = 2.0
 _CHECKS_MISSED = 3
 _STEADY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """When to check the engine, and how long to wait before starting it again.
+
+    `check_every_s` is also how long it may take to answer a check. `backoff_s` doubles with each
+    death in a row, up to `max_backoff_s`; a minute of life starts it over.
+    """
+
+    start_timeout_s: float = 60.0
+    check_every_s: float = 2.0
+    backoff_s: float = 0.1
+    max_backoff_s: float = 10.0
 
 
 class LocalTier:
     """Runs one engine and delegates to it, over a Unix socket in a folder of its own.
 
-    An engine that dies, or misses three health checks in a row, is started again after
-    `backoff_s`, doubled for each early death in a row up to `max_backoff_s`. Calls it was
+    An engine that dies, or misses three checks in a row, is started again. Calls it was
     answering fail with `broken`, calls while it is away with `connect`.
     """
 
@@ -40,18 +52,14 @@ class LocalTier:
         options: EngineOptions,
         *,
         log: Path,
-        start_timeout_s: float = 60.0,
         idle_timeout_s: float = 30.0,
-        backoff_s: float = 0.1,
-        max_backoff_s: float = 10.0,
+        supervision: Supervision | None = None,
     ) -> None:
         self.name = name
         self.model = model
         self._options = options
         self._log = log
-        self._start_timeout_s = start_timeout_s
-        self._backoff_s = backoff_s
-        self._max_backoff_s = max_backoff_s
+        self._supervision = supervision or Supervision()
         folder = f"penstock-{os.getpid()}-{secrets.token_hex(4)}"
         self._folder = Path(tempfile.gettempdir(), folder)
         self._socket = self._folder / "engine.sock"
@@ -91,9 +99,9 @@ class LocalTier:
         pid = None if self._engine is None else self._engine.pid
         return TierHealth(up=self._up, pid=pid, restarts=self._restarts, detail=self._detail)
 
-    async def statistics(self, timeout_s: float = _CHECK_TIMEOUT_S) -> dict[str, Any]:
+    async def statistics(self) -> dict[str, Any]:
         """The engine's own account: slots, queue, memory. Raises `TierError`."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + self._supervision.check_every_s
         async with self._probe.open("/health", None, deadline) as response:
             account: dict[str, Any] = orjson.loads(await self._probe.read(response, deadline))
         return account
@@ -125,15 +133,14 @@ class LocalTier:
         self._up, self._detail = True, ""
 
     async def _ready(self, engine: EngineProcess) -> None:
-        deadline = time.monotonic() + self._start_timeout_s
+        deadline = time.monotonic() + self._supervision.start_timeout_s
         while engine.exit_code is None and time.monotonic() < deadline:
             if await self._answers():
                 return
             await asyncio.sleep(_POLL_S)
         if engine.exit_code is None:
-            raise TierUnusableError(
-                f"{self.name}: no answer within {self._start_timeout_s:g} s; see {self._log}"
-            )
+            limit_s = self._supervision.start_timeout_s
+            raise TierUnusableError(f"{self.name}: no answer in {limit_s:g} s; see {self._log}")
         raise TierUnusableError(engine.last_words())
 
     async def _answers(self) -> bool:
@@ -144,14 +151,15 @@ class LocalTier:
         return True
 
     async def _supervise(self) -> None:
-        backoff_s = self._backoff_s
+        first_s, most_s = self._supervision.backoff_s, self._supervision.max_backoff_s
+        backoff_s = first_s
         while True:
             born_s = time.monotonic()
             await self._until_lost()
             if time.monotonic() - born_s > _STEADY_S:
-                backoff_s = self._backoff_s
+                backoff_s = first_s
             await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, self._max_backoff_s)
+            backoff_s = min(2 * backoff_s, most_s)
             self._restarts += 1
             with suppress(TierUnusableError):
                 await self._launch()
@@ -162,13 +170,17 @@ class LocalTier:
         if engine is None:
             return
         missed = 0 if self._up else _CHECKS_MISSED
-        while missed < _CHECKS_MISSED and not await engine.ends_within(_CHECK_EVERY_S):
+        while missed < _CHECKS_MISSED and not await engine.ends_within(
+            self._supervision.check_every_s
+        ):
             missed = 0 if await self._answers() else missed + 1
-        why = "does not answer" if engine.exit_code is None else engine.last_words()
-        await self._stop(why)
+        if engine.exit_code is None:
+            await self._stop("it no longer answered", grace_s=0)
+        else:
+            await self._stop(engine.last_words())
 
-    async def _stop(self, why: str) -> None:
+    async def _stop(self, why: str, grace_s: float = 5.0) -> None:
         self._up, self._detail = False, why
         if self._engine is not None:
-            await self._engine.stop()
+            await self._engine.stop(grace_s)
             self._engine = None

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import dataplane
 
-_STOP_S = 5.0
 _LAST_WORDS_BYTES = 4096
 _VISIBLE = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _VISIBLE_PREFIXES = ("CUDA_", "NVIDIA_", "HIP_", "ROCR_", "GGML_")
@@ -100,11 +99,11 @@ class EngineProcess:
                 await self.ended()
         return self.exit_code is not None
 
-    async def stop(self) -> None:
-        """End it, politely at first."""
+    async def stop(self, grace_s: float) -> None:
+        """End it, politely at first: after `grace_s` it is killed."""
         with suppress(ProcessLookupError):
             self._process.terminate()
-        if not await self.ends_within(_STOP_S):
+        if not await self.ends_within(grace_s):
             self._kill()
             await self.ended()
         assert self._process.stdin is not None

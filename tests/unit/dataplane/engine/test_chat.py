@@ -7,7 +7,7 @@ import pytest
 from dataplane.engine.chat import ChatTemplate, PromptError
 from dataplane.engine.llama import Model
 from dataplane.engine.weights import ModelError
-from tests.tiny_model import CONTROL, pieces, write_tiny_model
+from tests.tiny_model import CONTROL, pieces, write_model
 
 
 class Letters:
@@ -106,7 +106,7 @@ def test_a_template_of_a_model_still_has_its_control_tokens(model: Model) -> Non
 
 def test_a_file_that_is_no_model_is_unusable(tmp_path: Path) -> None:
     path = tmp_path / "broken.gguf"
-    write_tiny_model(path)
+    write_model(path)
     path.write_bytes(path.read_bytes()[:20_000])
     with pytest.raises(ModelError, match="cannot load it"):
         Model(path)
