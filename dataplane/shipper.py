@@ -23,6 +23,7 @@ INTERVAL_S = 0.1  # between two looks at a spool that was empty
 DEADLINE_S = 30.0  # for one batch: a server that hangs is hung up on, and called again
 RETRY_S, LONGEST_RETRY_S = 0.1, 5.0
 CONNECT_S = 5
+JOIN_S = 2.0  # a thread that a hung server still holds is left behind; the spool is closed to it
 QUARANTINE = "quarantine.jsonl"
 
 # A segment is deleted after the commit: the server must not forget commits when it crashes.
@@ -72,7 +73,7 @@ class Shipper:
         self._stopping = True
         self._wake.set()
         self._hang_up()
-        self._thread.join(2 * CONNECT_S)
+        self._thread.join(JOIN_S)
 
     def _run(self) -> None:
         with suppress(OSError):  # only a number: the batches say what is wrong
