@@ -105,30 +105,33 @@ class Cluster:
         self._run(
             "initdb", "-D", str(half), "-U", OWNER, "--auth-local=trust", "--auth-host=reject",
             "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
+            "--builtin-locale=C.UTF-8", *self._unsynced(),
         )  # fmt: skip
         half.rename(self.directory)
+
+    def _unsynced(self) -> list[str]:
+        return ["--no-sync"] if self._settings.get("fsync") == "off" else []
 
     def _launch(self) -> None:
         """After a crash the dead server's children may hold its memory for a moment: try again."""
         tries = 5 if self._pid_file() else 1
         self._forget_dead_pid()
+        options = self._options()
         while True:
             tries -= 1
             try:
-                return self._start_server()
+                return self._run(
+                    "pg_ctl", "-D", str(self.directory), "-w", "-t", str(START_SECONDS),
+                    "-l", str(self.log), "-o", options, "start",
+                )  # fmt: skip
             except ClusterError as error:
                 if not tries:
                     raise ClusterError(f"{error}: see {self.log}") from None
             time.sleep(0.5)
 
-    def _start_server(self) -> None:
+    def _options(self) -> str:
         settings = {**self._settings, "unix_socket_directories": str(self._socket_directory())}
-        options = " ".join(f"-c {shlex.quote(f'{k}={v}')}" for k, v in settings.items())
-        self._run(
-            "pg_ctl", "-D", str(self.directory), "-w", "-t", str(START_SECONDS),
-            "-l", str(self.log), "-o", options, "start",
-        )  # fmt: skip
+        return " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
 
     def _halt(self) -> None:
         if not self._runs():

@@ -43,9 +43,18 @@ with embedded(Path(sys.argv[1]), {"fsync": "off"}) as database:
 """
 
 
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def created() -> Iterator[Path]:
+    """A cluster that was created and stopped, to be copied."""
     with TemporaryDirectory(prefix="penstock-test-") as directory:
+        enter(Path(directory))
+        yield Path(directory)
+
+
+@pytest.fixture
+def data_dir(created: Path) -> Iterator[Path]:
+    with TemporaryDirectory(prefix="penstock-test-") as directory:
+        subprocess.run(["cp", "-a", f"{created}/.", directory], check=True)
         yield Path(directory)
 
 
@@ -131,6 +140,7 @@ def test_a_pid_file_whose_number_another_program_got_is_no_server(data_dir: Path
 
 
 def test_half_a_cluster_is_made_anew(data_dir: Path) -> None:
+    shutil.rmtree(data_dir / "postgres")
     half = data_dir / "postgres.new"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
@@ -140,7 +150,10 @@ def test_half_a_cluster_is_made_anew(data_dir: Path) -> None:
 
 
 def test_a_name_too_long_for_a_socket(data_dir: Path) -> None:
-    with embedded(data_dir / ("deep" * 20), QUICK) as database:
+    deep = data_dir / ("deep" * 20)
+    deep.mkdir()
+    (data_dir / "postgres").rename(deep / "postgres")
+    with embedded(deep, QUICK) as database:
         assert value(database.url, "SELECT 1") == 1
         away = Path(str(conninfo_to_dict(database.url)["host"]))
         assert away.stat().st_mode & 0o077 == 0
@@ -154,8 +167,6 @@ def test_it_listens_to_no_network_and_its_socket_is_private(postgres: Database) 
 
 
 def test_a_directory_that_cannot_start_says_where_to_look(data_dir: Path) -> None:
-    with embedded(data_dir, QUICK):
-        pass
     (data_dir / "postgres" / "postgresql.conf").write_text("no such setting = 1\n")
     with pytest.raises(DatabaseUnavailable, match=r"pg_ctl failed \(.*\): see .*/postgres/log"):
         enter(data_dir)
