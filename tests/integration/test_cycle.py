@@ -1,0 +1,285 @@
+"""The story of a policy on real tables: crashes, restarts, two control planes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import psycopg
+import pytest
+
+from controlplane import push, registry, states
+from controlplane.connection import Connect, Connection, connect
+from controlplane.cycle import FROZEN, LEARNER, Cycle, School, load_watermark
+from controlplane.database import Database
+from controlplane.leader import Leader, NotLeaderError
+from controlplane.learn.learner import Learner, LearnerSettings
+from controlplane.observe import Source
+from controlplane.states import CorruptStateError
+from dataplane.contract.terms import AuditTerms
+from tests.policies import policy
+from tests.scripted_learner import ScriptedLearner, scripted
+from tests.traffic import AUDIT, PostgresTraffic, query
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+START = policy(audit=AuditTerms(rate=0.1))
+
+
+@pytest.fixture
+def url(database: Database) -> str:
+    return database.url_for("penstock_controlplane")
+
+
+@pytest.fixture
+def store(url: str) -> Connect:
+    store = partial(connect, url)
+    with store() as connection:
+        push.publish(connection, START)
+    return store
+
+
+@pytest.fixture
+def leader(url: str) -> Iterator[Leader]:
+    with Leader(url) as leader:
+        assert leader.leads()
+        yield leader
+
+
+@pytest.fixture
+def traffic(database: Database) -> PostgresTraffic:
+    return PostgresTraffic(database.url)
+
+
+def remembered(store: Connect) -> ScriptedLearner:
+    with store() as connection:
+        body = states.load(connection, LEARNER)
+    assert body is not None
+    return ScriptedLearner.from_json(body)
+
+
+def events(store: Connect) -> list[tuple[str, dict[str, Any]]]:
+    with store() as connection:
+        rows = connection.execute("SELECT kind, body FROM events ORDER BY id").fetchall()
+    return [(row["kind"], row["body"]) for row in rows]
+
+
+def test_a_turn_moves_everything_and_publishes(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    traffic.complete(query(1), [AUDIT])
+    Cycle(store, leader, scripted(0.3)).run(NOW)
+    assert remembered(store).observed == [str(query(1).decision_id)]
+    with store() as connection:
+        assert load_watermark(connection) == {Source("memory", 0): 0}
+        live = registry.live(connection)
+    assert (live.version, live.parent, live.segments[0].lambda_) == (2, 1, 0.3)
+    ((kind, body),) = events(store)
+    assert (kind, body["reason"], body["version"]) == ("retune", "scripted lambda 0.3", 2)
+
+
+def test_over_restarts_every_query_and_label_counts_once(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    for number in range(6):
+        traffic.complete(query(number), [AUDIT])
+        Cycle(store, leader, scripted()).run(NOW)  # a fresh process each time
+        traffic.resolve(query(number), {"local": 1.0})
+    cycle = Cycle(store, leader, scripted())
+    cycle.run(NOW)
+    cycle.run(NOW)
+    everyone = [str(query(n).decision_id) for n in range(6)]
+    assert remembered(store).observed == everyone
+    assert remembered(store).labelled == everyone
+
+
+class DiedError(Exception):
+    """The process died here."""
+
+
+@contextmanager
+def dying_before_commit(store: Connect) -> Iterator[Connection]:
+    with store() as connection:
+        yield connection
+        raise DiedError
+
+
+def test_a_crash_before_the_commit_moves_nothing(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    traffic.complete(query(1), [AUDIT])
+    survivor = Cycle(store, leader, scripted())
+    survivor.run(NOW)
+    traffic.resolve(query(1), {"local": 0.0})
+    traffic.complete(query(2), [AUDIT])
+    before = _everything(store)
+    with pytest.raises(DiedError):
+        Cycle(partial(dying_before_commit, store), leader, scripted(0.3)).run(NOW)
+    assert _everything(store) == before
+    survivor.run(NOW)
+    assert remembered(store).observed == [str(query(n).decision_id) for n in (1, 2)]
+    assert remembered(store).labelled == [str(query(1).decision_id)]
+
+
+def test_a_cycle_whose_turn_failed_forgets_what_it_had_learned(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    traffic.complete(query(1))
+    fail = iter([True, False, False])
+
+    @contextmanager
+    def sometimes_dying() -> Iterator[Connection]:
+        with dying_before_commit(store) if next(fail) else store() as connection:
+            yield connection
+
+    cycle = Cycle(sometimes_dying, leader, scripted())
+    with pytest.raises(DiedError):
+        cycle.run(NOW)
+    cycle.run(NOW)
+    assert remembered(store).observed == [str(query(1).decision_id)]
+
+
+def _everything(store: Connect) -> list[Any]:
+    tables = ("watermarks", "learner_state", "label_tasks", "estimates", "events", "publications")
+    with store() as connection:
+        return [
+            connection.execute(f"SELECT * FROM {t} ORDER BY 1".encode()).fetchall() for t in tables
+        ]
+
+
+def test_only_the_leader_publishes(
+    url: str, store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    traffic.complete(query(1))
+    with Leader(url) as other:
+        assert not other.leads()
+        with pytest.raises(NotLeaderError):
+            Cycle(store, other, scripted(0.9)).run(NOW)
+        Cycle(store, leader, scripted(0.3)).run(NOW)
+        with store() as connection:
+            assert registry.live(connection).segments[0].lambda_ == 0.3
+        leader.resign()
+        assert other.leads()
+        Cycle(store, other, scripted(0.9)).run(NOW)
+    assert remembered(store).observed == [str(query(1).decision_id)]
+
+
+def test_a_leader_whose_session_ended_knows_and_writes_nothing(
+    database: Database, store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    traffic.complete(query(1))
+    with psycopg.connect(database.url) as owner:
+        owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+    with pytest.raises(NotLeaderError):
+        Cycle(store, leader, scripted(0.3)).run(NOW)
+    with store() as connection:
+        assert load_watermark(connection) == {}
+        assert registry.live(connection).version == 1
+
+
+def test_two_cycles_in_turn_share_one_learner(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    """Even if both believed to lead, the locked row keeps their turns one after the other."""
+    cycles = [Cycle(store, leader, scripted()) for _ in range(2)]
+    for number in range(8):
+        traffic.complete(query(number))
+        cycles[number % 2].run(NOW)
+    assert remembered(store).observed == [str(query(n).decision_id) for n in range(8)]
+
+
+def test_a_policy_published_meanwhile_wins_and_is_seen_next(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    traffic.complete(query(1))
+    opened = iter(range(10))
+
+    @contextmanager
+    def overtaken() -> Iterator[Connection]:
+        if next(opened) == 1:  # after the learner's transaction, before its proposal goes out
+            with store() as connection:
+                operator = policy(lambda_=0.7, audit=START.audit)
+                push.publish(connection, operator.model_copy(update={"version": 2, "parent": 1}))
+        with store() as connection:
+            yield connection
+
+    cycle = Cycle(overtaken, leader, scripted(0.3, 0.4))
+    cycle.run(NOW)
+    assert [kind for kind, _ in events(store)] == ["conflict"]
+    cycle.run(NOW)
+    with store() as connection:
+        live = registry.live(connection)
+    assert (live.version, live.parent, live.segments[0].lambda_) == (3, 2, 0.4)
+
+
+def test_frozen_nothing_moves(store: Connect, leader: Leader, traffic: PostgresTraffic) -> None:
+    with store() as connection:
+        states.save_value(connection, FROZEN, value=True)
+    traffic.complete(query(1))
+    Cycle(store, leader, scripted(0.3)).run(NOW)
+    with store() as connection:
+        assert registry.live(connection).version == 1
+    assert remembered(store).observed == [str(query(1).decision_id)]
+
+
+def test_alarms_are_told_in_words(store: Connect, leader: Leader, traffic: PostgresTraffic) -> None:
+    for number in range(13):
+        traffic.complete(query(number))
+    Cycle(store, leader, scripted()).run(NOW)
+    assert events(store) == [("alarm", {"reason": "thirteen queries were seen"})]
+
+
+def test_labels_bring_an_estimate_of_what_was_served(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    cycle = Cycle(store, leader, scripted())
+    for number in range(40):
+        traffic.complete(query(number), [AUDIT] if number % 4 == 0 else [])
+    cycle.run(NOW)
+    for number in range(0, 32, 4):
+        traffic.resolve(query(number), {"local": float(number != 8)})
+    cycle.run(NOW)
+    with store() as connection:
+        rows = connection.execute('SELECT * FROM estimates ORDER BY "window"').fetchall()
+    assert [row["window"] for row in rows] == ["last_1000_labels", "run"]
+    for row in rows:
+        assert row["n"] == 32  # query 32 was drawn and is not resolved
+        assert row["quality"] == pytest.approx(7 / 8)
+        assert row["lo"] < 7 / 8 < row["hi"]
+        assert row["detail"]["labels"] == 8
+
+
+def test_a_damaged_state_is_refused(
+    database: Database, store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    traffic.complete(query(1))
+    Cycle(store, leader, scripted()).run(NOW)
+    with psycopg.connect(database.url) as owner:
+        owner.execute("UPDATE learner_state SET body = body || ' ' WHERE name = 'learner'")
+    traffic.complete(query(2))
+    with pytest.raises(CorruptStateError, match="checksum"):
+        Cycle(store, leader, scripted()).run(NOW)
+
+
+def test_the_real_learner_survives_a_restart_bit_for_bit(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    settings = LearnerSettings()
+    school = School(
+        lambda: Learner(("local", "cloud"), settings), lambda t: Learner.from_json(t, settings)
+    )
+    for number in range(30):
+        traffic.complete(query(number, score=-0.1 * (number % 9)), [AUDIT])
+    Cycle(store, leader, school).run(NOW)
+    for number in range(30):
+        traffic.resolve(query(number), {"local": float(number % 3 > 0)})
+    Cycle(store, leader, school).run(NOW)
+    with store() as connection:
+        body = states.load(connection, LEARNER)
+    assert body is not None
+    again = Learner.from_json(body, settings)
+    assert (again.observed, again.labelled) == (30, 30)
+    assert again.to_json() == body

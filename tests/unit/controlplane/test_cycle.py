@@ -1,0 +1,40 @@
+"""The story of a policy without its store: replay and simulation run this very function."""
+
+from datetime import UTC, datetime
+
+from controlplane.cycle import turn
+from controlplane.observe import MEMORY, MemoryLog
+from tests.policies import policy
+from tests.scripted_learner import ScriptedLearner
+from tests.traffic import AUDIT, query
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_a_turn_observes_learns_and_proposes() -> None:
+    log, learner, live = MemoryLog(), ScriptedLearner([0.3]), policy()
+    log.complete(query(1), [AUDIT])
+    log.complete(query(2))
+    done = turn(log, learner, live, {}, NOW)
+    assert [o.decision_id for o in done.observations] == [query(n).decision_id for n in (1, 2)]
+    assert done.proposal is not None
+    assert done.proposal.segments[0].lambda_ == 0.3
+    assert done.watermark == {MEMORY: 1}
+    log.resolve(query(1).decision_id, {"local": 1.0})
+    after = turn(log, learner, live, done.watermark, NOW)
+    assert after.observations == []
+    assert learner.labelled == [str(query(1).decision_id)]
+
+
+def test_a_frozen_learner_goes_on_learning_and_moves_nothing() -> None:
+    log, learner = MemoryLog(), ScriptedLearner([0.3])
+    log.complete(query(1))
+    done = turn(log, learner, policy(), {}, NOW, frozen=True)
+    assert done.proposal is None
+    assert learner.observed == [str(query(1).decision_id)]
+    thawed = turn(log, learner, policy(), done.watermark, NOW)
+    assert thawed.proposal is not None
+
+
+def test_nothing_new_is_a_still_turn() -> None:
+    assert turn(MemoryLog(), ScriptedLearner([0.3]), policy(), {}, NOW).still
