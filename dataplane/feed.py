@@ -10,6 +10,7 @@ import selectors
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 import psycopg
@@ -57,13 +58,15 @@ class Feed:
     async def stop(self) -> None:
         """End; a thread that a hung server holds is left behind, it dies with the process."""
         self._stopping = True
-        self._ringer.send(b"\0")
+        with suppress(OSError):  # it has ended already
+            self._ringer.send(b"\0")
         await asyncio.to_thread(self._thread.join, JOIN_TIMEOUT_S)
-        if not self._thread.is_alive():
-            self._bell.close()
-            self._ringer.close()
 
     def _run(self) -> None:
+        with self._bell, self._ringer:
+            self._keep_following()
+
+    def _keep_following(self) -> None:
         while not self._stopping:
             try:
                 with self._connect() as connection:
