@@ -7,12 +7,14 @@ the path taken or a draw, so permuting what stays unrevealed leaves every decisi
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from controlplane.cycle import turn
 from controlplane.learn.learner import Learner
-from controlplane.observations import Labelled, Observation
+from controlplane.observations import Observation
+from controlplane.observe import MemoryLog, Watermark
 from dataplane.contract.policy import PolicyDocument
 from dataplane.features import Features
 from dataplane.strategies import JUDGE, State, choose, consider, draw
@@ -56,10 +58,14 @@ class Delay:
     silent: float = 0.0
 
 
-@dataclass(slots=True)
-class _Pending:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A label on its way."""
+
     due: int
-    labelled: Labelled = field(repr=False)
+    decision_id: UUID
+    right: dict[str, float]
+    score: float | None
 
 
 class Replay:
@@ -76,11 +82,13 @@ class Replay:
     ) -> None:
         self.policies = [start]
         self.learner = learner
-        self.delay = delay or Delay()
-        self.every = every
-        self._rng = random.Random(seed)
-        self._pending: deque[_Pending] = deque()
-        self._seen: list[Observation] = []
+        self.alarms: list[str] = []
+        self._delay = delay or Delay()
+        self._every = every
+        self._rng = random.Random(seed)  # noqa: S311 - a reproducible stream, no secret
+        self._log = MemoryLog()
+        self._watermark: Watermark = {}
+        self._asked: deque[_Asked] = deque()
 
     @property
     def live(self) -> PolicyDocument:
@@ -91,21 +99,25 @@ class Replay:
         """Serve the rows in order."""
         for at, row in enumerate(rows):
             yield self._serve(at, row)
-            if self.learner is not None and (at + 1) % self.every == 0:
+            if self.learner is not None and (at + 1) % self._every == 0:
                 self._turn(at + 1, self.learner)
 
     def _turn(self, at: int, learner: Learner) -> None:
-        learner.observe(self._seen)
-        self._seen = []
-        learner.learn(self._resolved(at))
-        proposed = learner.propose(self.live, EPOCH + timedelta(seconds=at))
-        if proposed is not None:
-            self.policies.append(proposed)
+        """The control plane's own cycle, on a log in memory."""
+        self._answer_labels(at)
+        now = EPOCH + timedelta(seconds=at)
+        done = turn(self._log, learner, self.live, self._watermark, now)
+        self._watermark = done.watermark
+        self.alarms += done.alarms
+        if done.proposal is not None:
+            self.policies.append(done.proposal)
 
-    def _resolved(self, at: int) -> list[Labelled]:
-        due = [pending.labelled for pending in self._pending if pending.due <= at]
-        self._pending = deque(pending for pending in self._pending if pending.due > at)
-        return due
+    def _answer_labels(self, at: int) -> None:
+        waiting = self._log.pending
+        due = [asked for asked in self._asked if asked.due <= at and asked.decision_id in waiting]
+        self._asked = deque(asked for asked in self._asked if asked not in due)
+        for asked in due:
+            self._log.resolve(asked.decision_id, asked.right, asked.score)
 
     def _serve(self, at: int, row: Row) -> Served:
         policy, seed = self.live, self._rng.getrandbits(63)
@@ -119,51 +131,45 @@ class Replay:
                 state = State(state.answered, row.score)
             else:
                 state = State((*state.answered, action.removeprefix("call:")), state.score)
-        drawn = {each.kind: each for each in draw(policy, state.answered, seed)}
-        shadowed = tuple(tier for tier in tiers if tier not in state.answered and "shadow" in drawn)
-        labels = self._observe(at, row, policy, state, shadowed, "audit" in drawn)
+        drawn = draw(policy, state.answered, seed)
+        shadowed = tuple(each.tier for each in drawn if each.tier is not None)
         usd = dict(zip(tiers, (row.local_usd, row.cloud_usd), strict=True))
-        right = dict(zip(tiers, (row.local, row.cloud), strict=True))
+        worth = dict(zip(tiers, (row.local, row.cloud), strict=True))
         cost = sum(usd[tier] for tier in state.answered) + actions.count(JUDGE) * row.judge_usd
+        self._log.complete(_seen(at, row, policy, state, cost), drawn)
+        labels = 0
+        if any(each.kind == "audit" for each in drawn):
+            answered = (*state.answered, *shadowed)
+            score = row.score if policy.local.name in shadowed else None
+            self._ask(at, {tier: worth[tier] for tier in answered}, score)
+            labels = len(answered)
         return Served(
-            at,
-            policy.version,
-            tuple(actions),
-            right[state.answered[-1]],
-            cost,
-            sum(usd[tier] for tier in shadowed),
-            labels,
+            at=at,
+            policy_version=policy.version,
+            actions=tuple(actions),
+            quality=worth[state.answered[-1]],
+            cost_usd=cost,
+            shadow_usd=sum(usd[tier] for tier in shadowed),
+            labels=labels,
         )
 
-    def _observe(
-        self,
-        at: int,
-        row: Row,
-        policy: PolicyDocument,
-        state: State,
-        shadowed: tuple[str, ...],
-        audited: bool,
-    ) -> int:
-        """Reveal to the learner what this path and these draws reveal; returns labels asked for."""
-        score = row.score if policy.local.name in shadowed else state.score
-        seen = Observation(
-            decision_id=UUID(int=at),
-            at=EPOCH + timedelta(seconds=at),
-            segment="default",
-            policy_version=policy.version,
-            features=row.features,
-            answered=state.answered,
-            served=state.answered[-1],
-            score=score,
-            cost_usd=0.0,
-        )
-        self._seen.append(seen)
-        if not audited:
-            return 0
-        answered = (*state.answered, *shadowed)
-        worth = {policy.local.name: row.local, policy.cloud.name: row.cloud}
-        right = {t: worth[t] for t in answered if self._rng.random() >= self.delay.silent}
-        labelled = Labelled(seen, right, policy.audit.rate, policy.shadow.rate)
-        due = at + self._rng.randint(self.delay.least, self.delay.most)
-        self._pending.append(_Pending(due, labelled))
-        return len(answered)
+    def _ask(self, at: int, worth: dict[str, float], score: float | None) -> None:
+        due = at + self._rng.randint(self._delay.least, self._delay.most)
+        told = {
+            tier: value for tier, value in worth.items() if self._rng.random() >= self._delay.silent
+        }
+        self._asked.append(_Asked(due, UUID(int=at), told, score))
+
+
+def _seen(at: int, row: Row, policy: PolicyDocument, state: State, cost_usd: float) -> Observation:
+    return Observation(
+        decision_id=UUID(int=at),
+        at=EPOCH + timedelta(seconds=at),
+        segment=policy.segments[0].name,
+        policy_version=policy.version,
+        features=row.features,
+        answered=state.answered,
+        served=state.answered[-1],
+        score=state.score,
+        cost_usd=cost_usd,
+    )

@@ -14,13 +14,13 @@ from dataplane.contract.terms import Platt
 
 PRIOR_MENDS = np.array([1.5, 0.0, 0.0])
 PRIOR_SPOILS = np.array([-3.0, 0.0, 0.0])
-PRECISION = np.array([1.0, 20.0, 20.0])
+PRECISION = np.array([0.3, 20.0, 20.0])
 
 
 def fit(parted: Bins, labels: Labels, calibration: Platt) -> tuple[Platt, Platt]:
     """``g`` and ``b`` as functions of logit p and z."""
     both = ~np.isnan(labels.local) & ~np.isnan(labels.cloud) & ~np.isnan(labels.score)
-    z = parted.z[parted.of(labels.score[both]).astype(int)]
+    z = parted.z[parted.of(labels.score[both])]
     p = calibration.probability(logit(labels.p_hat[both]))
     x = np.column_stack([np.ones_like(z), logit(p), z])
     local, cloud, weight = labels.local[both], labels.cloud[both], labels.weight[both]

@@ -20,6 +20,14 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """A judged local answer, served or shadowed: p_hat of its query, and the raw score."""
+
+    p_hat: float
+    raw: float
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A query with labels: ``local`` and ``cloud`` are values in [0, 1], None where unknown.
 
@@ -58,16 +66,25 @@ class Labels(Columns):
 
 
 class Evidence:
-    """Bounded memory: ``contexts`` of the last queries, ``records`` of the last labels."""
+    """Bounded memory: ``contexts`` of the last queries, ``scores`` of the last judged answers,
+    ``records`` of the last labels and the weight that alarms have left them (``faded``).
+    """
 
     def __init__(self, contexts: int, records: int) -> None:
         self.contexts: deque[Context] = deque(maxlen=contexts)
+        self.scores: deque[Score] = deque(maxlen=contexts)
         self.records: deque[Record] = deque(maxlen=records)
         self.faded: deque[float] = deque(maxlen=records)
 
     def saw(self, context: Context) -> None:
         """Remember a completed query."""
         self.contexts.append(context)
+        self.judged(context.p_hat, context.score)
+
+    def judged(self, p_hat: float, score: float | None) -> None:
+        """Remember a judge's score, if there is one."""
+        if score is not None:
+            self.scores.append(Score(p_hat, score))
 
     def labelled(self, record: Record) -> None:
         """Remember a label."""
@@ -77,13 +94,17 @@ class Evidence:
     def forget(self, keep: float, contexts: int) -> None:
         """After an alarm: old records keep this share of their weight, few contexts stay."""
         self.faded = deque((w * keep for w in self.faded), maxlen=self.faded.maxlen)
-        recent = list(self.contexts)[-contexts:]
-        self.contexts.clear()
-        self.contexts.extend(recent)
+        _keep_last(self.contexts, contexts)
+        _keep_last(self.scores, contexts)
 
     def traffic(self) -> Columns:
         """The contexts as arrays."""
         return Columns(*_columns([astuple(context) for context in self.contexts], 3))
+
+    def judgements(self) -> tuple[Array, Array]:
+        """p_hat and raw scores (N,) of the judged answers."""
+        p_hat, raw = _columns([astuple(score) for score in self.scores], 2)
+        return p_hat, raw
 
     def labels(self, now: int, half_life: float) -> Labels:
         """The records as arrays, weighted by 2 ** (-age / half_life), age in observations."""
@@ -106,6 +127,7 @@ class Evidence:
         """As JSON values."""
         return {
             "contexts": [astuple(context) for context in self.contexts],
+            "scores": [astuple(score) for score in self.scores],
             "records": [astuple(record) for record in self.records],
             "faded": list(self.faded),
         }
@@ -113,8 +135,15 @@ class Evidence:
     def restore(self, state: dict[str, Any]) -> None:
         """Inverse of ``state``."""
         self.contexts.extend(Context(*row) for row in state["contexts"])
+        self.scores.extend(Score(*row) for row in state["scores"])
         self.records.extend(Record(*row) for row in state["records"])
         self.faded.extend(state["faded"])
+
+
+def _keep_last(rows: deque[Any], count: int) -> None:
+    kept = list(rows)[-count:]
+    rows.clear()
+    rows.extend(kept)
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[Array]:

@@ -8,18 +8,20 @@ f1 and f0 = f1 / exp(alpha + beta z) so that both sum to one (METHODS section 2,
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm
 
 from controlplane.learn import logistic
-from controlplane.learn.evidence import Columns, Labels
+from controlplane.learn.evidence import Labels
 from dataplane.contract.rule import Array, expit, logit
 from dataplane.contract.terms import JudgeTable, Platt
 
 PRIOR = np.array([0.0, 1.0, 1.0])
-PRECISION = np.array([0.5, 10.0, 4.0])
+PRECISION = np.array([0.5, 4.0, 1.0])
 SCORES_PER_BIN = 6
 MAX_BINS = 20
+LEAST_SLOPE = 0.05  # a policy's calibration must rise with p_hat
 SMOOTHING = 0.5  # counts added to each bin
 
 
@@ -31,9 +33,9 @@ class Bins:
     raw: Array
     z: Array
 
-    def of(self, score: Array) -> Array:
-        """Bin of each score, as integers."""
-        return np.searchsorted(self.edges, score, side="right").astype(np.float64)
+    def of(self, score: Array) -> NDArray[np.intp]:
+        """The bin of each score."""
+        return np.searchsorted(self.edges, score, side="right")
 
 
 def bins(scores: Array) -> Bins | None:
@@ -61,23 +63,24 @@ class Tilt:
     support: float
 
 
-def fit(parted: Bins, labels: Labels, traffic: Columns) -> Tilt:
-    """Fit calibration and likelihoods; ``support`` is the effective number of labelled scores."""
+def fit(parted: Bins, labels: Labels, judged: tuple[Array, Array]) -> Tilt:
+    """Fit calibration and likelihoods; ``judged`` are p_hat and raw scores, both (N,).
+
+    ``support`` is the effective number of labelled scores.
+    """
     known = ~np.isnan(labels.local) & ~np.isnan(labels.score)
-    z = parted.z[parted.of(labels.score[known]).astype(int)]
+    z = parted.z[parted.of(labels.score[known])]
     x = np.column_stack([np.ones_like(z), logit(labels.p_hat[known]), z])
     weight = labels.weight[known]
     a, s, beta = logistic.fit(x, labels.local[known], weight, PRIOR, PRECISION)
-    s = max(s, 0.05)
-    judged = ~np.isnan(traffic.score)
-    alpha, f1, f0 = _split(
-        parted, traffic.score[judged], a + s * logit(traffic.p_hat[judged]), beta
-    )
+    s = max(s, LEAST_SLOPE)
+    p_hat, scores = judged
+    alpha, f1, f0 = _split(parted, scores, a + s * logit(p_hat), beta)
     return Tilt(Platt(intercept=a - alpha, slope=s), f1, f0, effective(weight))
 
 
 def _split(parted: Bins, scores: Array, log_odds: Array, beta: float) -> tuple[float, Array, Array]:
-    counts = np.bincount(parted.of(scores).astype(int), minlength=len(parted.z)) + SMOOTHING
+    counts = np.bincount(parted.of(scores), minlength=len(parted.z)) + SMOOTHING
     marginal = counts / counts.sum()
 
     def wrong(alpha: float) -> Array:

@@ -54,16 +54,16 @@ class LearnerSettings:
     min_change: float = 0.01  # share of recent decisions that a retune must change
     support: float = 40.0  # effective labels before an arm is identified
     half_life: float = 3000.0  # of a labelled record
-    rectifier_half_life: float = 1000.0
-    rectifier_prior: float = 40.0  # records' worth of "the model is right"
+    rectifier_half_life: float = 3000.0
+    rectifier_prior: float = 10.0  # records' worth of "the model is right"
     contexts: int = 800
     records: int = 1500
     reference_labels: int = 120  # before the drift detector's reference is frozen
-    keep_at_alarm: float = 0.3
+    keep_at_alarm: float = 0.6
     contexts_at_alarm: int = 150
     burst: int = 600
     cold: DrawRates = DrawRates(0.2, 0.2)
-    steady: DrawRates = DrawRates(0.08, 0.03)
+    steady: DrawRates = DrawRates(0.075, 0.03)
     alarmed: DrawRates = DrawRates(0.10, 0.06)
 
 
@@ -126,6 +126,8 @@ class Learner:
             seen = each.observation
             p_hat = self.quality.predict(seen.features)  # before the update: out of sample
             right = each.right.get(local)
+            if local not in seen.answered:
+                self.evidence.judged(p_hat, seen.score)  # a shadow's: it came after its query
             self.evidence.labelled(
                 Record(
                     self.observed,
@@ -167,7 +169,7 @@ class Learner:
             return None
         labels = self.evidence.labels(self.observed, self.settings.half_life)
         traffic = self.evidence.traffic()
-        tilt = judge.fit(self.bins, labels, traffic)
+        tilt = judge.fit(self.bins, labels, self.evidence.judgements())
         g, b = cloud.fit(self.bins, labels, tilt.calibration)
         fitted: dict[str, Any] = {
             "calibration": tilt.calibration,
@@ -194,9 +196,8 @@ class Learner:
 
     def _rebin(self) -> None:
         """New bins whenever the scores at hand have doubled: edges stay frozen in between."""
-        scores = np.array([c.score for c in self.evidence.contexts if c.score is not None])
-        full = len(self.evidence.contexts) == self.settings.contexts
-        if len(scores) >= 2 * self.binned_at and not (full and self.binned_at and self.bins):
+        _, scores = self.evidence.judgements()
+        if self.bins is None or len(scores) >= 2 * self.binned_at:
             parted = judge.bins(scores)
             if parted is not None:
                 self.bins, self.binned_at = parted, len(scores)

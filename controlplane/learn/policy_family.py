@@ -15,7 +15,7 @@ from river.bandit.base import ArmID, Policy
 from controlplane.learn.imagine import ArmGrid
 from dataplane.contract.terms import Mode
 
-LAMBDAS = 32
+LAMBDAS = 48
 LOWEST, HIGHEST = 0.02, 2.0
 
 
