@@ -45,8 +45,7 @@ def main() -> None:
     try:
         app(prog_name="penstock")
     except OperatorError as error:
-        for line in str(error).splitlines():
-            typer.echo(f"penstock: {line}", err=True)
+        typer.echo(error, err=True)
         sys.exit(OPERATOR_ERROR)
     except BrokenPipeError:  # as in `penstock key list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,67 @@
+"""`penstock db upgrade` and `penstock key`, against a real Postgres that DATABASE_URL names."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from controlplane.cli import main
+from controlplane.database import Database
+from dataplane.contract.keys import digest, parse
+
+EXAMPLE = Path(__file__).parents[2] / "penstock.example.yaml"
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run `penstock` on a database without a schema; what it printed, if all went well."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+    monkeypatch.setenv("PENSTOCK_CONFIG", str(EXAMPLE))
+    monkeypatch.setenv("DATABASE_URL", empty_database.url)
+    url = empty_database.url_for("penstock_controlplane")
+    monkeypatch.setenv("DATABASE_URL_CONTROLPLANE", url)
+
+    def penstock(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["penstock", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, said = capsys.readouterr()
+        assert ended.value.code == 0, said
+        return out
+
+    return penstock
+
+
+def test_a_key_from_the_first_upgrade_to_its_end(run: Run, empty_database: Database) -> None:
+    assert run("db", "upgrade") == run("db", "upgrade") == ""
+
+    key = parse(run("key", "create", "--tenant", "acme").strip())
+    assert key is not None
+    with psycopg.connect(empty_database.url) as owner:
+        row = owner.execute("SELECT secret_sha256, scopes FROM api_keys").fetchone()
+    assert row == (digest(key.secret), ["feedback", "inference"])
+
+    made = json.loads(run("key", "create", "--scope", "admin", "--name", "ops", "--json"))
+    assert parse(made["key"]) is not None
+    assert made["scopes"] == ["admin"]
+
+    run("key", "revoke", key.id)
+    first, second = json.loads(run("key", "list", "--json"))
+    assert (first["id"], first["tenant"], second["name"]) == (key.id, "acme", "ops")
+    assert first["revoked_at"] is not None
+    assert second["revoked_at"] is None
+    assert key.secret not in run("key", "list")
+
+
+def test_without_a_schema_the_remedy_is_named(
+    empty_database: Database, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL_CONTROLPLANE", empty_database.url)
+    with pytest.raises(AssertionError, match="no schema: run `penstock db upgrade`"):
+        run("key", "list")
