@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
-from psycopg.sql import SQL, Composable, Identifier
+from psycopg.sql import SQL, Identifier
 
 from controlplane.database import Database
 from dataplane.contract.records import KINDS, Completion, Record
@@ -58,8 +58,8 @@ def drained(*frames: Sequence[Record]) -> Use[RecorderStats]:
     return use
 
 
-def rows(owner: psycopg.Connection, query: str | Composable) -> list[tuple[Any, ...]]:
-    return owner.execute(query if isinstance(query, Composable) else query.encode()).fetchall()
+def rows(owner: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
+    return owner.execute(query.encode()).fetchall()
 
 
 def count(owner: psycopg.Connection, table: str) -> int:
