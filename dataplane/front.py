@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
 
 from dataplane.access import Principal
 from dataplane.chat import PATH, Chat
@@ -68,14 +69,14 @@ class FrontDoor:
     def __init__(
         self,
         chat: Chat,
-        plain: ASGIApp,
+        plain: FastAPI,
         scopes: Scopes,
         authenticator: Authenticator,
         telemetry: Telemetry,
         limits: Limits,
     ) -> None:
         self._chat = chat
-        self._plain = plain
+        self.plain = plain
         self._scopes = scopes
         self._authenticator = authenticator
         self._telemetry = telemetry
@@ -134,7 +135,7 @@ class FrontDoor:
             await send(message)
 
         try:
-            await self._plain(scope, receive, counted)
+            await self.plain(scope, receive, counted)
         except Exception:
             log.exception("request %s failed", request_id)
 
