@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 import psycopg
@@ -32,6 +32,8 @@ from dataplane.strategies import JUDGE, REPLY, Drawn, State, choose, consider
 
 EPOCH_MS = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp() * 1000)
 PROMPT = '[{"role": "user", "content": "3 + 4 ="}]'
+Status: TypeAlias = Literal["ok", "error", "aborted"]
+
 AUDIT = Drawn("audit", 0.1)
 
 
@@ -64,7 +66,7 @@ def query(
 
 
 def records(
-    observation: Observation, drawn: Iterable[Drawn] = (), status: str = "ok"
+    observation: Observation, drawn: Iterable[Drawn] = (), status: Status = "ok"
 ) -> list[Record]:
     """What the data plane would have written of it."""
     child = {"decision_id": observation.decision_id, "at": observation.at}
@@ -95,7 +97,7 @@ def records(
             cost_usd=observation.cost_usd,
             latency_ms=12.0,
             overhead_ms=1.0,
-            status=status,  # type: ignore[arg-type]  # a test passes one of the three
+            status=status,
         )
     )
     fallen = list(drawn)
@@ -113,7 +115,8 @@ def decided(number: int, policy: PolicyDocument, score: float, seed: int) -> lis
     seen = query(number, policy_version=policy.version)
     eligible = ("local", "cloud", JUDGE)
     context = consider(policy, seen.features, seen.segment, eligible)
-    state, steps = State(), []
+    state = State()
+    steps: list[Step] = []
     while not steps or steps[-1].action != REPLY:
         choice = choose(context, state, seed)
         known = StepState(
@@ -154,13 +157,13 @@ def _decision(observation: Observation, eligible: tuple[str, ...], seed: int = 7
     )
 
 
-def judged(observation: Observation, raw: float, purpose: str) -> JudgeScore:
+def judged(observation: Observation, raw: float, purpose: Literal["serve", "shadow"]) -> JudgeScore:
     """The judge's grade of the local answer."""
     return JudgeScore(
         decision_id=observation.decision_id,
         at=observation.at,
         index=0,
-        purpose=purpose,  # type: ignore[arg-type]  # a test passes one of the two
+        purpose=purpose,
         judge="logprob",
         tier="local",
         raw=raw,

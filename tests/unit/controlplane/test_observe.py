@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
-from controlplane.observe import Log, MemoryLog
+from controlplane.observe import Log, MemoryLog, Source
 from tests.checks.logs import LogBattery, Opened
 from tests.traffic import MemoryTraffic, query
 
@@ -28,7 +28,8 @@ def test_a_backlog_is_worked_off_in_batches() -> None:
     log = MemoryLog(batch=2)
     for number in range(5):
         log.complete(query(number))
-    sizes, watermark = [], {}
+    sizes: list[int] = []
+    watermark: dict[Source, int] = {}
     for _ in range(4):
         found, reached = log.new(watermark)
         watermark = dict(reached)

@@ -1,0 +1,78 @@
+"""Quality of served answers: what counts, what is said of silence, and coverage by simulation."""
+
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from controlplane.audit.served import Served, estimate, estimates
+
+
+def served(
+    number: int,
+    probability: float | None = None,
+    value: float | None = None,
+    predicted: float = 0.5,
+) -> Served:
+    return Served(UUID(int=number), probability, value, predicted)
+
+
+def test_without_a_label_there_is_no_figure() -> None:
+    nothing = estimate("run", [served(1), served(2, 0.1)], 0.95)
+    assert (nothing.quality, nothing.labels, nothing.method) == (None, 0, "none")
+
+
+def test_few_labels_are_weighed_by_their_chances() -> None:
+    often = [served(n, 0.5, 1.0) for n in range(10)]
+    rarely = [served(n, 0.1, 0.0) for n in range(10, 12)]
+    quality = estimate("run", often + rarely, 0.95).quality
+    assert quality is not None
+    assert quality.estimate == pytest.approx(20 / 40)
+
+
+def test_silence_widens_the_worst_case_to_both_sides() -> None:
+    answers = [served(n, 0.1, 1.0) for n in range(80)] + [served(n, 0.1) for n in range(80, 100)]
+    silent = estimate("run", answers, 0.95)
+    assert silent.quality is not None
+    assert silent.worst is not None
+    assert silent.silent == pytest.approx(0.2)
+    assert silent.worst.low == pytest.approx(silent.quality.low * 0.8)
+    assert silent.worst.high == pytest.approx(1.0)
+
+
+def test_the_second_window_holds_the_last_thousand_labels() -> None:
+    newest_first = [served(n, 0.5, 1.0 if n < 1000 else 0.0) for n in range(1500)]
+    whole, latest = estimates(newest_first, 0.95)
+    assert (whole.queries, latest.queries, latest.labels) == (1500, 1000, 1000)
+    assert whole.quality is not None
+    assert latest.quality is not None
+    assert latest.quality.estimate == 1.0
+    assert whole.quality.estimate == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("queries", [1200, 3600])
+def test_the_interval_covers_what_was_served_through_drift_silence_and_changing_rates(
+    queries: int,
+) -> None:
+    covered = [_covers(np.random.default_rng(seed), queries) for seed in range(60)]
+    assert np.mean(covered) >= 0.9
+
+
+def _covers(rng: np.random.Generator, queries: int) -> bool:
+    p = np.clip(np.linspace(0.95, 0.75, queries) + rng.normal(0, 0.15, queries), 0.02, 0.98)
+    right = (rng.uniform(size=queries) < p).astype(float)
+    chance = np.where(np.arange(queries) < queries / 3, 0.2, 0.1)
+    drawn = rng.uniform(size=queries) < chance
+    silent = rng.uniform(size=queries) < 0.1
+    answers = [
+        served(
+            n,
+            float(chance[n]) if drawn[n] else None,
+            float(right[n]) if drawn[n] and not silent[n] else None,
+            float(np.clip(p[n] + 0.05, 0, 1)),
+        )
+        for n in range(queries)
+    ]
+    quality = estimate("run", answers, 0.95).quality
+    assert quality is not None
+    return bool(quality.low <= right.mean() <= quality.high)
