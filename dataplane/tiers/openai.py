@@ -206,9 +206,8 @@ class OpenAITier:
 
     def _note(self, error: TierError, request: Mapping[str, Any], text: str) -> None:
         """Remember what went wrong, and what it had used up: the prompt was sent at least."""
-        if error.kind == "connect":
-            self._unreachable = str(error)
-        elif error.kind in ("timeout", "broken"):
+        self._unreachable = str(error) if error.kind == "connect" else ""
+        if error.kind in ("timeout", "broken"):
             error.usage = count(None, request, text)
 
 

@@ -14,14 +14,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from ssl import SSLContext
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
 import httpx
 import orjson
 from httpx_aiohttp import AiohttpTransport
 
-from dataplane.tiers.base import ErrorKind, TierError
+from dataplane.tiers.addresses import GuardedResolver, is_forbidden
+from dataplane.tiers.base import ErrorKind, TierError, TierUnusableError
 
 MAX_BODY_BYTES = 32 * 2**20
 _MAX_ERROR_BYTES = 64 * 2**10
@@ -34,7 +35,8 @@ class Upstream:
     """A server at an http(s) base URL, or at the root of `unix:/path`.
 
     `name` stands for it in errors. Connections idle for `keepalive_s` are closed: keep that
-    below the server's own limit, or a request may meet a connection that has just gone.
+    below the server's own limit, or a request may meet a connection that has just gone. A
+    base URL that cannot be, or must not be called, is a `TierUnusableError`.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Upstream:
         self._name = name
         self._where = base_url
         socket = base_url.removeprefix("unix:") if base_url.startswith("unix:") else None
-        self._base = httpx.URL("http://localhost" if socket else base_url.rstrip("/"))
+        self._base = _checked(name, "http://localhost" if socket else base_url.rstrip("/"))
         self._urls: dict[str, httpx.URL] = {}
         self._headers = httpx.Headers(
             [("accept-encoding", "identity"), ("content-type", "application/json"), *headers]
@@ -190,12 +192,27 @@ def error_code(body: bytes) -> str | None:
     return code if plain else None
 
 
+def _checked(name: str, base_url: str) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise TierUnusableError(f"{name}: {base_url} is no URL ({error}); correct it") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise TierUnusableError(f"{name}: {base_url} is no http or https URL; correct it")
+    if is_forbidden(url.host):
+        raise TierUnusableError(
+            f"{name}: {base_url} is a link-local or metadata address; give the provider's own"
+        )
+    return url
+
+
 def _session(
     socket: str | None, context: SSLContext, keepalive_s: float, max_connections: int
 ) -> aiohttp.ClientSession:
+    pool: dict[str, Any] = {"keepalive_timeout": keepalive_s, "limit": max_connections}
     connector: aiohttp.BaseConnector = (
-        aiohttp.UnixConnector(socket, keepalive_timeout=keepalive_s, limit=max_connections)
+        aiohttp.UnixConnector(socket, **pool)
         if socket
-        else aiohttp.TCPConnector(ssl=context, keepalive_timeout=keepalive_s, limit=max_connections)
+        else aiohttp.TCPConnector(ssl=context, resolver=GuardedResolver(), **pool)
     )
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
