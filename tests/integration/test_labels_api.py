@@ -1,0 +1,265 @@
+"""The control plane's HTTP API on real tables: scopes, labels, explanations, objective, freeze."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+from controlplane import api, explain, keys, push, registry
+from controlplane.access import Access
+from controlplane.audit.labels import Terms
+from controlplane.connection import Connect, connect
+from controlplane.cycle import Cycle
+from controlplane.database import Database
+from controlplane.leader import Leader
+from controlplane.observe import PostgresLog
+from dataplane.contract.keys import SCOPES, Scope
+from dataplane.contract.terms import AuditTerms
+from tests.policies import DOUBTFUL, SURE, policy
+from tests.scripted_learner import scripted
+from tests.traffic import AUDIT, PostgresTraffic, decided, decision_id, query
+
+START = policy("cascade", audit=AuditTerms(rate=0.1))
+
+
+@pytest.fixture
+def store(database: Database) -> Connect:
+    store = partial(connect, database.url_for("penstock_controlplane"))
+    with store() as connection:
+        push.publish(connection, START)
+    return store
+
+
+@pytest.fixture
+def traffic(database: Database) -> PostgresTraffic:
+    return PostgresTraffic(database.url)
+
+
+@pytest.fixture
+def app(database: Database, store: Connect) -> Iterator[FastAPI]:
+    with Leader(database.url_for("penstock_controlplane")) as leader:
+        yield api.build(api.Parts(store, Access(store), leader, Terms()))
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def auth(store: Connect) -> dict[Scope, dict[str, str]]:
+    """Headers by the one scope that their key has."""
+    with store() as connection:
+        made = {
+            scope: keys.create(connection, tenant="tests", scopes=[scope], name=scope)
+            for scope in sorted(SCOPES)
+        }
+    return {scope: {"Authorization": f"Bearer {key.reveal()}"} for scope, key in made.items()}
+
+
+def observe(store: Connect) -> None:
+    with store() as connection:
+        PostgresLog(connection).new({})
+
+
+def routes() -> list[APIRoute]:
+    return [route for route in api.router.routes if isinstance(route, APIRoute)]
+
+
+def scope_of(route: APIRoute) -> str:
+    return str((route.openapi_extra or {}).get(api.SCOPE))
+
+
+def test_every_route_says_who_may_call_it() -> None:
+    assert {scope_of(route) for route in routes()} <= SCOPES | {api.PUBLIC}
+    assert {r.path for r in routes() if scope_of(r) == api.PUBLIC} == {"/healthz", "/readyz"}
+
+
+@pytest.mark.parametrize("route", routes(), ids=lambda route: route.path)
+def test_a_route_lets_in_its_own_scope_only(
+    client: TestClient, auth: dict[Scope, dict[str, str]], route: APIRoute
+) -> None:
+    path = route.path.replace("{decision_id}", str(decision_id(1)))
+    (method,) = route.methods or ()
+    wanted = scope_of(route)
+    if wanted == api.PUBLIC:
+        assert client.request(method, path).status_code == 200
+        return
+    assert client.request(method, path).status_code == 401
+    for scope, header in auth.items():
+        status = client.request(method, path, headers=header, json={}).status_code
+        assert (status == 403) == (scope != wanted), f"{scope} at {path}: {status}"
+        assert status != 401
+
+
+def test_a_route_without_a_scope_is_refused_to_everybody(
+    app: FastAPI, auth: dict[Scope, dict[str, str]]
+) -> None:
+    forgotten = APIRouter(dependencies=list(api.router.dependencies))
+    forgotten.add_api_route("/forgotten", dict)
+    app.include_router(forgotten)
+    with TestClient(app) as client:
+        for header in auth.values():
+            assert client.get("/forgotten", headers=header).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer nonsense", "Basic abc", f"Bearer pk_{'0' * 16}_{'A' * 43}"],
+)
+def test_a_bad_key_is_refused_in_openais_shape(client: TestClient, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    answer = client.get("/v1/status", headers=headers)
+    assert answer.status_code == 401
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["type"] == "authentication_error"
+
+
+def test_a_wrong_secret_and_a_revoked_key_are_refused(
+    client: TestClient, store: Connect, auth: dict[Scope, dict[str, str]]
+) -> None:
+    good = auth["read"]["Authorization"]
+    assert (
+        client.get("/v1/status", headers={"Authorization": good[:-4] + "AAAA"}).status_code == 401
+    )
+    clock = iter([0.0, 0.0, 1.0, 10.0, 10.0])
+    access = Access(store, lambda: next(clock))
+    assert access.holder(good) is not None
+    with store() as connection:
+        keys.revoke(connection, good.split("_")[1])
+    assert access.holder(good) is not None  # for as long as the copy is kept
+    assert access.holder(good) is None
+
+
+def test_a_label_by_http_from_lease_to_learning(
+    client: TestClient, store: Connect, traffic: PostgresTraffic, auth: dict[Scope, dict[str, str]]
+) -> None:
+    traffic.complete(query(1), [AUDIT])
+    observe(store)
+    lease = {"limit": 5, "labeller": "verifier"}
+    answer = client.post("/v1/labels/lease", json=lease, headers=auth["label"]).json()
+    (task,) = answer["tasks"]
+    assert set(task) == {"decision_id", "at", "prompt", "answers", "leased_until"}
+    assert task["answers"] == [{"key": "a", "text": "local says 7"}]
+    label = {
+        "decision_id": task["decision_id"],
+        "at": task["at"],
+        "labeller": "verifier",
+        "verdicts": [{"key": "a", "value": 1.0}],
+    }
+    for _ in range(3):
+        sent = client.post("/v1/labels", json=label, headers=auth["label"])
+        assert (sent.status_code, sent.json()) == (200, {"status": "labelled"})
+    with store() as connection:
+        (labelled,) = PostgresLog(connection).labelled()
+    assert labelled.right == {"local": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"decision_id": str(decision_id(2))}, 404, "unknown_task"),
+        ({"labeller": "somebody"}, 409, "foreign_lease"),
+        ({"verdicts": [{"key": "z", "value": 1.0}]}, 400, "invalid_verdict"),
+        ({"verdicts": [{"key": "a", "value": 1.1}]}, 400, "invalid_value"),
+        ({"verdicts": [{"key": "a", "value": "NaN"}]}, 400, "invalid_value"),
+        ({"extra": 1}, 400, "invalid_value"),
+        ({"at": "yesterday"}, 400, "invalid_value"),
+    ],
+)
+def test_a_bad_label_is_refused_with_its_reason(
+    client: TestClient,
+    store: Connect,
+    traffic: PostgresTraffic,
+    auth: dict[Scope, dict[str, str]],
+    change: dict[str, Any],
+    status: int,
+    code: str,
+) -> None:
+    traffic.complete(query(1), [AUDIT])
+    observe(store)
+    client.post("/v1/labels/lease", json={"labeller": "anna"}, headers=auth["label"])
+    label = {
+        "decision_id": str(decision_id(1)),
+        "at": query(1).at.isoformat(),
+        "labeller": "anna",
+        "verdicts": [{"key": "a", "value": 1.0}],
+    }
+    refused = client.post("/v1/labels", json=label | change, headers=auth["label"])
+    assert (refused.status_code, refused.json()["error"]["code"]) == (status, code)
+    with store() as connection:
+        assert connection.execute("SELECT FROM outcomes").fetchall() == []
+
+
+def test_a_decision_is_explained_bit_for_bit(
+    client: TestClient, store: Connect, traffic: PostgresTraffic, auth: dict[Scope, dict[str, str]]
+) -> None:
+    for number, score in enumerate([SURE, DOUBTFUL]):
+        traffic.shipping.ship(*decided(number, START, score, seed=number))
+    for number in range(2):
+        path = f"/v1/decisions/{decision_id(number)}"
+        told = client.get(path, headers=auth["read"]).json()
+        assert told["matches"] is True
+        assert told["records"]["decision"]["id"] == str(decision_id(number))
+        assert all(step["logged"]["pmf"] == step["replayed"]["pmf"] for step in told["steps"])
+    missing = client.get(f"/v1/decisions/{decision_id(9)}", headers=auth["read"])
+    assert missing.status_code == 404
+    with store() as connection:
+        assert explain.replay_all(connection) == (2, 0)
+
+
+def test_a_decision_under_a_policy_that_is_gone_does_not_match(
+    traffic: PostgresTraffic, store: Connect
+) -> None:
+    traffic.shipping.ship(*decided(1, START.model_copy(update={"version": 9}), SURE, seed=1))
+    with store() as connection:
+        assert explain.replay_all(connection) == (1, 1)
+
+
+def test_a_new_objective_is_published_and_the_learner_follows_it(
+    client: TestClient,
+    database: Database,
+    store: Connect,
+    traffic: PostgresTraffic,
+    auth: dict[Scope, dict[str, str]],
+) -> None:
+    asked = {"target_quality": 0.8}
+    published = client.post("/v1/objective", json=asked, headers=auth["admin"])
+    assert (published.status_code, published.json()["version"]) == (200, 2)
+    with store() as connection:
+        live = registry.live(connection)
+    assert live.objective.model_dump() == START.objective.model_dump() | asked
+    assert (live.author, live.kind, live.parent) == ("operator", "proposal", 1)
+    traffic.complete(query(1))
+    with Leader(database.url_for("penstock_controlplane")) as leader:
+        leader.leads()
+        Cycle(store, leader, scripted(0.3)).run(query(1).at)
+    with store() as connection:
+        assert registry.live(connection).objective == live.objective
+    told = client.get("/v1/policies", headers=auth["read"]).json()
+    assert (told["live"], [p["version"] for p in told["policies"]]) == (3, [3, 2, 1])
+
+
+def test_an_impossible_objective_is_refused(
+    client: TestClient, auth: dict[Scope, dict[str, str]]
+) -> None:
+    refused = client.post("/v1/objective", json={"target_quality": 2}, headers=auth["admin"])
+    assert refused.status_code == 400
+    assert "target_quality" in refused.json()["error"]["message"]
+
+
+def test_freezing_shows_in_the_status(
+    client: TestClient, auth: dict[Scope, dict[str, str]]
+) -> None:
+    for frozen in (True, False):
+        client.post("/v1/freeze", json={"frozen": frozen}, headers=auth["admin"])
+        told = client.get("/v1/status", headers=auth["read"]).json()
+        assert told["frozen"] is frozen
+    assert told["live"]["version"] == 1
+    assert [event["kind"] for event in told["events"]] == ["freeze", "freeze"]

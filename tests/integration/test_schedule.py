@@ -1,0 +1,119 @@
+"""Jobs on real tables: who leads, and that a due run is done once."""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+
+from controlplane.connection import Connect, connect
+from controlplane.database import Database
+from controlplane.leader import Leader, NotLeaderError
+from controlplane.schedule import Job, Runner, actions_on, start
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+JOB = Job("cycle", 2.0)
+
+
+@pytest.fixture
+def url(database: Database) -> str:
+    return database.url_for("penstock_controlplane")
+
+
+@pytest.fixture
+def store(url: str) -> Connect:
+    return partial(connect, url)
+
+
+class AlwaysLeads(Leader):
+    """A control plane that wrongly believes to lead."""
+
+    def leads(self) -> bool:
+        return True
+
+
+def runner(store: Connect, leader: Leader, action: Callable[[datetime], object]) -> Runner:
+    return Runner(store, leader, "test", {"cycle": action})
+
+
+def runs(store: Connect) -> list[tuple[str, str | None]]:
+    with store() as connection:
+        rows = connection.execute("SELECT status, detail FROM job_runs ORDER BY due_at").fetchall()
+    return [(row["status"], row["detail"]) for row in rows]
+
+
+def test_only_one_leads_and_another_takes_over(url: str) -> None:
+    with Leader(url) as first, Leader(url) as second:
+        assert [first.leads(), second.leads(), first.leads()] == [True, False, True]
+        with pytest.raises(NotLeaderError):
+            second.check()
+        first.resign()
+        assert second.leads()
+        with pytest.raises(NotLeaderError):
+            first.check()
+
+
+def test_a_stopped_leader_loses_its_session_and_knows(url: str) -> None:
+    with Leader(url, idle_session_ms=50) as stopped, Leader(url) as other:
+        assert stopped.leads()
+        deadline = datetime.now(UTC) + timedelta(seconds=20)
+        while not other.leads():  # the stopped one sends no heartbeat meanwhile
+            assert datetime.now(UTC) < deadline
+        with pytest.raises(NotLeaderError):
+            stopped.check()
+        assert not stopped.leads()
+
+
+def test_without_a_database_nobody_leads() -> None:
+    assert not Leader("postgresql://nobody@127.0.0.1:1/none").leads()
+
+
+def test_a_due_run_is_done_once_even_by_two_that_believe_to_lead(url: str, store: Connect) -> None:
+    done: list[datetime] = []
+    runners = [runner(store, AlwaysLeads(url), done.append) for _ in range(2)]
+    for seconds in (0.0, 0.5, 2.0, 3.9):
+        for each in runners:
+            each.run(JOB, NOW + timedelta(seconds=seconds))
+    assert done == [NOW, NOW + timedelta(seconds=2)]
+    assert runs(store) == [("done", None)] * 2
+
+
+def test_who_does_not_lead_does_nothing(url: str, store: Connect) -> None:
+    with Leader(url) as leader:
+        assert leader.leads()
+        assert not runner(store, Leader(url), lambda _: None).run(JOB, NOW)
+    assert runs(store) == []
+
+
+def test_a_failing_job_is_written_down_and_due_again(
+    url: str, store: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: datetime) -> object:
+        raise RuntimeError("no luck")
+
+    with caplog.at_level(logging.CRITICAL):
+        each = runner(store, AlwaysLeads(url), fail)
+        assert each.run(JOB, NOW)
+        assert each.run(JOB, NOW + timedelta(seconds=2))
+    assert runs(store) == [("failed", "RuntimeError: no luck")] * 2
+
+
+def test_housekeeping_runs_under_the_control_planes_role(url: str, store: Connect) -> None:
+    actions = actions_on(store)
+    actions["partitions"](NOW)
+    assert actions["partitions"](NOW) == 0  # all of them are there by now
+    runner(store, AlwaysLeads(url), lambda _: None).run(JOB, NOW)
+    assert actions["forget_runs"](NOW + timedelta(days=2)) == 1
+
+
+def test_the_scheduler_runs_a_job_until_it_is_shut_down(url: str, store: Connect) -> None:
+    ran = threading.Event()
+    with Leader(url) as leader:
+        each = runner(store, leader, lambda _: ran.set())
+        scheduler = start((Job("cycle", 0.2),), each, leader)
+        try:
+            assert ran.wait(20)
+        finally:
+            scheduler.shutdown(wait=True)

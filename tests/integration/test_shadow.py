@@ -1,0 +1,138 @@
+"""The shadow job on real tables, against a scripted data plane."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import httpx
+import psycopg
+import pytest
+
+from controlplane.connection import Connect, connect
+from controlplane.database import Database
+from controlplane.observe import PostgresLog
+from controlplane.shadow import MAX_ATTEMPTS, ShadowJob, ShadowTerms
+from dataplane.strategies import Drawn
+from tests.traffic import AUDIT, PostgresTraffic, query
+
+SHADOW = Drawn("shadow", 0.05, "cloud")
+TERMS = ShadowTerms()
+
+
+class ScriptedDataPlane:
+    """Answers shadow calls as told, the last answer for ever; remembers what it was asked."""
+
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[dict[str, object]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(json.loads(request.content))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer.status_code, json=answer.json())
+
+    def job(self, store: Connect) -> ShadowJob:
+        client = httpx.Client(base_url="http://plane", transport=httpx.MockTransport(self))
+        return ShadowJob(store, client, TERMS)
+
+
+def said(status: str, code: int = 200) -> httpx.Response:
+    return httpx.Response(code, json={"status": status, "cost_usd": 0.01})
+
+
+@pytest.fixture
+def store(database: Database) -> Connect:
+    return partial(connect, database.url_for("penstock_controlplane"))
+
+
+@pytest.fixture
+def traffic(database: Database, store: Connect) -> PostgresTraffic:
+    traffic = PostgresTraffic(database.url)
+    traffic.complete(query(1), [SHADOW])
+    with store() as connection:
+        PostgresLog(connection).new({})
+    return traffic
+
+
+def statuses(store: Connect) -> Sequence[str]:
+    with store() as connection:
+        return [row["status"] for row in connection.execute("SELECT status FROM shadow_tasks")]
+
+
+def words(store: Connect) -> int:
+    with store() as connection:
+        return len(connection.execute("SELECT FROM texts").fetchall())
+
+
+def test_a_shadow_is_asked_once_and_its_words_are_forgotten(
+    traffic: PostgresTraffic, store: Connect
+) -> None:
+    plane = ScriptedDataPlane(said("done"))
+    job = plane.job(store)
+    assert job.run(datetime.now(UTC)) == {"done": 1}
+    assert job.run(datetime.now(UTC)) == {}
+    (asked,) = plane.asked
+    assert asked["messages"] == [{"role": "user", "content": "3 + 4 ="}]
+    assert (asked["tier"], asked["policy_version"]) == ("cloud", 1)
+    assert (asked["decision_id"], asked["at"]) == (
+        str(query(1).decision_id),
+        query(1).at.isoformat(),
+    )
+    assert statuses(store) == ["done"]
+    assert words(store) == 0
+
+
+def test_words_that_a_label_still_needs_are_kept(traffic: PostgresTraffic, store: Connect) -> None:
+    traffic.complete(query(2), [AUDIT, SHADOW])
+    with store() as connection:
+        PostgresLog(connection).new({})
+    ScriptedDataPlane(said("done")).job(store).run(datetime.now(UTC))
+    assert statuses(store) == ["done", "done"]
+    assert words(store) == 2  # of the audited one: prompt and answer
+
+
+@pytest.mark.parametrize(
+    "trouble", [httpx.ConnectError("refused"), said("busy", 429), said("broken", 503)]
+)
+def test_a_data_plane_in_trouble_is_asked_again_and_then_no_more(
+    traffic: PostgresTraffic, store: Connect, trouble: httpx.Response | Exception
+) -> None:
+    plane = ScriptedDataPlane(trouble)
+    job, now = plane.job(store), datetime.now(UTC)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        ended = job.run(now)
+        assert ended == ({"failed": 1} if attempt == MAX_ATTEMPTS else {"pending": 1})
+        assert job.run(now) == {}  # not before some time has passed
+        now += TERMS.retry_after + timedelta(seconds=1)
+    assert job.run(now) == {}
+    assert (len(plane.asked), statuses(store)) == (MAX_ATTEMPTS, ["failed"])
+
+
+def test_it_recovers_on_a_retry(traffic: PostgresTraffic, store: Connect) -> None:
+    job = ScriptedDataPlane(httpx.ReadTimeout("slow"), said("done")).job(store)
+    now = datetime.now(UTC)
+    assert job.run(now) == {"pending": 1}
+    assert job.run(now + TERMS.retry_after) == {"done": 1}
+
+
+@pytest.mark.parametrize("refusal", [said("failed"), said("forbidden", 403)])
+def test_a_refusal_is_final(
+    traffic: PostgresTraffic, store: Connect, refusal: httpx.Response
+) -> None:
+    assert ScriptedDataPlane(refusal).job(store).run(datetime.now(UTC)) == {"failed": 1}
+    assert statuses(store) == ["failed"]
+
+
+def test_a_task_whose_words_are_gone_expires(
+    database: Database, traffic: PostgresTraffic, store: Connect
+) -> None:
+    with psycopg.connect(database.url) as owner:
+        owner.execute("DELETE FROM texts")
+    plane = ScriptedDataPlane(said("done"))
+    job, now = plane.job(store), datetime.now(UTC)
+    assert job.run(now) == {"pending": 1}
+    assert job.run(now + TERMS.text_patience + timedelta(seconds=1)) == {"expired": 1}
+    assert plane.asked == []
