@@ -1,0 +1,242 @@
+"""What the run would have cost otherwise: ``python -m dataplane.sandbox.scoring < TASK > RESULT``.
+
+Asks both tiers every query, outside the gateway and outside the run's cost: the real model in an
+engine of its own, the SIMULATED cloud by its rule. From that come the baselines (always one tier,
+a random mix, the oracle), and the quality of each policy on fixed queries of the new mix.
+
+TASK is JSON as `Task`; RESULT is JSON as `Result`.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import orjson
+import uvloop
+from pydantic import BaseModel, ConfigDict
+
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.terms import TierTerms
+from dataplane.features import Features, of_text
+from dataplane.judges import logprob
+from dataplane.sandbox import MODEL_PATH, cloud, model_sha256
+from dataplane.sandbox.tasks import Query, is_correct
+from dataplane.sandbox.traffic import fixed, traffic
+from dataplane.sandbox.workload import MAX_TOKENS
+from dataplane.strategies import JUDGE, REPLY, State, choose, consider
+from dataplane.strategies.base import CALL
+from dataplane.tiers.base import Answer, Tier
+from dataplane.tiers.local import LocalTier
+from dataplane.tiers.process import EngineOptions
+
+SLOTS = 8
+DEADLINE_S = 120.0
+
+
+class Task(BaseModel):
+    """What to score: the traffic of a run, its target, and policies by their documents."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seed: int
+    cloud_seed: int
+    queries: int
+    fixed_queries: int
+    target_quality: float
+    policies: list[PolicyDocument]
+
+
+class Assignment(BaseModel):
+    """One way to serve the whole traffic: its share of right answers and its cost."""
+
+    quality: float
+    cost_usd: float
+
+
+class Result(BaseModel):
+    """The baselines, and quality by policy version on the fixed queries."""
+
+    always_local: Assignment
+    always_cloud: Assignment
+    random_mix: Assignment
+    oracle: Assignment
+    quality_by_version: dict[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The local answer to a text: right or not, the judge's raw score, its tokens."""
+
+    right: bool
+    score: float
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """One query with what either tier makes of it, and what each charges."""
+
+    features: Features
+    local_right: bool
+    cloud_right: bool
+    score: float
+    local_usd: float
+    cloud_usd: float
+
+
+async def ask(tier: Tier, texts: Iterable[str]) -> dict[str, Local]:
+    """The tier's answer to each text, asked once."""
+    wanted = list(dict.fromkeys(texts))
+    free = asyncio.Semaphore(2 * SLOTS)
+
+    async def one(text: str) -> Local:
+        async with free:
+            request = {
+                "messages": [{"role": "user", "content": text}],
+                "temperature": 0,
+                "max_tokens": MAX_TOKENS,
+            }
+            return _graded(text, await tier.complete(request, time.monotonic() + DEADLINE_S))
+
+    return dict(zip(wanted, await asyncio.gather(*map(one, wanted)), strict=True))
+
+
+def _graded(text: str, answer: Answer) -> Local:
+    used = answer.usage
+    return Local(
+        is_correct(text, answer.text),
+        logprob.score(answer.logprobs or ()),
+        used.prompt_tokens,
+        used.completion_tokens,
+    )
+
+
+def both(
+    queries: Sequence[Query],
+    known: dict[str, Local],
+    cloud_seed: int,
+    tiers: tuple[TierTerms, TierTerms],
+) -> list[Both]:
+    """What either tier makes of each query, at the prices of ``tiers`` (local, cloud)."""
+    local_terms, cloud_terms = tiers
+    found = []
+    for query in queries:
+        local, said = known[query.text], cloud.answer(cloud_seed, query.text)
+        found.append(
+            Both(
+                of_text(query.text),
+                local.right,
+                is_correct(query.text, said),
+                local.score,
+                local_terms.cost_usd(local.prompt_tokens, local.completion_tokens),
+                cloud_terms.cost_usd(cloud.prompt_tokens(query.text), cloud.tokens(said)),
+            )
+        )
+    return found
+
+
+def always_local(run: Sequence[Both]) -> Assignment:
+    """The cheap tier answers everything."""
+    return _assignment(run, lambda each: (each.local_right, each.local_usd))
+
+
+def always_cloud(run: Sequence[Both]) -> Assignment:
+    """The dear tier answers everything."""
+    return _assignment(run, lambda each: (each.cloud_right, each.cloud_usd))
+
+
+def random_mix(run: Sequence[Both], target: float) -> Assignment:
+    """As few queries to the dear tier, blindly, as reach the target on average."""
+    cheap, dear = always_local(run), always_cloud(run)
+    gap = dear.quality - cheap.quality
+    share = min(max((target - cheap.quality) / gap, 0.0), 1.0) if gap > 0 else 0.0
+    return Assignment(
+        quality=cheap.quality + share * gap,
+        cost_usd=cheap.cost_usd + share * (dear.cost_usd - cheap.cost_usd),
+    )
+
+
+def oracle(run: Sequence[Both], target: float) -> Assignment:
+    """The cheapest assignment that reaches the target, knowing every answer beforehand.
+
+    Each query counts alike, so the cheapest of those that only the dear tier gets right are sent
+    there, as many as are needed and there are.
+    """
+    cheap = always_local(run)
+    right = sum(each.local_right for each in run)
+    mended = sorted(
+        each.cloud_usd - each.local_usd for each in run if each.cloud_right and not each.local_right
+    )
+    needed = min(max(ceil(target * len(run) - 1e-9) - right, 0), len(mended))
+    return Assignment(
+        quality=(right + needed) / len(run), cost_usd=cheap.cost_usd + sum(mended[:needed])
+    )
+
+
+def _assignment(run: Sequence[Both], serve: Callable[[Both], tuple[bool, float]]) -> Assignment:
+    served = [serve(each) for each in run]
+    return Assignment(
+        quality=sum(right for right, _ in served) / len(run),
+        cost_usd=sum(usd for _, usd in served),
+    )
+
+
+def quality(policy: PolicyDocument, queries: Sequence[Both]) -> float:
+    """Share right if this policy served these queries, by the strategies' own code."""
+    return sum(_right(policy, each, seed) for seed, each in enumerate(queries)) / len(queries)
+
+
+def _right(policy: PolicyDocument, query: Both, seed: int) -> bool:
+    local, dear = policy.local.name, policy.cloud.name
+    context = consider(policy, query.features, policy.segments[0].name, {local, dear, JUDGE})
+    state = State()
+    while (action := choose(context, state, seed).action) != REPLY:
+        if action == JUDGE:
+            state = State(state.answered, query.score)
+        else:
+            state = State((*state.answered, action.removeprefix(CALL)), state.score)
+    return query.local_right if state.answered[-1] == local else query.cloud_right
+
+
+async def score(task: Task, tier: Tier) -> Result:
+    """Everything that `Result` holds."""
+    run, probes = traffic(task.seed, task.queries), fixed(task.seed, task.fixed_queries)
+    known = await ask(tier, (query.text for query in (*run, *probes)))
+    prices = task.policies[0].tiers
+    served, probed = (both(each, known, task.cloud_seed, prices) for each in (run, probes))
+    return Result(
+        always_local=always_local(served),
+        always_cloud=always_cloud(served),
+        random_mix=random_mix(served, task.target_quality),
+        oracle=oracle(served, task.target_quality),
+        quality_by_version={policy.version: quality(policy, probed) for policy in task.policies},
+    )
+
+
+async def _main() -> None:
+    task = Task.model_validate_json(sys.stdin.buffer.read())
+    options = EngineOptions(MODEL_PATH, model_sha256(), context=128, slots=SLOTS, queue=4 * SLOTS)
+    with TemporaryDirectory(prefix="penstock-scoring-") as directory:
+        tier = LocalTier("local", "scoring", options, log=Path(directory, "engine.log"))
+        await tier.start()
+        try:
+            result = await score(task, tier)
+        finally:
+            await tier.close()
+    sys.stdout.buffer.write(orjson.dumps(result.model_dump(), option=orjson.OPT_NON_STR_KEYS))
+
+
+def main() -> int:
+    """Read the task, write the result."""
+    uvloop.run(_main())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
