@@ -85,7 +85,7 @@ def test_a_route_lets_in_its_own_scope_only(
     client: TestClient, auth: dict[Scope, dict[str, str]], route: APIRoute
 ) -> None:
     path = route.path.replace("{decision_id}", str(decision_id(1)))
-    (method,) = route.methods or ()
+    method = min(route.methods or {"GET"})
     wanted = scope_of(route)
     if wanted == api.PUBLIC:
         assert client.request(method, path).status_code == 200
@@ -101,7 +101,7 @@ def test_a_route_without_a_scope_is_refused_to_everybody(
     app: FastAPI, auth: dict[Scope, dict[str, str]]
 ) -> None:
     forgotten = APIRouter(dependencies=list(api.router.dependencies))
-    forgotten.add_api_route("/forgotten", dict)
+    forgotten.add_api_route("/forgotten", lambda: "told")
     app.include_router(forgotten)
     with TestClient(app) as client:
         for header in auth.values():
