@@ -65,12 +65,12 @@ async def _running(plane: Plane) -> AsyncIterator[None]:
     """Start the parts in the order of need, stop them in reverse."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(plane.recorder.stop, DRAIN_S)
-        await plane.recorder.start()
-        plane.feed.start()
-        stack.push_async_callback(plane.feed.stop)
         for guarded in plane.tiers.values():
             stack.push_async_callback(guarded.tier.close)
             await guarded.tier.start()
+        await plane.recorder.start()
+        plane.feed.start()
+        stack.push_async_callback(plane.feed.stop)
         yield
 
 

@@ -62,7 +62,13 @@ def build(configuration: Configuration, start: PolicyDocument) -> Plane:
     directory = configuration.data_dir / "dataplane"
     spool = _spool(configuration, directory)
     recorder = Recorder(spool, url, on_full=configuration.spool.on_full)
-    tiers = {tier.name: _guarded(tier, directory) for tier in configuration.tiers}
+    judged = configuration.judge.tier or configuration.tiers[0].name
+    tiers = {
+        section.name: GuardedTier(
+            _tier(section, directory, judged=section.name == judged), section.timeout_s
+        )
+        for section in configuration.tiers
+    }
     subscription = Subscription(
         directory / "policy.json", plane=spool.plane, tiers=tiers, start=start
     )
@@ -129,15 +135,11 @@ def _spool(configuration: Configuration, directory: Path) -> Spool:
         raise OperatorError(message) from error
 
 
-def _guarded(section: TierSection, directory: Path) -> GuardedTier:
-    return GuardedTier(_tier(section, directory), section.timeout_s)
-
-
-def _tier(section: TierSection, directory: Path) -> Tier:
+def _tier(section: TierSection, directory: Path, *, judged: bool) -> Tier:
     if section.engine is not None:
         return _local(section.name, section.engine, directory)
     assert section.provider is not None
-    return _provider(section.name, section.provider)
+    return _provider(section.name, section.provider, logprobs=judged)
 
 
 def _local(name: str, engine: Engine, directory: Path) -> LocalTier:
@@ -152,12 +154,13 @@ def _local(name: str, engine: Engine, directory: Path) -> LocalTier:
     return LocalTier(name, engine.model.stem, options, log=directory / f"{name}.log")
 
 
-def _provider(name: str, provider: Provider) -> OpenAITier:
+def _provider(name: str, provider: Provider, *, logprobs: bool) -> OpenAITier:
     return OpenAITier(
         name,
         provider.model,
         provider.base_url,
         api_key=provider.api_key if provider.api_key.get_secret_value() else None,
+        logprobs=logprobs,
         connect_timeout_s=provider.connect_timeout_s,
         idle_timeout_s=provider.idle_timeout_s,
     )

@@ -190,7 +190,9 @@ class Trail:
 
     def abandoned(self, tier: str, model: str, usage: Usage, latency_ms: float) -> None:
         """The client went away while a tier was answering."""
-        self._attempted(tier, model, usage, finish="aborted", latency_ms=latency_ms)
+        self._attempted(
+            tier, model, usage, finish="aborted", latency_ms=latency_ms, error="given up"
+        )
 
     def _attempted(
         self,

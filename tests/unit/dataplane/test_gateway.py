@@ -1,8 +1,7 @@
 import asyncio
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -25,13 +24,12 @@ from dataplane.features import Features, extract
 from dataplane.gateway import Gateway, Reply
 from dataplane.guarded_tier import GuardedTier
 from dataplane.query import Query, read
-from dataplane.strategies import State, choose, consider
-from dataplane.strategies.eligibility import remaining
 from dataplane.telemetry import Telemetry
 from dataplane.tiers.base import Delta, TierError, TierHealth
 from dataplane.tiers.fake import FakeTier
 from dataplane.trail import Keep, Trail
 from tests.policies import DOUBTFUL, SURE, FixedPolicies, KeptRecords, policy
+from tests.replays import replayed
 
 
 class House:
@@ -403,28 +401,6 @@ def test_every_step_replays_bit_for_bit_from_what_was_logged(mode: Any) -> None:
     for decision in house.kept.of(Decision):
         mine = [step for step in steps if step.decision_id == decision.id]
         assert replayed(document, decision, mine) == mine
-
-
-def replayed(document: PolicyDocument, decision: Decision, steps: Iterable[Step]) -> list[Step]:
-    """The steps as the strategies give them today."""
-    features = Features.from_compact(decision.features)
-    context = consider(document, features, decision.segment, decision.eligible)
-    actions: list[str] = []
-    again = []
-    for step in steps:
-        state = State(step.state.answered, step.state.score)
-        left = remaining(decision.eligible, actions, state)
-        choice = choose(replace(context, eligible=left), state, decision.seed)
-        actions.append(choice.action)
-        numbers = {
-            "pmf": choice.pmf,
-            "action": choice.action,
-            "propensity": choice.propensity,
-            "threshold": choice.threshold,
-            "values": choice.values,
-        }
-        again.append(step.model_copy(update=numbers))
-    return again
 
 
 def test_features_are_those_of_the_messages() -> None:
