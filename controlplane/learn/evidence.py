@@ -2,16 +2,15 @@
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dataplane.contract.rule import Array
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """A recent query: its p_hat when it came, its length, and the raw score if it was judged."""
 
     p_hat: float
@@ -19,16 +18,14 @@ class Context:
     score: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """A judged local answer, served or shadowed: p_hat of its query, and the raw score."""
 
     p_hat: float
     raw: float
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A query with labels: ``local`` and ``cloud`` are values in [0, 1], None where unknown.
 
     ``at`` counts the observations before it; ``local_probability`` and ``cloud_probability`` are
@@ -99,17 +96,17 @@ class Evidence:
 
     def traffic(self) -> Columns:
         """The contexts as arrays."""
-        return Columns(*_columns([astuple(context) for context in self.contexts], 3))
+        return Columns(*_columns(self.contexts, 3))
 
     def judgements(self) -> tuple[Array, Array]:
         """p_hat and raw scores (N,) of the judged answers."""
-        p_hat, raw = _columns([astuple(score) for score in self.scores], 2)
+        p_hat, raw = _columns(self.scores, 2)
         return p_hat, raw
 
     def labels(self, now: int, half_life: float) -> Labels:
         """The records as arrays, weighted by 2 ** (-age / half_life), age in observations."""
         at, p_hat, chars, score, local, cloud, local_probability, cloud_probability = _columns(
-            [astuple(record) for record in self.records], 8
+            self.records, 8
         )
         weight = np.asarray(self.faded) * np.exp2((at - now) / half_life)
         return Labels(
@@ -126,9 +123,9 @@ class Evidence:
     def state(self) -> dict[str, Any]:
         """As JSON values."""
         return {
-            "contexts": [astuple(context) for context in self.contexts],
-            "scores": [astuple(score) for score in self.scores],
-            "records": [astuple(record) for record in self.records],
+            "contexts": list(self.contexts),
+            "scores": list(self.scores),
+            "records": list(self.records),
             "faded": list(self.faded),
         }
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controlplane.learn.evidence import Columns
 from dataplane.contract import rule
@@ -46,9 +47,9 @@ def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
     weights = _bin_weights(draft, beliefs, queries.score)
     right = weights * beliefs.p_after[:, 0, :]
     mended = weights * rule.escalated_quality(beliefs)[:, 0, :]
-    keeps = _keeps(draft, beliefs, costs, queries.score, arms)
-    judged = np.einsum("nak,nk->na", keeps, right) + np.einsum("nak,nk->na", ~keeps, mended)
-    escalated = np.where(judges, np.einsum("nak,nk->na", ~keeps, weights), 0.0)
+    first = _first_kept(draft, beliefs, costs, queries.score, arms)
+    judged = _from(right, first) + _until(mended, first)
+    escalated = np.where(judges, _until(weights, first), 0.0)
     local = np.where(judges, judged, right.sum(axis=-1, keepdims=True))
     called = costs.local + judges * costs.judge + escalated * costs.cloud
     return Imagined(
@@ -69,15 +70,27 @@ def _first_moves(values: rule.Values, arms: ArmGrid) -> tuple[Mask, Mask]:
     return straight, judges
 
 
-def _keeps(
+def _first_kept(
     draft: PolicyDocument, beliefs: rule.Beliefs, costs: rule.Costs, score: Array, arms: ArmGrid
-) -> Mask:
-    """(N, A, K) booleans: whether the local answer stays, at its score or else bin by bin."""
+) -> NDArray[np.intp]:
+    """(N, A): the lowest bin whose answer stays, 0 .. K; a known score keeps all bins or none."""
     judge = draft.judge
     raw = judge.bins.raw
-    cutoff = rule.cutoff(beliefs, costs, arms.lambdas, raw, judge.lowest, judge.highest)[..., None]
-    known = judge.clipped(score)[:, None, None]
-    return np.asarray(np.where(np.isnan(known), raw >= cutoff, known >= cutoff))
+    cutoff = rule.cutoff(beliefs, costs, arms.lambdas, raw, judge.lowest, judge.highest)
+    known = judge.clipped(score)[:, None]
+    by_bin = np.searchsorted(raw, cutoff, side="left")
+    return np.where(np.isnan(known), by_bin, np.where(known >= cutoff, 0, len(raw)))
+
+
+def _until(per_bin: Array, first: NDArray[np.intp]) -> Array:
+    """(N, A): sums of (N, K) over the bins below ``first``."""
+    sums = np.concatenate([np.zeros((len(per_bin), 1)), np.cumsum(per_bin, axis=-1)], axis=-1)
+    return np.asarray(np.take_along_axis(sums, first, axis=-1))
+
+
+def _from(per_bin: Array, first: NDArray[np.intp]) -> Array:
+    """(N, A): sums of (N, K) over ``first`` and the bins above it."""
+    return np.asarray(per_bin.sum(axis=-1, keepdims=True) - _until(per_bin, first))
 
 
 def _bin_weights(draft: PolicyDocument, beliefs: rule.Beliefs, score: Array) -> Array:

@@ -74,7 +74,7 @@ def test_harder_traffic_raises_threshold_and_cutoff_and_alarms() -> None:
     replay, _ = run(rows(3, 4000, EASY, HARD))
     before = [p for p in replay.policies if p.issued_at <= EPOCH + timedelta(seconds=2000)][-1]
     assert any("mix of queries changed" in words for words in replay.alarms)
-    assert replay.live.segments[0].lambda_ < before.segments[0].lambda_
+    assert replay.live.segments[0].routing_threshold > before.segments[0].routing_threshold
     assert replay.live.segments[0].judge_cutoff > before.segments[0].judge_cutoff
 
 
