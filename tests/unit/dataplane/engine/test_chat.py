@@ -7,6 +7,7 @@ import pytest
 from dataplane.engine.chat import ChatTemplate, PromptError
 from dataplane.engine.llama import Model
 from dataplane.engine.weights import ModelError
+from dataplane.sandbox import MODEL_PATH, vocabulary
 from tests.tiny_model import CONTROL, pieces, write_model
 
 
@@ -102,6 +103,13 @@ def test_a_template_of_a_model_still_has_its_control_tokens(model: Model) -> Non
     assert spelled == ["<s>", "</s>"]
     assert tokens[0] == CONTROL.index("<s>")
     assert tokens[-1] == CONTROL.index("</s>")
+
+
+@pytest.mark.parametrize("text", ["47 + 85", "  spaced\n", "</s> é €", "<0x0A>"])
+def test_the_shipped_model_is_asked_as_it_was_trained(text: str) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
+    tokens = ChatTemplate(Model(MODEL_PATH)).tokens(messages)
+    assert tokens == vocabulary.prompt(text)
 
 
 def test_a_file_that_is_no_model_is_unusable(tmp_path: Path) -> None:
