@@ -25,6 +25,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
 from dataplane.contract.terms import (
     AuditTerms,
+    JudgeTable,
     LinearEstimator,
     Mode,
     QualityTarget,
@@ -164,7 +165,7 @@ class Learner:
 
     def _fit(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
         """The live document with everything but the arm refitted."""
-        self._rebin()
+        self._rebin(live.judge)
         if self.bins is None or not self.labelled:
             return None
         labels = self.evidence.labels(self.observed, self.settings.half_life)
@@ -194,11 +195,11 @@ class Learner:
             }
         )
 
-    def _rebin(self) -> None:
+    def _rebin(self, scale: JudgeTable) -> None:
         """New bins whenever the scores at hand have doubled: edges stay frozen in between."""
         _, scores = self.evidence.judgements()
         if self.bins is None or len(scores) >= 2 * self.binned_at:
-            parted = judge.bins(scores)
+            parted = judge.bins(scale.clipped(scores))
             if parted is not None:
                 self.bins, self.binned_at = parted, len(scores)
 
