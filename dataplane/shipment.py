@@ -6,6 +6,8 @@ inserts what it does not have yet. So a batch may be sent any number of times. T
 ``last_offset`` is what counts, and it may be said twice.
 """
 
+from functools import cache
+
 from psycopg import Connection, Error
 from psycopg.sql import SQL, Composed, Identifier
 
@@ -16,17 +18,27 @@ _SOURCE = ("plane", "spool_segment", "offset")
 
 _COPY = 'COPY staging (kind, body, plane, segment, "offset") FROM STDIN'
 
-_INSERT = SQL(
+# Staging is read once and emptied as it is read: what was deleted from it before the last vacuum
+# lies in the way of every scan.
+_TAKE = SQL(
     """
-INSERT INTO {table} ({columns}) SELECT {values}
-FROM staging AS s CROSS JOIN LATERAL jsonb_populate_record(NULL::{table}, s.body ||
-    jsonb_build_object('plane', s.plane, 'spool_segment', s.segment, 'offset', s."offset")) AS r
-WHERE s.kind = {kind} AND s.plane = %s
-ON CONFLICT DO NOTHING
+WITH batch AS MATERIALIZED (
+    DELETE FROM staging WHERE plane = %s
+    RETURNING kind, body ||
+        jsonb_build_object('plane', plane, 'spool_segment', segment, 'offset', "offset") AS body
+), {inserts}
+SELECT
 """
 )
 
-_CLEAR = "DELETE FROM staging WHERE plane = %s"
+_INSERT = SQL(
+    """
+{name} AS (
+    INSERT INTO {table} ({columns}) SELECT {values}
+    FROM batch CROSS JOIN LATERAL jsonb_populate_record(NULL::{table}, batch.body) AS r
+    WHERE batch.kind = {kind} ON CONFLICT DO NOTHING
+)"""
+)
 
 _ARRIVED = """
 INSERT INTO shipments (plane, segment, first_offset, last_offset, rows)
@@ -42,15 +54,13 @@ class RefusedError(Exception):
 
 def ship(connection: Connection, plane: str, batch: Batch) -> None:
     """Insert a batch that is not empty; raises ``RefusedError``, or the connection's error."""
-    kinds = {line.partition(b"\t")[0].decode() for line in batch.lines}
+    kinds = frozenset(line.partition(b"\t")[0].decode() for line in batch.lines)
     if unknown := kinds - KINDS.keys():
         raise RefusedError(f"unknown kind of record: {min(unknown)}")
     try:
         with connection.transaction():
             _stage(connection, plane, batch)
-            for kind in kinds:
-                connection.execute(_INSERTS[kind], (plane,))
-            connection.execute(_CLEAR, (plane,))
+            connection.execute(_take(kinds), (plane,))
             _arrive(connection, plane, batch, len(batch.lines))
     except Error as error:
         if (error.sqlstate or "").startswith(_OWN_FAULT):
@@ -81,14 +91,17 @@ def _arrive(connection: Connection, plane: str, batch: Batch, rows: int) -> None
         connection.execute(_ARRIVED, (plane, segment, last, last, 0))
 
 
+@cache
+def _take(kinds: frozenset[str]) -> Composed:
+    return _TAKE.format(inserts=SQL(",").join(_insert(kind) for kind in sorted(kinds)))
+
+
 def _insert(kind: str) -> Composed:
     columns = (*KINDS[kind].model_fields, *_SOURCE)
     return _INSERT.format(
+        name=Identifier(f"into_{kind}"),
         table=Identifier(kind),
         columns=SQL(", ").join(map(Identifier, columns)),
         values=SQL(", ").join(Identifier("r", column) for column in columns),
         kind=kind,
     )
-
-
-_INSERTS = {kind: _insert(kind) for kind in KINDS}

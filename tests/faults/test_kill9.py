@@ -88,11 +88,11 @@ def live_and_die(
     return ready_s
 
 
-def ship_the_rest(directory: Path, url: str) -> None:
+def ship_the_rest(directory: Path, url: str, timeout_s: float) -> None:
     async def run() -> None:
         recorder = Recorder(Spool(directory), url)
         await recorder.start()
-        assert await recorder.drain(60)
+        assert await recorder.drain(timeout_s)
         stats = recorder.stats()
         await recorder.stop()
         assert (stats.quarantined, stats.dropped, stats.damaged_segments) == (0, 0, 0)
@@ -134,7 +134,7 @@ def kill_again_and_again(
         with writer(directory, url, pause_s) as process:
             length = seeded.randint(decisions // 10, 2 * decisions)
             ready_s.append(live_and_die(process, acknowledged, length))
-    ship_the_rest(directory, url)
+    ship_the_rest(directory, url, timeout_s=30 + len(acknowledged.decisions) / 400)
     return acknowledged, ready_s
 
 
