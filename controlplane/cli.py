@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from controlplane.commands import config, db, key
+from controlplane.commands import config, db, demo, key
 from dataplane.contract.errors import OperatorError
 
 OPERATOR_ERROR = 2  # exit code: something that the operator can mend
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 for group in (config, db, key):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
+app.command()(demo.demo)
 
 
 def _version(asked: bool) -> None:

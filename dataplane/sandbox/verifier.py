@@ -23,7 +23,7 @@ from dataplane.sandbox import lifeline
 from dataplane.sandbox.tasks import is_correct
 
 KEY_VARIABLE = "PENSTOCK_LABEL_KEY"
-NAME = "SIMULATED-verifier"
+NAME = "verifier:SIMULATED"
 POLL_S = 0.25
 AT_ONCE = 50  # leased in one request
 PATIENCE_S = 60.0  # with a control plane that does not answer

@@ -1,0 +1,81 @@
+"""`penstock demo`: the whole loop on this machine, no key and no network."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from dataplane.contract.errors import OperatorError
+
+if TYPE_CHECKING:
+    from controlplane.demo.options import RealCloud
+
+MISSED = 1  # exit code
+KEY_VARIABLE = "OPENAI_API_KEY"
+PROMPT_TOKENS, ANSWER_TOKENS = 20, 10  # of a usual query
+
+
+def demo(  # noqa: PLR0913, PLR0917 - a command's options
+    queries: Annotated[
+        int, typer.Option(min=100, help="How many; half way they turn harder.")
+    ] = 6000,
+    target: Annotated[float, typer.Option(min=0, max=1, help="Share of right answers.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="Of queries, provider and labeller.")] = 0,
+    freeze: Annotated[bool, typer.Option("--freeze", help="Let the learner move nothing.")] = False,
+    json_to: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to a file, - for output.")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the data in this new directory.")] = None,
+    cloud: Annotated[
+        Literal["simulated", "openai"],
+        typer.Option(help="`openai` costs real money, after an estimate and a yes."),
+    ] = "simulated",
+    model: Annotated[str | None, typer.Option(help="The real cloud's model.")] = None,
+    input_price: Annotated[float, typer.Option(min=0, help="Its USD per million tokens in.")] = 2.5,
+    output_price: Annotated[float, typer.Option(min=0, help="And out.")] = 10.0,
+) -> None:
+    """Serve queries on a cheap local and a dear cloud tier, and watch the policy learn.
+
+    The exit code is 1 where quality missed the target by more than its tolerance.
+    """
+    from rich.console import Console  # noqa: PLC0415 - only where it is needed
+
+    from controlplane.demo.options import Options  # noqa: PLC0415
+    from controlplane.demo.story import run  # noqa: PLC0415
+    from controlplane.launch import stop_like_ctrl_c  # noqa: PLC0415
+
+    real = None if cloud == "simulated" else _real_cloud(model, input_price, output_price, queries)
+    options = Options(
+        queries=queries, target_quality=target, seed=seed, freeze=freeze, keep=keep, cloud=real
+    )
+    stop_like_ctrl_c()
+    report = run(options, Console(stderr=True))
+    text = report.model_dump_json(indent=2)
+    if json_to == Path("-"):
+        typer.echo(text)
+    elif json_to is not None:
+        json_to.write_text(f"{text}\n", "utf-8")
+    if report.missed:
+        raise typer.Exit(MISSED)
+
+
+def _real_cloud(
+    model: str | None, input_price: float, output_price: float, queries: int
+) -> "RealCloud":
+    """What `--cloud openai` asks for, once the operator has seen what it may cost."""
+    from controlplane.demo.options import RealCloud  # noqa: PLC0415 - only where it is needed
+
+    if model is None:
+        raise OperatorError("--cloud openai needs --model NAME")
+    key = os.environ.get(KEY_VARIABLE)
+    if not key:
+        raise OperatorError(f"--cloud openai needs {KEY_VARIABLE}: export it")
+    usd = queries * (PROMPT_TOKENS * input_price + ANSWER_TOKENS * output_price) / 1e6
+    typer.echo(
+        f"REAL MONEY: up to {queries:,} calls of {model} at {input_price:g}/{output_price:g} USD "
+        f"per million tokens, about {usd:.2f} USD if all went there",
+        err=True,
+    )
+    typer.confirm("Spend it?", abort=True, err=True)
+    return RealCloud(model, key, input_price, output_price)

@@ -1,0 +1,69 @@
+"""Scoreboard: what the run could have been, and how it took the change of mix."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel
+
+from controlplane.demo import parts
+from controlplane.demo.lines import Line
+from controlplane.demo.options import Options
+from controlplane.demo.site import Site
+from controlplane.launch import result
+from dataplane.contract.policy import PolicyDocument
+
+DEADLINE_S = 600.0
+
+
+class Assignment(BaseModel):
+    """One way to serve the whole traffic: its share of right answers and its cost."""
+
+    quality: float
+    cost_usd: float
+
+
+class Scores(BaseModel):
+    """The baselines, and the quality of policy versions on fixed queries of the new mix."""
+
+    always_local: Assignment
+    always_cloud: Assignment
+    random_mix: Assignment
+    oracle: Assignment
+    quality_by_version: dict[int, float]
+
+
+def score(site: Site, options: Options, policies: Sequence[PolicyDocument]) -> Scores:
+    """Both tiers asked every query, outside the run, by a process of the sandbox.
+
+    Raises ``PartFailedError``.
+    """
+    task = {
+        "seed": options.seed,
+        "cloud_seed": options.seed,
+        "queries": options.queries,
+        "fixed_queries": options.fixed_queries,
+        "target_quality": options.target_quality,
+        "policies": [json.loads(policy.to_json()) for policy in policies],
+    }
+    said = result(parts.scoring(), site.logs, json.dumps(task).encode(), DEADLINE_S)
+    return Scores.model_validate_json(said)
+
+
+def recovered_after(
+    lines: Sequence[Line], quality: Mapping[int, float], changes_at: int, floor: float
+) -> int | None:
+    """Queries after the change of mix until the live policy's quality is, and stays, at ``floor``.
+
+    0: it never left it; None: it never came back. ``lines`` are by place, ``quality`` by version.
+    """
+    below = [
+        line.place - changes_at
+        for line in lines
+        if line.place >= changes_at
+        and line.policy_version is not None
+        and quality[line.policy_version] < floor
+    ]
+    if not below:
+        return 0
+    recovered = below[-1] + 1
+    return recovered if recovered < len(lines) - changes_at else None
