@@ -143,44 +143,50 @@ def _country(rng: random.Random) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Tasks of one kind and size: their difficulty, and their share of the training."""
+    """Tasks of one kind and size: their difficulty, and their share of the training.
+
+    `early` is the share of the training's first part, `late` of the rest.
+    """
 
     difficulty: int
     kind: str
     draw: Callable[[random.Random], str]
-    practice: float
+    late: float
+    early: float = 0.0
 
 
 FAMILIES = (
     Family(1, "capital", _country, 3),
-    Family(1, "largest", _list(4, 1), 1),
-    Family(1, "sort", _list(4, 1), 2),
-    Family(1, "reverse", _word(4), 2),
-    Family(1, "sum", _terms("+", 2, 1), 6),
-    Family(2, "largest", _list(4, 2), 2),
-    Family(2, "sort", _list(6, 1), 3),
-    Family(2, "reverse", _word(6), 3),
-    Family(2, "sum", _terms("+", 2, 2), 18),
-    Family(2, "difference", _terms("-", 2, 1), 4),
-    Family(3, "sort", _list(5, 2), 3),
-    Family(3, "reverse", _word(9), 3),
-    Family(3, "difference", _terms("-", 2, 2), 14),
-    Family(3, "product", _terms("*", 2, 1), 8),
-    Family(4, "sort", _list(6, 2), 3),
-    Family(4, "reverse", _word(12), 3),
-    Family(4, "sum", _terms("+", 3, 3), 6),
-    Family(4, "difference", _terms("-", 3, 3), 4),
-    Family(5, "sort", _list(6, 3), 3),
-    Family(5, "sum", _terms("+", 2, 2, 2), 3),
+    Family(1, "largest", _list(4, 1), 2),
+    Family(1, "sort", _list(4, 1), 3),
+    Family(1, "reverse", _word(4), 3),
+    Family(4, "sum", _terms("+", 2, 1), 4, early=2),
+    Family(2, "largest", _list(4, 2), 4),
+    Family(2, "sort", _list(6, 1), 4),
+    Family(2, "reverse", _word(6), 4),
+    Family(4, "sum", _terms("+", 2, 2), 12, early=4),
+    Family(4, "difference", _terms("-", 2, 1), 3, early=1),
+    Family(3, "sort", _list(5, 2), 5),
+    Family(2, "reverse", _word(9), 4),
+    Family(5, "difference", _terms("-", 2, 2), 8, early=2),
+    Family(4, "product", _terms("*", 2, 1), 8),
+    Family(3, "sort", _list(6, 2), 5),
+    Family(4, "reverse", _word(12), 4),
+    Family(5, "sum", _terms("+", 3, 3), 8),
+    Family(5, "difference", _terms("-", 3, 3), 4),
+    Family(3, "sort", _list(6, 3), 5),
+    Family(5, "sum", _terms("+", 2, 2, 2), 4),
     Family(5, "product", _terms("*", 2, 2), 3),
 )
+"""Sums come early: learned apart, they take far fewer examples than in company."""
 _BY_DIFFICULTY: Mapping[int, tuple[Family, ...]] = MappingProxyType(
     {
         level: tuple(family for family in FAMILIES if family.difficulty == level)
         for level in DIFFICULTIES
     }
 )
-_PRACTICE = tuple(family.practice for family in FAMILIES)
+_EARLY = tuple(family.early for family in FAMILIES)
+_LATE = tuple(family.late for family in FAMILIES)
 
 
 def _parse(text: str) -> tuple[Kind, str] | None:
@@ -219,9 +225,9 @@ def draw_query(rng: random.Random, difficulty: int, *, held_out: bool | None = N
     return _draw(rng, rng.choice(_BY_DIFFICULTY[difficulty]), held_out)
 
 
-def draw_practice(rng: random.Random) -> Query:
-    """Draw one query to train on, each family by its share."""
-    (family,) = rng.choices(FAMILIES, _PRACTICE)
+def draw_practice(rng: random.Random, *, early: bool) -> Query:
+    """Draw one query to train on, each family by its share of this part of the training."""
+    (family,) = rng.choices(FAMILIES, _EARLY if early else _LATE)
     return _draw(rng, family, held_out=False)
 
 
