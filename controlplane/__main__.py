@@ -7,10 +7,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from controlplane import app
 from controlplane.database import DatabaseUnavailable, check
 from controlplane.settings import settings
-from controlplane.start import start_policy
 from dataplane.contract.configuration import FILE, load
 from dataplane.contract.errors import OperatorError
 
@@ -26,7 +24,10 @@ def main() -> int:
         configuration = load(asked.config)
         chosen = settings(configuration, os.environ)
         check(chosen.database_url, "DATABASE_URL_CONTROLPLANE")
-        app.serve(chosen, start_policy(configuration, datetime.now(UTC)))
+        # The learner's libraries take seconds to load: not before the configuration is known good.
+        from controlplane import app, start  # noqa: PLC0415
+
+        app.serve(chosen, start.start_policy(configuration, datetime.now(UTC)))
     except (OperatorError, DatabaseUnavailable) as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's last word
         return 2

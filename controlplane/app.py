@@ -18,7 +18,7 @@ from controlplane.audit import labels
 from controlplane.connection import Connect, connect
 from controlplane.cycle import Cycle, School
 from controlplane.leader import Leader
-from controlplane.learn.learner import Learner
+from controlplane.learn.learner import Learner, LearnerSettings
 from controlplane.settings import Settings
 from controlplane.shadow import ShadowJob
 from dataplane.contract.policy import PolicyDocument
@@ -60,9 +60,15 @@ def publish_first(database: Connect, start: PolicyDocument) -> None:
 
 def school(settings: Settings) -> School:
     """Learners for this configuration."""
+    wanted = settings.learner
+    learner = LearnerSettings(
+        kappa=wanted.kappa,
+        min_decisions=wanted.min_decisions,
+        support=wanted.min_effective_sample,
+    )
     return School(
-        fresh=lambda: Learner(settings.tiers, settings.learner),
-        restored=lambda text: Learner.from_json(text, settings.learner),
+        fresh=lambda: Learner(settings.tiers, learner),
+        restored=lambda text: Learner.from_json(text, learner),
     )
 
 
@@ -74,7 +80,7 @@ async def _working(
         runner = schedule.Runner(
             database, leader, _plane(), _actions(settings, database, leader, client)
         )
-        planned = schedule.jobs(settings.retune_interval_s)
+        planned = schedule.jobs(settings.learner.retune_interval_s)
         scheduler = schedule.start(planned, runner, leader)
         try:
             yield

@@ -1,5 +1,6 @@
 """Errors in OpenAI's shape, so that one client reads both planes."""
 
+import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -36,6 +37,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(LabelError, _label)
     app.add_exception_handler(OperatorError, _operator)
+    app.add_exception_handler(psycopg.OperationalError, _away)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -58,6 +60,10 @@ async def _label(_: Request, error: Exception) -> JSONResponse:
 
 async def _operator(_: Request, error: Exception) -> JSONResponse:
     return body(409 if isinstance(error, ConflictError) else 503, str(error))
+
+
+async def _away(_: Request, __: Exception) -> JSONResponse:
+    return body(503, "the database does not answer: try again")
 
 
 async def _unexpected(_: Request, __: Exception) -> JSONResponse:

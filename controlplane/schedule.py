@@ -92,6 +92,7 @@ def due(now: datetime, every_s: float) -> datetime:
 
 def start(planned: tuple[Job, ...], runner: Runner, leader: Leader) -> BackgroundScheduler:
     """A running scheduler; ``shutdown`` ends it. Runs of one job never overlap."""
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
     scheduler = BackgroundScheduler(timezone=UTC)
     options = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
     scheduler.add_job(leader.leads, "interval", seconds=HEARTBEAT_S, id="heartbeat", **options)
@@ -104,7 +105,6 @@ def start(planned: tuple[Job, ...], runner: Runner, leader: Leader) -> Backgroun
             start_date=_middle(job.every_s),
             **options,
         )
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
     scheduler.start()
     return scheduler
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from controlplane.audit.labels import Terms
 from controlplane.database import DatabaseUnavailable
-from controlplane.learn.learner import LearnerSettings
 from dataplane.contract.address import Address
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.errors import OperatorError
+from dataplane.contract.sections import Learner
 
 DATAPLANE_URL = "PENSTOCK_DATAPLANE_URL"
 DATAPLANE_KEY = "PENSTOCK_DATAPLANE_KEY"
@@ -27,8 +27,7 @@ class Settings:
     dataplane_url: str
     dataplane_key: str = field(repr=False)
     tiers: tuple[str, str]
-    retune_interval_s: float
-    learner: LearnerSettings
+    learner: Learner
     labels: Terms
 
 
@@ -47,12 +46,7 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         dataplane_url=environ.get(DATAPLANE_URL) or configuration.listen.url,
         dataplane_key=environ.get(DATAPLANE_KEY, ""),
         tiers=(local, cloud),
-        retune_interval_s=configuration.learner.retune_interval_s,
-        learner=LearnerSettings(
-            kappa=configuration.learner.kappa,
-            min_decisions=configuration.learner.min_decisions,
-            support=configuration.learner.min_effective_sample,
-        ),
+        learner=configuration.learner,
         labels=label_terms(environ),
     )
 
