@@ -165,7 +165,7 @@ def _await_ready(program: Program, part: Part) -> None:
 
 
 def stop_like_ctrl_c() -> None:
-    """From now on SIGTERM and SIGHUP unwind this process as Ctrl-C does, so that parts are stopped."""
+    """From now on SIGTERM and SIGHUP unwind this process as Ctrl-C does: parts are stopped."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
 
