@@ -162,12 +162,10 @@ class Gateway:
             self._telemetry.fallback(tier)
 
     def _judge(self, trail: Trail) -> None:
-        """Score the last answer. An answer that cannot be scored leaves the state as it was."""
-        tier = trail.final_tier
-        assert tier is not None
-        logprobs = trail.answers[tier].logprobs
+        """Score the local answer. An answer that cannot be scored leaves the state as it was."""
+        logprobs = trail.answers[trail.policy.local.name].logprobs
         if logprobs is not None:
-            trail.judged(tier, JUDGES[trail.policy.judge.judge](logprobs))
+            trail.judged(JUDGES[trail.policy.judge.judge](logprobs))
 
     def _complete(self, trail: Trail, status: Status, error: str | None = None) -> None:
         """Record the end, with the draws that fell, in one piece."""

@@ -7,6 +7,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any
 
 from dataplane.breaker import Breaker, RetryBudget
+from dataplane.rows import Call
 from dataplane.tiers.assembly import count
 from dataplane.tiers.base import Answer, Delta, Tier, TierError, Usage
 from dataplane.trail import Trail
@@ -115,12 +116,13 @@ class GuardedTier:
             yield heard
         except TierError as error:
             self._blame(error)
-            trail.failed(self.tier.name, self.tier.model, error, _since_ms(began_s))
+            trail.errors.append(error)
+            trail.called(Call.failed(self.tier.name, self.tier.model, error, _since_ms(began_s)))
             raise
         except (asyncio.CancelledError, GeneratorExit):
             self._breaker.abandon()
             usage = self._consumed(trail, heard)
-            trail.abandoned(self.tier.name, self.tier.model, usage, _since_ms(began_s))
+            trail.called(Call.given_up(self.tier.name, self.tier.model, usage, _since_ms(began_s)))
             raise
 
     def _blame(self, error: TierError) -> None:

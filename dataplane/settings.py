@@ -109,10 +109,11 @@ class Watch:
         }
 
     def readiness(self) -> dict[str, Any]:
-        """Ready while any tier can be asked; the database is not needed for that."""
+        """Ready while keys are known and a tier can be asked: neither needs the database now."""
+        known = len(self.keys) > 0 or self.keys.age_s is not None
         tiers = {name: tier.unavailable or "up" for name, tier in self.tiers.items()}
         return {
-            "ready": "up" in tiers.values(),
+            "ready": known and "up" in tiers.values(),
             "tiers": tiers,
             "policy_versions": self.subscription.current.versions,
             "policy_age_s": self.subscription.policy_age_seconds,

@@ -8,16 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import UUID7, AwareDatetime, BaseModel, ConfigDict, Field
 
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.records import Attempt, JudgeScore, Record, Text, millisecond
+from dataplane.contract.records import Attempt, JudgeScore, Text, millisecond
 from dataplane.errors import invalid, unavailable
 from dataplane.features import extract
 from dataplane.gateway import Policies, Recording
 from dataplane.guarded_tier import GuardedTier, passing
 from dataplane.judges import JUDGES
-from dataplane.strategies import calibrated, consider
-from dataplane.tiers.base import Answer, TierError, Usage
-
-Keep = Literal["none", "sampled", "all"]
+from dataplane.rows import Call, grade
+from dataplane.strategies import consider
+from dataplane.tiers.base import Answer, TierError
+from dataplane.trail import Keep
 
 
 class ShadowCall(BaseModel):
@@ -63,13 +63,14 @@ class Shadows:
         policy = self._policies.policy_for(str(call.decision_id))
         began_s = time.monotonic()
         try:
-            body = {"messages": call.messages}
-            answer = await tier.ask_unseen(body, began_s + self._timeout_s)
+            answer = await tier.ask_unseen({"messages": call.messages}, began_s + self._timeout_s)
         except TierError as error:
-            return self._failed(call, policy, tier, error, (time.monotonic() - began_s) * 1e3)
-        attempt = self._attempt(call, policy, tier, answer)
+            latency_ms = (time.monotonic() - began_s) * 1e3
+            failed = Call.failed(call.tier, tier.tier.model, error, latency_ms)
+            return self._failed(_attempt(call, policy, failed), error)
+        attempt = _attempt(call, policy, Call.answered(call.tier, answer))
         texts = [] if self._keep == "none" else [_text(call, answer)]
-        self._recording.record(attempt, *self._scores(call, policy, answer), *texts)
+        self._recording.record(attempt, *_scores(call, policy, answer), *texts)
         return ShadowEnding(status="done", cost_usd=attempt.cost_usd)
 
     def _tier(self, call: ShadowCall) -> GuardedTier:
@@ -82,70 +83,26 @@ class Shadows:
             raise unavailable(f"{call.tier}: {reason}", "tier_unavailable", 5)
         return tier
 
-    def _failed(
-        self,
-        call: ShadowCall,
-        policy: PolicyDocument,
-        tier: GuardedTier,
-        error: TierError,
-        latency_ms: float,
-    ) -> ShadowEnding:
-        attempt = self._attempt(call, policy, tier, error, latency_ms)
+    def _failed(self, attempt: Attempt, error: TierError) -> ShadowEnding:
         self._recording.record(attempt)
         if passing(error):
             raise unavailable(str(error), "tier_unavailable", error.retry_after_s or 5)
         return ShadowEnding(status="failed", cost_usd=attempt.cost_usd)
 
-    def _attempt(
-        self,
-        call: ShadowCall,
-        policy: PolicyDocument,
-        tier: GuardedTier,
-        ending: Answer | TierError,
-        latency_ms: float = 0.0,
-    ) -> Attempt:
-        answered = ending if isinstance(ending, Answer) else None
-        used = ending.usage or Usage(0, 0, exact=False)
-        terms = next(one for one in policy.tiers if one.name == call.tier)
-        return Attempt(
-            decision_id=call.decision_id,
-            at=call.at,
-            index=_index(call),
-            tier=call.tier,
-            model=answered.model if answered else tier.tier.model,
-            purpose="shadow",
-            prompt_tokens=used.prompt_tokens,
-            completion_tokens=used.completion_tokens,
-            tokens_exact=used.exact,
-            cost_usd=terms.cost_usd(used.prompt_tokens, used.completion_tokens),
-            latency_ms=answered.latency_ms if answered else latency_ms,
-            ttft_ms=answered.ttft_ms if answered else None,
-            tokens_per_s=answered.tokens_per_s if answered else None,
-            finish=answered.finish if answered else "error",
-            error=None if answered else str(ending),
-        )
 
-    def _scores(self, call: ShadowCall, policy: PolicyDocument, answer: Answer) -> list[Record]:
-        """The judge's score, where it is the judged tier's answer."""
-        judge = JUDGES.get(policy.judge.judge)
-        if call.tier != policy.local.name or judge is None or answer.logprobs is None:
-            return []
-        raw = judge(answer.logprobs)
-        segment = policy.segments[0].name
-        context = consider(policy, extract(call.messages), segment, (call.tier,))
-        return [
-            JudgeScore(
-                decision_id=call.decision_id,
-                at=call.at,
-                index=_index(call),
-                purpose="shadow",
-                judge=policy.judge.judge,
-                tier=call.tier,
-                raw=raw,
-                bin=policy.judge.bin(raw),
-                calibrated=calibrated(context, raw),
-            )
-        ]
+def _attempt(call: ShadowCall, policy: PolicyDocument, made: Call) -> Attempt:
+    terms = next(one for one in policy.tiers if one.name == call.tier)
+    return made.attempt(call.decision_id, call.at, terms, "shadow", _index(call))
+
+
+def _scores(call: ShadowCall, policy: PolicyDocument, answer: Answer) -> list[JudgeScore]:
+    """The judge's score, where it is the judged tier's answer."""
+    judge = JUDGES.get(policy.judge.judge)
+    if call.tier != policy.local.name or judge is None or answer.logprobs is None:
+        return []
+    raw = judge(answer.logprobs)
+    context = consider(policy, extract(call.messages), policy.segments[0].name, (call.tier,))
+    return [grade(call.decision_id, call.at, context, raw, "shadow", _index(call))]
 
 
 def _text(call: ShadowCall, answer: Answer) -> Text:

@@ -18,7 +18,6 @@ from dataplane.contract.records import (
     Completion,
     Decision,
     Draw,
-    JudgeScore,
     Record,
     Step,
     StepState,
@@ -28,10 +27,11 @@ from dataplane.contract.records import (
 from dataplane.contract.terms import TierTerms
 from dataplane.features import FEATURE_VERSION, extract
 from dataplane.query import Query
-from dataplane.strategies import Choice, State, calibrated, choose, consider, draw
+from dataplane.rows import Call, grade
+from dataplane.strategies import Choice, State, choose, consider, draw
 from dataplane.strategies.base import CALL
 from dataplane.strategies.eligibility import remaining
-from dataplane.tiers.base import Answer, TierError, Usage
+from dataplane.tiers.base import Answer, TierError
 
 Keep: TypeAlias = Literal["none", "sampled", "all"]
 Status: TypeAlias = Literal["ok", "error", "aborted"]
@@ -171,91 +171,32 @@ class Trail:
     def answered(self, tier: str, answer: Answer) -> None:
         """A tier gave its answer."""
         self.answers[tier] = answer
-        self._attempted(
-            tier,
-            answer.model,
-            answer.usage,
-            finish=answer.finish,
-            latency_ms=answer.latency_ms,
-            ttft_ms=answer.ttft_ms,
-            tokens_per_s=answer.tokens_per_s,
-        )
+        self.called(Call.answered(tier, answer))
 
-    def failed(self, tier: str, model: str, error: TierError, latency_ms: float) -> None:
-        """A tier gave none."""
-        self.errors.append(error)
-        usage = error.usage or Usage(0, 0, exact=False)
-        finish = "timeout" if error.kind == "timeout" else "error"
-        self._attempted(tier, model, usage, finish=finish, latency_ms=latency_ms, error=str(error))
-
-    def abandoned(self, tier: str, model: str, usage: Usage, latency_ms: float) -> None:
-        """The client went away while a tier was answering."""
-        self._attempted(
-            tier, model, usage, finish="aborted", latency_ms=latency_ms, error="given up"
-        )
-
-    def _attempted(
-        self,
-        tier: str,
-        model: str,
-        usage: Usage,
-        *,
-        finish: str,
-        latency_ms: float,
-        ttft_ms: float | None = None,
-        tokens_per_s: float | None = None,
-        error: str | None = None,
-    ) -> None:
-        attempt = Attempt(
-            decision_id=self.id,
-            at=self.at,
-            index=self._attempts,
-            tier=tier,
-            model=model,
-            purpose="serve",
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            tokens_exact=usage.exact,
-            cost_usd=self._terms[tier].cost_usd(usage.prompt_tokens, usage.completion_tokens),
-            latency_ms=latency_ms,
-            ttft_ms=ttft_ms,
-            tokens_per_s=tokens_per_s,
-            finish=finish,
-            error=error,
+    def called(self, call: Call) -> None:
+        """A call of a tier ended; whatever it used is charged."""
+        self._charge(
+            call.attempt(self.id, self.at, self._terms[call.tier], "serve", self._attempts)
         )
         self._attempts += 1
-        self._charge(attempt)
+
+    def judged(self, raw: float) -> None:
+        """The judge scored the local answer; a judge that costs something is an attempt, too."""
+        self.score = raw
+        if self.policy.judge.cost_usd:
+            self._charge(self._judging())
+        self._pending.append(grade(self.id, self.at, self._context, raw, "serve", index=0))
 
     def _charge(self, attempt: Attempt) -> None:
         self.cost_usd += attempt.cost_usd
         self._pending.append(attempt)
 
-    def judged(self, tier: str, raw: float) -> None:
-        """The judge scored a tier's answer; a judge that costs something is an attempt, too."""
-        table = self.policy.judge
-        self.score = raw
-        if table.cost_usd:
-            self._charge(self._judging(tier))
-        self._pending.append(
-            JudgeScore(
-                decision_id=self.id,
-                at=self.at,
-                index=0,
-                purpose="serve",
-                judge=table.judge,
-                tier=tier,
-                raw=raw,
-                bin=table.bin(raw),
-                calibrated=calibrated(self._context, raw),
-            )
-        )
-
-    def _judging(self, tier: str) -> Attempt:
+    def _judging(self) -> Attempt:
         return Attempt(
             decision_id=self.id,
             at=self.at,
             index=0,
-            tier=tier,
+            tier=self.policy.local.name,
             model=self.policy.judge.judge,
             purpose="judge",
             prompt_tokens=0,
