@@ -82,8 +82,7 @@ async def test_text_parts_are_read() -> None:
     parts = [{"type": "text", "text": QUESTION}]
     async with client() as cloud:
         said = await cloud.chat.completions.create(
-            model=MODEL,
-            messages=[{"role": "user", "content": parts}],  # type: ignore[misc]  # as JSON
+            **{**chat(), "messages": [{"role": "user", "content": parts}]}
         )
     assert is_correct(QUESTION, str(said.choices[0].message.content))
 
