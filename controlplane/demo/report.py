@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -71,22 +72,17 @@ class Baseline:
 def table(report: Report, baselines: tuple[Baseline, ...], confidence: float) -> Table:
     """The run among the baselines; intervals are Wilson's, over the queries of the run."""
     dear = report.always_cloud_cost_usd
-    shown = Table(
-        Column("", no_wrap=True),
-        "quality",
-        f"{confidence:.0%} interval",
-        "cost USD",
-        "of always-cloud",
-    )
-    for column in shown.columns[1:]:
-        column.justify = "right"
+    names = ("quality", f"{confidence:.0%} interval", "cost, USD", "vs cloud")
+    shown = Table(Column("", no_wrap=True), box=SIMPLE)
+    for name in names:
+        shown.add_column(name, justify="right", no_wrap=True)
     rows = [Baseline("penstock", report.quality, report.cost_usd), *baselines]
     for row in rows:
         interval = wilson(row.quality, report.queries, confidence)
         shown.add_row(
             row.name,
             f"{row.quality:.3f}",
-            f"{interval.low:.3f} .. {interval.high:.3f}",
+            f"{interval.low:.3f}-{interval.high:.3f}",
             f"{row.cost_usd:.4f}",
             f"{row.cost_usd / dear:.1%}" if dear else "",
             style="bold" if row.name == "penstock" else "",

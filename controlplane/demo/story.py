@@ -29,6 +29,7 @@ from controlplane.start import start_policy
 from dataplane.contract.keys import Scope
 
 LOOK_EVERY_S = 0.5
+PROMPT_CHARS = 20.0  # of a usual query
 NAMES: dict[str, Scope] = {
     "clients": "inference",
     "labeller": "label",
@@ -134,7 +135,10 @@ def _keys(connection: Connection) -> dict[str, str]:
 
 
 def _publish_first(place: Site, store: Database) -> None:
-    first = start_policy(place.configuration, datetime.now(UTC))
+    """Version 1: always the cloud, nothing trained; its unit of cost is this traffic's."""
+    untrained = start_policy(place.configuration, datetime.now(UTC))
+    unit_usd = float(untrained.cloud.expected_cost_usd(PROMPT_CHARS))
+    first = untrained.replaced(cost_unit_usd=unit_usd).rederived()
     place.start_policy.write_bytes(first.to_json())
     app.publish_first(partial(connect, store.url_for("penstock_controlplane")), first)
 
@@ -224,9 +228,9 @@ def _baselines(scores: Scores | None) -> tuple[Baseline, ...]:
     if scores is None:
         return ()
     named = {
-        "oracle (knows every answer)": scores.oracle,
-        "random mix": scores.random_mix,
-        "always cloud (SIMULATED)": scores.always_cloud,
+        "oracle, all-knowing": scores.oracle,
+        "random mix at the target": scores.random_mix,
+        "always cloud, SIMULATED": scores.always_cloud,
         "always local": scores.always_local,
     }
     return tuple(Baseline(name, one.quality, one.cost_usd) for name, one in named.items())
