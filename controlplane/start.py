@@ -33,18 +33,39 @@ REASON = "start policy: always the cloud; p_hat and the judge's table are untrai
 
 def start_policy(configuration: Configuration, now: datetime) -> PolicyDocument:
     """Version 1 for these tiers and this objective."""
-    objective, audit = configuration.objective, configuration.audit
+    audit = configuration.audit
     local, cloud = (terms(tier) for tier in configuration.tiers)
     cold = LearnerSettings().cold
+    return untrained(
+        (local, cloud),
+        untrained_judge(configuration.judge.kind),
+        QualityTarget(**configuration.objective.model_dump()),
+        now,
+        audit=AuditTerms(rate=max(cold.audit, audit.rate), label_price_usd=audit.label_price_usd),
+        shadow=ShadowTerms(rate=max(cold.shadow, configuration.shadow.rate)),
+    )
+
+
+def untrained(
+    tiers: tuple[TierTerms, TierTerms],
+    judge: JudgeTable,
+    objective: QualityTarget,
+    now: datetime,
+    *,
+    audit: AuditTerms,
+    shadow: ShadowTerms,
+    prompt_chars: float = PROMPT_CHARS,
+) -> PolicyDocument:
+    """Version 1: everything to the dear tier. A cloud call of ``prompt_chars`` is the cost unit."""
     segment = SegmentPolicy(
         mode="always_cloud",
         lambda_=0.0,
         routing_threshold=1.0,
-        judge_cutoff=HIGHEST,
+        judge_cutoff=judge.highest,
         trust="closed",
         cloud_if_local_wrong=Platt(intercept=1.5),
         cloud_wrong_if_local_right=Platt(intercept=-3.0),
-        typical=Typical(prompt_chars=PROMPT_CHARS),
+        typical=Typical(prompt_chars=prompt_chars),
     )
     return issue(
         version=1,
@@ -52,13 +73,13 @@ def start_policy(configuration: Configuration, now: datetime) -> PolicyDocument:
         author="operator",
         reason=REASON,
         issued_at=now,
-        objective=QualityTarget(**objective.model_dump()),
-        cost_unit_usd=max(float(cloud.expected_cost_usd(PROMPT_CHARS)), 1e-12),
-        tiers=(local, cloud),
-        judge=untrained_judge(configuration.judge.kind),
+        objective=objective,
+        cost_unit_usd=max(float(tiers[1].expected_cost_usd(prompt_chars)), 1e-12),
+        tiers=tiers,
+        judge=judge,
         segments=(segment,),
-        audit=AuditTerms(rate=max(cold.audit, audit.rate), label_price_usd=audit.label_price_usd),
-        shadow=ShadowTerms(rate=max(cold.shadow, configuration.shadow.rate)),
+        audit=audit,
+        shadow=shadow,
     )
 
 

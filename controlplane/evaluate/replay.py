@@ -149,7 +149,7 @@ class Replay:
             actions=tuple(actions),
             quality=worth[state.answered[-1]],
             cost_usd=cost,
-            shadow_usd=sum(usd[tier] for tier in shadowed),
+            shadow_usd=_shadow_usd(row, policy, shadowed),
             labels=labels,
         )
 
@@ -159,6 +159,16 @@ class Replay:
             tier: value for tier, value in worth.items() if self._rng.random() >= self._delay.silent
         }
         self._asked.append(_Asked(due, UUID(int=at), told, score))
+
+
+def _shadow_usd(row: Row, policy: PolicyDocument, shadowed: Sequence[str]) -> float:
+    """What the unseen answers cost; a local one is judged too."""
+    usd = 0.0
+    if policy.cloud.name in shadowed:
+        usd += row.cloud_usd
+    if policy.local.name in shadowed:
+        usd += row.local_usd + (row.judge_usd if row.score is not None else 0.0)
+    return usd
 
 
 def _seen(at: int, row: Row, policy: PolicyDocument, state: State, cost_usd: float) -> Observation:

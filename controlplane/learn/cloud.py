@@ -18,9 +18,11 @@ PRECISION = np.array([0.3, 20.0, 20.0])
 
 
 def fit(parted: Bins, labels: Labels, calibration: Platt) -> tuple[Platt, Platt]:
-    """``g`` and ``b`` as functions of logit p and z."""
-    both = ~np.isnan(labels.local) & ~np.isnan(labels.cloud) & ~np.isnan(labels.score)
-    z = parted.z[parted.of(labels.score[both])]
+    """``g`` and ``b`` as functions of logit p and z; where nothing is scored, of logit p alone."""
+    both = ~np.isnan(labels.local) & ~np.isnan(labels.cloud)
+    scored = ~np.isnan(labels.score)
+    both = both & scored if scored.any() else both
+    z = np.where(scored[both], parted.z[parted.of(labels.score[both])], 0.0)
     p = calibration.probability(logit(labels.p_hat[both]))
     x = np.column_stack([np.ones_like(z), logit(p), z])
     local, cloud, weight = labels.local[both], labels.cloud[both], labels.weight[both]

@@ -39,18 +39,37 @@ class Bins:
 
 
 def bins(scores: Array) -> Bins | None:
-    """Quantile bins of the scores (N,); None while there are too few to part."""
+    """Quantile bins of the scores (N,), a bin a value where they take few; None if too few.
+
+    A judge that says only yes or no thus has two bins, however rare either answer is.
+    """
     count = min(MAX_BINS, len(scores) // SCORES_PER_BIN)
-    if count < 2:
+    values = np.unique(scores)
+    if count < 2 or len(values) < 2:
         return None
     ordered = np.sort(scores)
-    edges = np.unique(np.quantile(ordered, np.arange(1, count) / count))
-    edges = edges[(edges > ordered[0]) & (edges <= ordered[-1])]
+    edges = _between(values) if len(values) <= count else _quantiles(ordered, count)
     where = np.searchsorted(edges, ordered, side="right")
     held = [ordered[where == k] for k in range(len(edges) + 1)]
     ranks = np.cumsum([0, *(len(group) for group in held)])
     middle = (ranks[:-1] + ranks[1:]) / 2 / len(ordered)
     return Bins(edges, np.array([np.median(group) for group in held]), norm.ppf(middle))
+
+
+def _between(values: Array) -> Array:
+    return np.asarray((values[1:] + values[:-1]) / 2)
+
+
+def _quantiles(ordered: Array, count: int) -> Array:
+    """At most ``count - 1`` edges, at least one: the lowest value may hold nearly all scores."""
+    edges = np.unique(np.quantile(ordered, np.arange(1, count) / count))
+    edges = edges[(edges > ordered[0]) & (edges <= ordered[-1])]
+    return np.asarray(edges if len(edges) else ordered[ordered > ordered[0]][:1])
+
+
+def unjudged(table: JudgeTable) -> Bins:
+    """The bins of a table as they stand, for traffic that no judge scores."""
+    return Bins(table.bins.edges, table.bins.raw, table.bins.z)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +85,11 @@ class Tilt:
 def fit(parted: Bins, labels: Labels, judged: tuple[Array, Array]) -> Tilt:
     """Fit calibration and likelihoods; ``judged`` are p_hat and raw scores, both (N,).
 
-    ``support`` is the effective number of labelled scores.
+    ``support`` is the effective number of labelled scores. Without any score, p_hat is calibrated
+    on the labels alone, ``support`` counts those, and the table says nothing.
     """
+    if not len(judged[1]):
+        return _without_scores(parted, labels)
     known = ~np.isnan(labels.local) & ~np.isnan(labels.score)
     z = parted.z[parted.of(labels.score[known])]
     x = np.column_stack([np.ones_like(z), logit(labels.p_hat[known]), z])
@@ -77,6 +99,15 @@ def fit(parted: Bins, labels: Labels, judged: tuple[Array, Array]) -> Tilt:
     p_hat, scores = judged
     alpha, f1, f0 = _split(parted, scores, a + s * logit(p_hat), beta)
     return Tilt(Platt(intercept=a - alpha, slope=s), f1, f0, effective(weight))
+
+
+def _without_scores(parted: Bins, labels: Labels) -> Tilt:
+    known = ~np.isnan(labels.local)
+    x = np.column_stack([np.ones(known.sum()), logit(labels.p_hat[known])])
+    weight = labels.weight[known]
+    a, s = logistic.fit(x, labels.local[known], weight, PRIOR[:2], PRECISION[:2])
+    even = np.full(len(parted.z), 1 / len(parted.z))
+    return Tilt(Platt(intercept=a, slope=max(s, LEAST_SLOPE)), even, even, effective(weight))
 
 
 def _split(parted: Bins, scores: Array, log_odds: Array, beta: float) -> tuple[float, Array, Array]:

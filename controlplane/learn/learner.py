@@ -166,12 +166,15 @@ class Learner:
     def _fit(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
         """The live document with everything but the arm refitted."""
         self._rebin(live.judge)
-        if self.bins is None or not self.labelled:
+        parted = self.bins
+        if parted is None and self.settings.mode == "route":
+            parted = judge.unjudged(live.judge)
+        if parted is None or not self.labelled:
             return None
         labels = self.evidence.labels(self.observed, self.settings.half_life)
         traffic = self.evidence.traffic()
-        tilt = judge.fit(self.bins, labels, self.evidence.judgements())
-        g, b = cloud.fit(self.bins, labels, tilt.calibration)
+        tilt = judge.fit(parted, labels, self.evidence.judgements())
+        g, b = cloud.fit(parted, labels, tilt.calibration)
         fitted: dict[str, Any] = {
             "calibration": tilt.calibration,
             "cloud_if_local_wrong": g,
@@ -188,7 +191,7 @@ class Learner:
                 "author": "learner",
                 "issued_at": now,
                 "estimator": self.quality.estimator(),
-                "judge": judge.table(live.judge, self.bins, tilt),
+                "judge": judge.table(live.judge, parted, tilt),
                 "segments": (segment,),
                 "audit": AuditTerms(rate=rates.audit, label_price_usd=live.audit.label_price_usd),
                 "shadow": ShadowTerms(rate=rates.shadow),

@@ -68,3 +68,55 @@ def test_few_labels_lean_on_the_prior_and_stay_valid() -> None:
     ratio = np.array(fitted.f1) / np.array(fitted.f0)
     assert (np.diff(ratio) > 0).all()
     assert fitted.judge == table().judge
+
+
+@pytest.mark.parametrize("rare", [0.02, 0.5, 0.98])
+def test_a_judge_that_says_yes_or_no_has_two_bins(rare: float) -> None:
+    scores = (np.arange(300) < 300 * rare).astype(float)
+    parted = judge.bins(scores)
+    assert parted is not None
+    assert parted.raw.tolist() == [0, 1]
+    assert parted.edges.tolist() == [0.5]
+    assert parted.of(np.array([0.0, 1.0])).tolist() == [0, 1]
+    assert parted.z[0] < parted.z[1]
+
+
+def test_few_values_have_a_bin_each() -> None:
+    values = np.array([0.25, 0.5, 1.0])
+    parted = judge.bins(np.repeat(values, [3, 290, 7]))
+    assert parted is not None
+    assert parted.raw.tolist() == values.tolist()
+
+
+def test_a_lowest_value_that_holds_nearly_all_is_parted_from_the_rest() -> None:
+    parted = judge.bins(np.concatenate([np.zeros(970), np.linspace(0.1, 1, 30)]))
+    assert parted is not None
+    assert len(parted.raw) == 2
+    assert parted.of(np.array([0.0, 0.1, 1.0])).tolist() == [0, 1, 1]
+
+
+def test_a_yes_or_no_judge_is_fitted() -> None:
+    rng = np.random.default_rng(5)
+    right = (rng.random(2000) < 0.8).astype(float)
+    score = np.where(rng.random(2000) < np.where(right == 1, 0.95, 0.1), 1.0, 0.0)
+    ones = np.ones(2000)
+    labels = Labels(ones * 0.8, ones, score, right, ones * np.nan, ones, ones, ones)
+    parted = judge.bins(score)
+    assert parted is not None
+    tilt = judge.fit(parted, labels, (labels.p_hat, score))
+    assert tilt.f1 == pytest.approx([0.05, 0.95], abs=0.03)
+    assert tilt.f0 == pytest.approx([0.9, 0.1], abs=0.05)
+
+
+def test_without_a_judge_labels_alone_calibrate_and_the_table_says_nothing() -> None:
+    labels, p_hat, _ = labelled(3000, seed=6)
+    unscored = Labels(p_hat, labels.chars, labels.score * np.nan, *(
+        labels.local, labels.cloud, labels.local_probability, labels.cloud_probability,
+        labels.weight,
+    ))  # fmt: skip
+    none = np.array([])
+    tilt = judge.fit(judge.unjudged(table()), unscored, (none, none))
+    assert tilt.f1 == pytest.approx(tilt.f0)
+    assert tilt.support == pytest.approx(3000)
+    p = tilt.calibration.probability(logit(p_hat))
+    assert p.mean() == pytest.approx(labels.local.mean(), abs=0.02)
