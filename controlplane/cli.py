@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from controlplane.commands import config, db, demo, key
+from controlplane.commands import config, db, demo, key, up
 from dataplane.contract.errors import OperatorError
 
 OPERATOR_ERROR = 2  # exit code: something that the operator can mend
@@ -23,7 +23,8 @@ app = typer.Typer(
 )
 for group in (config, db, key):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
-app.command()(demo.demo)
+for command in (demo.demo, up.up):
+    app.command()(command)
 
 
 def _version(asked: bool) -> None:

@@ -41,6 +41,7 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
     """
     from rich.console import Console  # noqa: PLC0415 - only where it is needed
 
+    from controlplane.database import DatabaseUnavailable  # noqa: PLC0415
     from controlplane.demo.options import Options  # noqa: PLC0415
     from controlplane.demo.story import run  # noqa: PLC0415
     from controlplane.launch import stop_like_ctrl_c  # noqa: PLC0415
@@ -50,7 +51,10 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
         queries=queries, target_quality=target, seed=seed, freeze=freeze, keep=keep, cloud=real
     )
     stop_like_ctrl_c()
-    report = run(options, Console(stderr=True))
+    try:
+        report = run(options, Console(stderr=True))
+    except DatabaseUnavailable as error:
+        raise OperatorError(str(error)) from error
     text = report.model_dump_json(indent=2)
     if json_to == Path("-"):
         typer.echo(text)

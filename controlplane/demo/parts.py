@@ -2,59 +2,43 @@
 
 from collections.abc import Mapping
 
+from controlplane import planes
 from controlplane.database import Database
 from controlplane.demo.options import Options
 from controlplane.demo.site import PROVIDER_KEY, Site
 from controlplane.launch import Program, sheltered
 
 SANDBOX = "dataplane.sandbox"
-LABEL_LEASE_S = 120  # a label may be that late
-LABEL_EXPIRY_S = 30  # and one that never comes holds the estimate back that long
+LABELS = {  # seconds: a label may be late, and one that never comes holds the estimate back
+    "PENSTOCK_LABEL_LEASE_S": "120",
+    "PENSTOCK_LABEL_PATIENCE_S": "10",
+    "PENSTOCK_LABEL_EXPIRY_S": "30",
+}
 
 
 def provider(site: Site, options: Options) -> Program:
     """The SIMULATED cloud."""
-    url = f"http://127.0.0.1:{site.provider_port}"
-    arguments = (f"--port={site.provider_port}", f"--seed={options.seed}", "--watch-stdin")
-    environment = {**sheltered(), PROVIDER_KEY: site.provider_key}
-    return Program(
-        "provider", f"{SANDBOX}.provider", arguments, environment, ready_url=f"{url}/health"
-    )
+    secrets = {PROVIDER_KEY: site.provider_key}
+    health = f"http://127.0.0.1:{site.provider_port}/health"
+    return _stand_in("provider", secrets, health, port=site.provider_port, seed=options.seed)
 
 
 def dataplane(site: Site, database: Database) -> Program:
     """The data plane, which starts the engine."""
-    environment = {
-        **sheltered(),
-        PROVIDER_KEY: site.provider_key,
-        "DATABASE_URL_DATAPLANE": database.url_for("penstock_dataplane"),
-    }
-    return Program(
-        "data plane",
-        "dataplane",
-        (f"--config={site.file}", f"--start-policy={site.start_policy}"),
-        environment,
-        ready_url=f"{site.configuration.listen.url}/readyz",
-    )
+    environment = {**sheltered(), PROVIDER_KEY: site.provider_key}
+    configuration = site.configuration
+    return planes.dataplane(configuration, site.file, site.start_policy, database, environment)
 
 
 def controlplane(site: Site, database: Database, admin_key: str) -> Program:
-    """The control plane; the key is for its shadow calls."""
-    environment = {
-        **sheltered(),
-        "DATABASE_URL_CONTROLPLANE": database.url_for("penstock_controlplane"),
-        "PENSTOCK_DATAPLANE_KEY": admin_key,
-        "PENSTOCK_LABEL_LEASE_S": str(LABEL_LEASE_S),
-        "PENSTOCK_LABEL_PATIENCE_S": "10",
-        "PENSTOCK_LABEL_EXPIRY_S": str(LABEL_EXPIRY_S),
-    }
-    return Program(
-        "control plane",
-        "controlplane",
-        (f"--config={site.file}",),
-        environment,
-        ready_url=f"{site.configuration.control.listen.url}/readyz",
-    )
+    """The control plane."""
+    environment = {**sheltered(), **LABELS}
+    return planes.controlplane(site.configuration, site.file, admin_key, database, environment)
+
+
+def dashboard(site: Site, database: Database) -> Program:
+    """The dashboard."""
+    return planes.dashboard(site.configuration, database, sheltered())
 
 
 def verifier(site: Site, options: Options, key: str) -> Program:
@@ -81,7 +65,9 @@ def scoring() -> Program:
     return Program("scoring", f"{SANDBOX}.scoring", environment=sheltered())
 
 
-def _stand_in(name: str, secrets: Mapping[str, str], **options: object) -> Program:
+def _stand_in(
+    name: str, secrets: Mapping[str, str], ready_url: str | None = None, **options: object
+) -> Program:
     arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
     environment = {**sheltered(), **secrets}
-    return Program(name, f"{SANDBOX}.{name}", (*arguments, "--watch-stdin"), environment)
+    return Program(name, f"{SANDBOX}.{name}", (*arguments, "--watch-stdin"), environment, ready_url)

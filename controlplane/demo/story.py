@@ -26,6 +26,7 @@ from controlplane.demo.site import Site
 from controlplane.demo.view import view
 from controlplane.launch import Part, Program, running
 from controlplane.start import start_policy
+from controlplane.steps import Steps
 from dataplane.contract.keys import Scope
 
 LOOK_EVERY_S = 0.5
@@ -46,21 +47,6 @@ class House:
     keys: dict[str, str]
     planes: list[Part]
     verifier: Part
-
-
-class Steps:
-    """Says of each part how long it took to come up."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """One step; silent if it fails, for the error speaks."""
-        started = time.monotonic()
-        yield
-        seconds = time.monotonic() - started
-        self._console.print(f"  {name:<22} {seconds:5.1f} s", markup=False, highlight=False)
 
 
 def run(options: Options, console: Console) -> Report:

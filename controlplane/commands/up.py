@@ -1,0 +1,147 @@
+"""`penstock up`: everything that penstock.yaml names, in one terminal."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controlplane.commands.options import CONFIG_FILE, ConfigFile, configured, opened
+
+if TYPE_CHECKING:
+    from controlplane.connection import Connection
+    from controlplane.database import Database
+    from controlplane.launch import Part
+    from controlplane.steps import Steps
+    from dataplane.contract.configuration import Configuration
+
+LOOK_EVERY_S = 0.5
+CALL = """\
+  curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' \\
+    -H 'Content-Type: application/json' \\
+    -d '{{"model": "penstock", "messages": [{{"role": "user", "content": "What is 2 + 2?"}}]}}'"""
+
+
+def up(config: ConfigFile = CONFIG_FILE) -> None:
+    """Start store, planes and dashboard as penstock.yaml says; Ctrl-C stops them in order."""
+    from rich.console import Console  # noqa: PLC0415 - only where it is needed
+
+    from controlplane.launch import stop_like_ctrl_c  # noqa: PLC0415
+    from controlplane.steps import Steps  # noqa: PLC0415
+
+    configuration = configured(config)
+    for address, setting in (
+        (configuration.listen, "listen"),
+        (configuration.control.listen, "control.listen"),
+        (configuration.dashboard.listen, "dashboard.listen"),
+    ):
+        address.check_free(setting)
+    stop_like_ctrl_c()
+    steps = Steps(Console(stderr=True))
+    try:
+        with ExitStack() as stack:
+            parts = _start(stack, steps, configuration, config.absolute())
+            _watch(parts)
+    except KeyboardInterrupt:
+        steps.say("stopped")
+
+
+def _start(
+    stack: ExitStack, steps: "Steps", configuration: "Configuration", file: Path
+) -> list["Part"]:
+    """Everything in the order of need; the stack stops it in reverse."""
+    from controlplane import planes  # noqa: PLC0415 - only where it is needed
+    from controlplane.launch import running  # noqa: PLC0415
+
+    logs = configuration.data_dir / "logs"
+    with steps("Postgres"):
+        database = stack.enter_context(opened(configuration))
+    with steps("schema and roles"):
+        start = _prepare(configuration, database)
+    admin = stack.enter_context(_shadow_key(database))
+    programs = (
+        planes.dataplane(configuration, file, start, database, os.environ),
+        planes.controlplane(configuration, file, admin, database, os.environ),
+        planes.dashboard(configuration, database, os.environ),
+    )
+    parts = []
+    for program in programs:
+        with steps(program.name):
+            parts.append(stack.enter_context(running(program, logs)))
+    _greet(steps, configuration, database, logs)
+    return parts
+
+
+def _prepare(configuration: "Configuration", database: "Database") -> Path:
+    """Schema, roles and a first policy; returns the file of the policy that is in force."""
+    from controlplane import app, registry  # noqa: PLC0415 - only where it is needed
+    from controlplane.connection import connect  # noqa: PLC0415
+    from controlplane.database import adopt_passwords, upgrade  # noqa: PLC0415
+    from controlplane.start import start_policy  # noqa: PLC0415
+
+    upgrade(database.url)
+    adopt_passwords(database)
+    session = partial(connect, database.url_for("penstock_controlplane"))
+    app.publish_first(session, start_policy(configuration, datetime.now(UTC)))
+    file = configuration.data_dir / "start-policy.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with session() as connection:
+        file.write_bytes(registry.live(connection).to_json())
+    return file
+
+
+@contextmanager
+def _shadow_key(database: "Database") -> Iterator[str]:
+    """A key for the control plane's calls to the data plane, revoked when all is over."""
+    from controlplane import keys  # noqa: PLC0415 - only where it is needed
+    from controlplane.connection import connect  # noqa: PLC0415
+
+    session = partial(connect, database.url_for("penstock_controlplane"))
+    with session() as connection:
+        key = keys.create(connection, tenant="penstock", scopes=["admin"], name="penstock up")
+    try:
+        yield key.reveal()
+    finally:
+        with session() as connection:
+            keys.revoke(connection, key.id)
+
+
+def _greet(
+    steps: "Steps", configuration: "Configuration", database: "Database", logs: Path
+) -> None:
+    from controlplane.connection import connect  # noqa: PLC0415 - only where it is needed
+
+    url = configuration.listen.url
+    with connect(database.url_for("penstock_controlplane")) as connection:
+        key = _first_key(connection)
+    steps.say(f"  gateway    {url}/v1")
+    steps.say(f"  control    {configuration.control.listen.url}")
+    steps.say(f"  dashboard  {configuration.dashboard.listen.url}")
+    steps.say(f"  logs       {logs}")
+    if key is not None:
+        steps.say(f"  first key, shown this once: {key}")
+    steps.say(CALL.format(url=url, key=key or "YOUR_KEY"))
+    steps.say("Ctrl-C stops everything")
+
+
+def _first_key(connection: "Connection") -> str | None:
+    """A key for the first client, if there is none yet."""
+    from controlplane import keys  # noqa: PLC0415 - only where it is needed
+
+    if any("inference" in known.scopes for known in keys.listed(connection)):
+        return None
+    made = keys.create(
+        connection, tenant="default", scopes=["inference", "feedback"], name="first key"
+    )
+    return made.reveal()
+
+
+def _watch(parts: list["Part"]) -> None:
+    """For as long as all of them run; raises ``PartFailedError`` for one that ended."""
+    while True:
+        for part in parts:
+            part.check()
+        time.sleep(LOOK_EVERY_S)

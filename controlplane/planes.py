@@ -1,0 +1,68 @@
+"""The planes as programs to start: which module, with which rights, and how one tells it is up."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from controlplane.database import VARIABLES, Database, Role
+from controlplane.launch import Program
+from dataplane.contract.configuration import Configuration
+
+SHADOW_KEY = "PENSTOCK_DATAPLANE_KEY"
+
+
+def dataplane(
+    configuration: Configuration,
+    file: Path,
+    start_policy: Path,
+    database: Database,
+    environment: Mapping[str, str],
+) -> Program:
+    """The data plane, which starts the engine."""
+    return Program(
+        "data plane",
+        "dataplane",
+        (f"--config={file}", f"--start-policy={start_policy}"),
+        _with(environment, database, "penstock_dataplane"),
+        ready_url=f"{configuration.listen.url}/readyz",
+    )
+
+
+def controlplane(
+    configuration: Configuration,
+    file: Path,
+    admin_key: str,
+    database: Database,
+    environment: Mapping[str, str],
+) -> Program:
+    """The control plane; the key, of scope admin, is for its shadow calls."""
+    return Program(
+        "control plane",
+        "controlplane",
+        (f"--config={file}",),
+        {**_with(environment, database, "penstock_controlplane"), SHADOW_KEY: admin_key},
+        ready_url=f"{configuration.control.listen.url}/readyz",
+    )
+
+
+def dashboard(
+    configuration: Configuration, database: Database, environment: Mapping[str, str]
+) -> Program:
+    """The dashboard."""
+    listen = configuration.dashboard.listen
+    return Program(
+        "dashboard",
+        "dashboard",
+        (f"--address={listen.host}", f"--port={listen.port}", "--watch-stdin"),
+        _with(environment, database, "penstock_dashboard"),
+        ready_url=f"{listen.url}/_stcore/health",
+    )
+
+
+def _with(environment: Mapping[str, str], database: Database, role: Role) -> dict[str, str]:
+    """The environment with this role's database URL, and nobody else's."""
+    others = {name: value for name, value in environment.items() if not _is_url(name)}
+    return {**others, VARIABLES[role]: database.url_for(role)}
+
+
+def _is_url(name: str) -> bool:
+    return name == "DATABASE_URL" or name in VARIABLES.values()
