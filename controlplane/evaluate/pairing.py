@@ -38,7 +38,15 @@ class Wanted:
     def columns(self) -> set[str]:
         """Every column that may be looked at."""
         judge = set() if self.judge is None else {self.judge}
-        return {*TEXTS, "correct", "quality", "contaminated", self.cost, *self.where} | judge
+        return {
+            *TEXTS,
+            "correct",
+            "quality",
+            "contaminated",
+            "source",
+            self.cost,
+            *self.where,
+        } | judge
 
     @property
     def peer(self) -> str | None:
@@ -72,6 +80,7 @@ class Pairs:
     judge: Scores | None
     lacking: int  # queries without an outcome of either model
     contaminated: int  # queries dropped because the recording says so
+    sources: tuple[str, ...] = ()  # where the outcomes come from, by the recording's own words
 
 
 def pair(recording: Recording, wanted: Wanted) -> Pairs:
@@ -92,7 +101,21 @@ def pair(recording: Recording, wanted: Wanted) -> Pairs:
     at_local, at_cloud = ([index[query] for query in kept] for index in (local, cloud))
     judge = _judged(columns, wanted, kept, at_local)
     rows = _rows(columns, wanted, at_local, at_cloud, judge)
-    return Pairs(tuple(kept), rows, judge, len(known) - len(both), len(both) - len(kept))
+    return Pairs(
+        tuple(kept),
+        rows,
+        judge,
+        lacking=len(known) - len(both),
+        contaminated=len(both) - len(kept),
+        sources=_sources(columns.recording, [*at_local, *at_cloud]),
+    )
+
+
+def _sources(recording: Recording, at: Sequence[int]) -> tuple[str, ...]:
+    if not recording.has("source"):
+        return ()
+    said = recording.texts("source")
+    return tuple(sorted({source for i in at if (source := said[i])}))
 
 
 class _Columns:
