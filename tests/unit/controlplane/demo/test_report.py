@@ -1,0 +1,91 @@
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from controlplane.demo.options import Options
+from controlplane.demo.report import Baseline, Report, VersionLine, close
+
+FIELDS = """queries, target_quality, tolerance, quality, quality_estimate, quality_interval,
+quality_last_two_thirds, recovered_after_queries, labels, label_cost_usd, cost_usd, judge_cost_usd,
+shadow_cost_usd, always_cloud_cost_usd, random_mix_cost_usd, oracle_cost_usd, always_local_quality,
+always_cloud_quality, oracle_quality, local_share, policy_versions, decisions_in_postgres,
+decisions_replayed, decisions_mismatched, seconds"""
+VERSION_FIELDS = "version, acked, decisions, routing_threshold, judge_cutoff"
+
+
+def report(**fields: Any) -> Report:
+    usual: dict[str, Any] = {
+        "queries": 6000,
+        "target_quality": 0.9,
+        "tolerance": 0.02,
+        "quality": 0.91,
+        "quality_estimate": 0.905,
+        "quality_interval": (0.89, 0.92),
+        "quality_last_two_thirds": 0.9,
+        "recovered_after_queries": 700,
+        "labels": 800,
+        "label_cost_usd": 1.6,
+        "cost_usd": 0.12,
+        "judge_cost_usd": 0.0,
+        "shadow_cost_usd": 0.01,
+        "always_cloud_cost_usd": 0.3,
+        "random_mix_cost_usd": 0.25,
+        "oracle_cost_usd": 0.06,
+        "always_local_quality": 0.65,
+        "always_cloud_quality": 0.96,
+        "oracle_quality": 0.9,
+        "local_share": 0.6,
+        "policy_versions": (
+            VersionLine(
+                version=1, acked=True, decisions=6000, routing_threshold=1.0, judge_cutoff=0.0
+            ),
+        ),
+        "decisions_in_postgres": 6000,
+        "decisions_replayed": 6000,
+        "decisions_mismatched": 0,
+        "seconds": 120.0,
+    }
+    return Report(**usual | fields)
+
+
+def closing(told: Report) -> str:
+    out = io.StringIO()
+    baselines = (Baseline("always cloud, SIMULATED", 0.96, 0.3),)
+    close(Console(file=out, width=100), told, baselines, Options())
+    return out.getvalue()
+
+
+def test_the_figures_are_those_that_were_promised_and_no_others() -> None:
+    told = report().model_dump(mode="json")
+    assert list(told) == [name.strip() for name in FIELDS.split(",")]
+    assert list(told["policy_versions"][0]) == VERSION_FIELDS.split(", ")
+    assert told["quality_interval"] == [0.89, 0.92]
+
+
+@pytest.mark.parametrize(("quality", "missed"), [(0.881, False), (0.879, True), (0.96, False)])
+def test_missed_is_falling_short_by_more_than_the_tolerance(quality: float, missed: bool) -> None:
+    assert report(quality_last_two_thirds=quality).missed is missed
+
+
+def test_the_closing_words() -> None:
+    text = closing(report())
+    assert "40.0%" in text
+    assert "target 0.90 less 0.02: kept" in text
+    assert "800 labels at 0.002 USD are 1.60 USD" in text
+    assert "after 700 queries" in text
+    assert "SIMULATED: the cloud tier and its list prices" in text
+    assert "untrained" in text
+
+
+@pytest.mark.parametrize(
+    ("after", "said"), [(0, "never left its tolerance"), (None, "did not come back")]
+)
+def test_the_change_of_mix_in_words(after: int | None, said: str) -> None:
+    assert said in closing(report(recovered_after_queries=after))
+
+
+def test_without_baselines_or_an_interval_it_still_closes() -> None:
+    text = closing(report(quality_estimate=None, quality_interval=None, always_cloud_cost_usd=None))
+    assert "the audit said" not in text
