@@ -13,7 +13,9 @@ from dataplane.contract.tables import PARTITION, ROWS
 
 COLUMNS = """
 SELECT table_name || '.' || column_name, data_type, udt_name, is_nullable, column_default
-FROM information_schema.columns WHERE table_schema = 'public'
+FROM information_schema.columns JOIN information_schema.tables
+    USING (table_catalog, table_schema, table_name)
+WHERE table_schema = 'public' AND table_type = 'BASE TABLE'
 """
 CONSTRAINTS = """
 SELECT relname || '.' || conname, pg_get_constraintdef(con.oid)

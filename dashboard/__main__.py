@@ -1,0 +1,91 @@
+"""``python -m dashboard``: Streamlit on this dashboard, headless, telling nobody of its use.
+
+It reads the database that ``DATABASE_URL_DASHBOARD`` names, as role penstock_dashboard.
+"""
+
+import argparse
+import errno
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from streamlit.web import bootstrap
+
+from dashboard.store import URL_VARIABLE
+
+APP = Path(__file__).with_name("app.py")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def main() -> int:
+    """Serve until stopped; 2 for what the operator can mend, told in a line."""
+    parser = argparse.ArgumentParser(prog="python -m dashboard", description=__doc__)
+    parser.add_argument("--address", default="127.0.0.1", help="where to listen")
+    parser.add_argument("--port", type=int, default=8501, help="on which TCP port")
+    parser.add_argument("--watch-stdin", action="store_true", help="end when stdin closes")
+    asked = parser.parse_args()
+    if refusal := _refusal(asked.address, asked.port):
+        return _say(refusal, 2)
+    if not os.environ.get(URL_VARIABLE):
+        return _say(f"{URL_VARIABLE} is unset: name the database there, or use `penstock up`", 2)
+    if asked.address not in LOOPBACK:
+        _say(f"there is no login yet: whoever reaches {asked.address}:{asked.port} sees all of it")
+    if asked.watch_stdin:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    _serve(asked.address, asked.port)
+    return 0
+
+
+def options(address: str, port: int) -> dict[str, object]:
+    """Streamlit's configuration, over whatever files it finds."""
+    return {
+        "server_address": address,
+        "server_port": port,
+        "server_headless": True,
+        "server_fileWatcherType": "none",
+        "server_allowedHosts": list(LOOPBACK) if address in LOOPBACK else [],
+        "browser_gatherUsageStats": False,
+        "client_showErrorDetails": "none",
+        "client_toolbarMode": "minimal",
+        "logger_hideWelcomeMessage": True,
+    }
+
+
+def _serve(address: str, port: int) -> None:
+    flags = options(address, port)
+    bootstrap.load_config_options(flags)
+    bootstrap.run(str(APP), False, [], flags)
+
+
+def _refusal(address: str, port: int) -> str | None:
+    """Why the address cannot be listened at; Streamlit would only trace it."""
+    try:
+        family, *_, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            probe.listen(1)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return f"port {port} on {address} is in use: stop the other program or give --port"
+        return f"cannot listen on {address}:{port}: {error.strerror}; give another --address"
+    return None
+
+
+def _end_with_stdin() -> None:
+    """The end of standard input, which whoever started us holds open, is a SIGTERM."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _say(words: str, code: int = 0) -> int:
+    sys.stderr.write(f"dashboard: {words}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

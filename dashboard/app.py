@@ -1,0 +1,9 @@
+"""The dashboard's entry, run by Streamlit: its pages, each a file."""
+
+import streamlit as st
+
+st.set_page_config(page_title="Penstock", layout="wide")
+pages = [
+    st.Page("pages/overview.py", title="Overview", icon=":material/monitoring:", default=True),
+]
+st.navigation(pages, position="top").run()

@@ -1,0 +1,134 @@
+"""Charts: Altair, in Okabe and Ito's colours, which the colour-blind can tell apart.
+
+Times are shown in the viewer's zone. Dashes and shapes say again what colours say.
+"""
+
+from typing import TypeAlias
+
+import altair as alt
+import pandas as pd
+
+Layers: TypeAlias = alt.LayerChart | alt.FacetChart  # as `alt.layer` is annotated
+
+BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
+VERMILION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
+PURPOSES = {"serve": BLUE, "judge": ORANGE, "shadow": SKY, "router": GREEN, "audit": PURPLE}
+ALWAYS_CLOUD = "always cloud (estimate)"
+HEIGHT = 260
+FIXED_MODES = ("always_cloud", "always_local")  # their thresholds are the ends of the scale
+
+
+def quality(course: pd.DataFrame, target: float | None, floor: float | None) -> Layers:
+    """Served quality with its interval, against the target and the target less its tolerance."""
+    title = "share of right answers (%)"
+    axis = alt.Axis(format="%")
+    base = alt.Chart(course).encode(x=_time())
+    band = base.mark_area(opacity=0.25, color=BLUE).encode(
+        y=alt.Y("lo:Q", title=title, axis=axis, scale=alt.Scale(zero=False)), y2="hi:Q"
+    )
+    shares = [alt.Tooltip(f"{name}:Q", format=".1%") for name in ("quality", "lo", "hi")]
+    line = base.mark_line(color=BLUE, point=len(course) == 1).encode(
+        y=alt.Y("quality:Q", title=title, axis=axis), tooltip=[_when(), *shares, "labels:Q"]
+    )
+    levels = [
+        _level(value, said, dash)
+        for value, said, dash in ((target, "target", [6, 3]), (floor, "less tolerance", [2, 2]))
+        if value is not None
+    ]
+    return alt.layer(band, line, *levels).properties(height=HEIGHT)
+
+
+def cost(course: pd.DataFrame, cloud: pd.DataFrame) -> Layers:
+    """Cost per 1,000 queries by purpose, stacked, and the estimate for always-cloud."""
+    shown = [purpose for purpose in PURPOSES if purpose in set(course["purpose"])]
+    colour = alt.Color(
+        "purpose:N",
+        scale=alt.Scale(
+            domain=[*shown, ALWAYS_CLOUD], range=[*map(PURPOSES.__getitem__, shown), VERMILION]
+        ),
+        legend=alt.Legend(title=None, orient="top", columns=3, symbolType="square"),
+    )
+    amount = alt.Y("usd_per_1000:Q", title="USD per 1,000 queries")
+    told = [_when(), "purpose:N", alt.Tooltip("usd_per_1000:Q", format=".4~g")]
+    bars = (
+        alt.Chart(course.assign(rank=course["purpose"].map(shown.index)))
+        .mark_bar(binSpacing=0)
+        .encode(
+            x=_time(), x2="until:T", y=amount.stack("zero"), color=colour, order="rank:Q",
+            tooltip=told,
+        )
+    )  # fmt: skip
+    line = (
+        alt.Chart(cloud.assign(purpose=ALWAYS_CLOUD))
+        .mark_line(interpolate="step-after", strokeDash=[6, 3], strokeWidth=2.5)
+        .encode(x=_time(), y=amount, color=colour, tooltip=told)
+    )
+    return alt.layer(bars, line).properties(height=HEIGHT)
+
+
+def steps(course: pd.DataFrame, column: str, title: str) -> alt.Chart:
+    """A number of the policy as it moved from version to version, a line a segment."""
+    moving = course.loc[~course["mode"].isin(FIXED_MODES), column]
+    drawn = moving if len(moving) else course[column]
+    scale = alt.Scale(domain=_around(float(drawn.min()), float(drawn.max())), clamp=True)
+    segments = course["segment"].nunique() > 1
+    told = [_when(), "version:O", "mode:N", "segment:N", alt.Tooltip(f"{column}:Q", format=".4f")]
+    chart: alt.Chart = (
+        alt.Chart(course)
+        .mark_line(interpolate="step-after", point=alt.OverlayMarkDef(size=24))
+        .encode(
+            x=_time(),
+            y=alt.Y(f"{column}:Q", title=title, scale=scale),
+            color=alt.Color("segment:N", scale=alt.Scale(range=list(PURPOSES.values())))
+            if segments
+            else alt.value(BLUE),
+            tooltip=told,
+        )
+        .properties(height=HEIGHT)
+    )
+    return chart
+
+
+def calibration(bins: pd.DataFrame) -> Layers:
+    """What the judge's score promised against what labels found; on the diagonal it is honest."""
+    unit = alt.Scale(domain=[0, 1])
+    promised = alt.X("predicted:Q", title="predicted P(local answer is right)", scale=unit)
+    title = "share right, by labels"
+    diagonal = (
+        alt.Chart(pd.DataFrame({"predicted": [0, 1], "value": [0, 1]}))
+        .mark_line(color="gray", strokeDash=[6, 3])
+        .encode(x=promised, y=alt.Y("value:Q", title=title, scale=unit))
+    )
+    base = alt.Chart(bins).encode(x=promised)
+    bands = base.mark_rule(color=BLUE, strokeWidth=2).encode(
+        y=alt.Y("lo:Q", title=title, scale=unit), y2="hi:Q"
+    )
+    numbers = ("predicted", "value", "lo", "hi")
+    points = base.mark_point(filled=True, color=BLUE, opacity=1, size=70).encode(
+        y=alt.Y("value:Q", title=title, scale=unit),
+        tooltip=[*(alt.Tooltip(f"{name}:Q", format=".3f") for name in numbers), "labels:Q"],
+    )
+    return alt.layer(diagonal, bands, points).properties(height=HEIGHT)
+
+
+def _time() -> alt.X:
+    return alt.X("at:T", title="time (your zone)")
+
+
+def _when() -> alt.Tooltip:
+    return alt.Tooltip("at:T", title="time", format="%d %b %H:%M:%S")
+
+
+def _level(value: float, said: str, dash: list[int]) -> Layers:
+    """A horizontal line that says what it is."""
+    data = alt.Chart(pd.DataFrame({"value": [value], "said": [f"{said} {value:.0%}"]}))
+    rule = data.mark_rule(color=VERMILION, strokeDash=dash, strokeWidth=2).encode(y="value:Q")
+    words = data.mark_text(align="left", baseline="bottom", dx=4, dy=-2, color=VERMILION).encode(
+        x=alt.value(0), y="value:Q", text="said:N"
+    )
+    return alt.layer(rule, words)
+
+
+def _around(low: float, high: float) -> list[float]:
+    margin = (high - low) * 0.1 or max(abs(high) * 0.1, 0.01)
+    return [low - margin, high + margin]

@@ -1,0 +1,232 @@
+"""Figures of the overview: what was asked of the store at one moment, and what follows from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas as pd
+
+from dashboard.period import width
+from dashboard.store import Store
+
+ENOUGH = 30  # labels below which an interval says too little to be shown
+Z = 1.96  # of the 95 % bands around a bin
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The policy in force. Without ``target_quality`` its objective is a cost ceiling."""
+
+    version: int
+    published_at: datetime
+    author: str
+    reason: str
+    mode: str
+    routing_threshold: float
+    judge_cutoff: float
+    target_quality: float | None
+    tolerance: float | None
+    reference: str | None
+    confidence: float
+
+    @property
+    def floor(self) -> float | None:
+        """The share of right answers that is promised, where the target is such a share."""
+        if self.target_quality is None or self.reference != "ground_truth":
+            return None
+        return self.target_quality - (self.tolerance or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The latest estimate of served quality; the numbers are None until there are ``ENOUGH``."""
+
+    at: datetime
+    answers: int
+    labels: int
+    quality: float
+    lo: float
+    hi: float
+    silent_share: float
+
+    def verdict(self, floor: float) -> str:
+        """Whether the promise is kept, as far as the interval can tell."""
+        if self.lo >= floor:
+            return "kept"
+        return "missed" if self.hi < floor else "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """What the period cost, and what it would have cost on the cloud alone (USD).
+
+    ``expected_cloud_usd`` sums, over answered queries, the cloud call that their policies expected;
+    ``correction`` is what answered cloud calls really cost in relation to that.
+    """
+
+    by_purpose: Mapping[str, float]
+    expected_cloud_usd: float
+    correction: float
+    cloud_calls: int
+    labels: int
+    labels_usd: float
+
+    @property
+    def spent_usd(self) -> float:
+        """All calls of all purposes; labels are apart."""
+        return sum(self.by_purpose.values())
+
+    @property
+    def always_cloud_usd(self) -> float:
+        """The estimate for always-cloud; failed queries are charged above and credited nothing."""
+        return self.expected_cloud_usd * self.correction
+
+    @property
+    def saved_share(self) -> float | None:
+        """What was saved of always-cloud's cost; None where that is nothing."""
+        dear = self.always_cloud_usd
+        return 1 - self.spent_usd / dear if dear else None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All that the overview shows of one period, up to ``now``.
+
+    Frames, by column: ``quality_course`` at, labels, quality, lo, hi; ``cost_course`` at, until,
+    purpose, usd_per_1000; ``cloud_course`` at, usd_per_1000; ``policy_course`` at, version, mode,
+    segment, routing_threshold, judge_cutoff; ``calibration`` predicted, value, lo, hi, labels.
+    """
+
+    now: datetime
+    since: datetime
+    last: datetime | None
+    queries: int
+    answered: int
+    local: int
+    p95_latency_ms: float | None
+    policy: Policy | None
+    quality: Quality | None
+    labels_missing: int
+    judge: str
+    money: Money
+    alarms: Sequence[Mapping[str, Any]]
+    simulated: Sequence[str]
+    quality_course: pd.DataFrame
+    cost_course: pd.DataFrame
+    cloud_course: pd.DataFrame
+    policy_course: pd.DataFrame
+    calibration: pd.DataFrame
+
+    @property
+    def local_share(self) -> float | None:
+        """Answers that came from the local tier, of all answers."""
+        return self.local / self.answered if self.answered else None
+
+
+def read(store: Store, period: timedelta) -> Figures:
+    """All figures of the last ``period``; raises ``StoreUnavailable`` through its snapshot."""
+    now = store.row("now")["now"]
+    since = now - period
+    extent = store.row("extent", since=since)
+    drawn = extent["last"] - extent["first"] if extent["last"] else timedelta()
+    bucket = {"since": since, "width": width(drawn)}
+    volume = pd.DataFrame(store.rows("volume", **bucket), columns=list(VOLUME))
+    spend = pd.DataFrame(store.rows("spend", **bucket), columns=list(SPEND))
+    money = _money(store, since, volume, spend)
+    estimate = store.row_or_none("quality_now")
+    labels = (estimate or {}).get("labels") or 0
+    policies = store.rows("policies", since=since)
+    return Figures(
+        now=now,
+        since=max(since, extent["first"] or since),
+        last=extent["last"] or store.row("latest")["last"],
+        **store.row("served", since=since),
+        policy=_policy(store.rows("live")),
+        quality=Quality(**estimate) if estimate and labels >= ENOUGH else None,
+        labels_missing=max(ENOUGH - labels, 0),
+        judge=policies[0]["judge"] if policies else "",
+        money=money,
+        alarms=store.rows("alarms", now=now),
+        simulated=[row["name"] for row in store.rows("simulated", since=since)],
+        quality_course=pd.DataFrame(
+            store.rows("quality", **bucket, enough=ENOUGH), columns=list(QUALITY)
+        ),
+        cost_course=cost_course(volume, spend, bucket["width"]),
+        cloud_course=cloud_course(volume, money.correction),
+        policy_course=policy_course(policies, max(since, extent["first"] or since), now),
+        calibration=calibration(store.rows("calibration", since=since)),
+    )
+
+
+VOLUME = ("at", "queries", "expected_cloud_usd")
+SPEND = ("at", "purpose", "cost_usd")
+QUALITY = ("at", "labels", "quality", "lo", "hi")
+COURSE = ("at", "version", "mode", "segment", "routing_threshold", "judge_cutoff")
+
+
+def _money(store: Store, since: datetime, volume: pd.DataFrame, spend: pd.DataFrame) -> Money:
+    calls = store.row("cloud_calls", since=since)
+    labels = store.row("labels", since=since)
+    return Money(
+        by_purpose={
+            str(k): float(v) for k, v in spend.groupby("purpose")["cost_usd"].sum().items()
+        },
+        expected_cloud_usd=float(volume["expected_cloud_usd"].sum()),
+        correction=calls["cost_usd"] / calls["expected_usd"] if calls["expected_usd"] else 1.0,
+        cloud_calls=calls["calls"],
+        labels=labels["labels"],
+        labels_usd=labels["cost_usd"],
+    )
+
+
+def _policy(segments: Sequence[Mapping[str, Any]]) -> Policy | None:
+    """The live policy as its first segment has it."""
+    if not segments:
+        return None
+    return Policy(**{name: segments[0][name] for name in Policy.__slots__})
+
+
+def cost_course(volume: pd.DataFrame, spend: pd.DataFrame, bucket: timedelta) -> pd.DataFrame:
+    """USD per 1,000 answered queries, by bucket and purpose."""
+    both = spend.merge(volume, on="at")
+    both["usd_per_1000"] = 1000 * both["cost_usd"] / both["queries"]
+    both["until"] = both["at"] + bucket
+    return both[["at", "until", "purpose", "usd_per_1000"]]
+
+
+def cloud_course(volume: pd.DataFrame, correction: float) -> pd.DataFrame:
+    """The always-cloud estimate in USD per 1,000 queries, by bucket."""
+    per_1000 = 1000 * correction * volume["expected_cloud_usd"] / volume["queries"]
+    return volume[["at"]].assign(usd_per_1000=per_1000)
+
+
+def policy_course(
+    policies: Sequence[Mapping[str, Any]], since: datetime, now: datetime
+) -> pd.DataFrame:
+    """The policies as steps: from ``since``, where one was in force by then, until ``now``."""
+    steps = [{**row, "at": max(row["published_at"], since)} for row in reversed(policies)]
+    ends = {row["segment"]: {**row, "at": now} for row in steps}
+    return pd.DataFrame([*steps, *ends.values()], columns=list(COURSE))
+
+
+def calibration(bins: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Each bin's label mean with its 95 % Wilson band."""
+    rows = [{**row, **_band(row["value"], row["labels"])} for row in bins]
+    return pd.DataFrame(rows, columns=["predicted", "value", "lo", "hi", "labels"])
+
+
+def _band(mean: float, n: int) -> dict[str, float]:
+    lo, hi = wilson(mean, n)
+    return {"lo": lo, "hi": hi}
+
+
+def wilson(mean: float, n: int) -> tuple[float, float]:
+    """The score interval of a share (Wilson, 1927).
+
+    >>> [round(end, 3) for end in wilson(0.9, 100)]
+    [0.826, 0.945]
+    """
+    middle = (mean + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    reach = Z / (1 + Z * Z / n) * (mean * (1 - mean) / n + Z * Z / (4 * n * n)) ** 0.5
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)

@@ -1,0 +1,276 @@
+"""Overview: is it healthy, and is it worth it?"""
+
+import os
+from typing import Literal, TypeAlias
+
+import streamlit as st
+
+from dashboard import charts
+from dashboard.figures import ENOUGH, Figures, Money, Policy, Quality, read
+from dashboard.period import PERIODS
+from dashboard.store import URL_VARIABLE, StoreUnavailable, snapshot
+from dashboard.units import UNKNOWN, age, latency, plain, share, usd
+
+REFRESH_S = 5
+Colour: TypeAlias = Literal["green", "red", "gray"]
+VERDICTS: dict[str, tuple[str, Colour]] = {
+    "kept": ("target kept", "green"),
+    "missed": ("target missed", "red"),
+    "undecided": ("not decided yet", "gray"),
+}
+
+
+@st.cache_data(ttl=REFRESH_S - 1, max_entries=len(PERIODS), show_spinner="Reading the store")
+def look(period: str) -> Figures:
+    """The figures of a period, read once for all viewers."""
+    with snapshot(os.environ.get(URL_VARIABLE, "")) as store:
+        return read(store, PERIODS[period])
+
+
+@st.fragment(run_every=REFRESH_S)
+def show(period: str) -> None:
+    """The page below its title, drawn anew every few seconds."""
+    try:
+        figures = look(period)
+    except StoreUnavailable as error:
+        st.error(plain(str(error)), icon=":material/cloud_off:")
+        return
+    _simulated(figures)
+    _headline(figures)
+    if figures.answered:
+        _courses(figures, period)
+    else:
+        st.info(_nothing(figures, period))
+
+
+def _simulated(figures: Figures) -> None:
+    if figures.simulated:
+        names = ", ".join(map(plain, figures.simulated))
+        st.warning(f"**SIMULATED** in this period: {names}", icon=":material/science:")
+
+
+def _headline(figures: Figures) -> None:
+    left, middle, right = st.columns(3)
+    with left:
+        _quality(figures)
+    with middle:
+        _saving(figures.money)
+    with right:
+        _policy(figures)
+    left, middle, right = st.columns(3)
+    left.metric(
+        "Local share",
+        share(figures.local_share),
+        f"{figures.local:,} of {figures.answered:,} answers",
+        delta_arrow="off", delta_color="off", border=True, height="stretch",
+    )  # fmt: skip
+    failed = figures.queries - figures.answered
+    middle.metric(
+        "p95 latency",
+        latency(figures.p95_latency_ms),
+        f"{failed:,} of {figures.queries:,} queries failed",
+        delta_arrow="off", delta_color="off", border=True, height="stretch",
+    )  # fmt: skip
+    with right:
+        _alarms(figures)
+
+
+def _quality(figures: Figures) -> None:
+    quality, policy = figures.quality, figures.policy
+    target = _target(policy)
+    value = UNKNOWN
+    colour: Colour = "gray"
+    said = f"{figures.labels_missing} more labels until an interval"
+    if quality is not None:
+        value = share(quality.quality, 1)
+        said, colour = _verdict(quality, policy)
+    st.metric(
+        f"Quality, {target}",
+        value, said, delta_arrow="off", delta_color=colour, border=True, height="stretch",
+        help="Share of right answers among those served, by audited labels; the last 20,000 "
+        "answers before the first unresolved audit, whatever the period.",
+    )  # fmt: skip
+
+
+def _verdict(quality: Quality, policy: Policy | None) -> tuple[str, Colour]:
+    """The interval and whether the promise is kept, and the colour that says so again."""
+    interval = f"{100 * quality.lo:.1f} to {share(quality.hi, 1)}"
+    if policy is None or policy.floor is None:
+        return interval, "gray"
+    said, colour = VERDICTS[quality.verdict(policy.floor)]
+    return f"{interval}: {said}", colour
+
+
+def _target(policy: Policy | None) -> str:
+    if policy is None:
+        return "no policy yet"
+    if policy.target_quality is None:
+        return "no target: the objective is a cost ceiling"
+    of = "" if policy.reference == "ground_truth" else " of always-cloud"
+    return f"target {100 * policy.target_quality:.0f} - {100 * (policy.tolerance or 0):.0f} %{of}"
+
+
+def _saving(money: Money) -> None:
+    saved = money.saved_share
+    dear = usd(money.always_cloud_usd)
+    st.metric(
+        "Cost saved against always-cloud",
+        share(saved),
+        f"{usd(money.spent_usd)} of {dear}; labels {usd(money.labels_usd)} apart",
+        delta_arrow="off", delta_color="off" if not saved or saved > 0 else "red",
+        border=True, height="stretch", help=_charged(money),
+    )  # fmt: skip
+
+
+def _policy(figures: Figures) -> None:
+    policy = figures.policy
+    if policy is None:
+        st.metric("Policy", "none", "nothing was published yet", delta_arrow="off",
+                  delta_color="off", border=True, height="stretch")  # fmt: skip
+        return
+    old = age(figures.now - policy.published_at)
+    st.metric(
+        "Policy",
+        f"v{policy.version}",
+        f"{policy.mode.replace('_', ' ')}, {old} old, by {policy.author}",
+        delta_arrow="off", delta_color="off", border=True, height="stretch",
+        help=f"Why: {plain(policy.reason)}",
+    )  # fmt: skip
+
+
+def _alarms(figures: Figures) -> None:
+    count = len(figures.alarms)
+    if count:
+        newest = figures.alarms[0]
+        said = f"{age(figures.now - newest['at'])} ago: {plain(str(newest['reason']))}"
+    else:
+        said = "the learner saw no drift"
+    st.metric(
+        "Alarms in the last day", f"{count}", said, delta_arrow="off",
+        delta_color="orange" if count else "off", border=True, height="stretch",
+    )  # fmt: skip
+
+
+def _courses(figures: Figures, period: str) -> None:
+    left, right = st.columns(2)
+    with left:
+        _quality_course(figures)
+    with right:
+        _cost_course(figures, period)
+    left, right = st.columns(2)
+    with left:
+        _policy_course(figures)
+    with right:
+        _calibration(figures)
+
+
+def _quality_course(figures: Figures) -> None:
+    st.subheader("Quality over time")
+    course, policy = figures.quality_course, figures.policy
+    if course.empty:
+        st.info(
+            f"No interval in this period: it takes {ENOUGH} labels, "
+            f"{figures.labels_missing} more are wanted."
+        )
+        return
+    target = policy.target_quality if policy and policy.floor is not None else None
+    last = course.iloc[-1]
+    alt = (
+        f"Line: served quality, {share(last['quality'], 1)} at last, "
+        f"within {share(last['lo'], 1)} to {share(last['hi'], 1)}; {_target(policy)}."
+    )
+    st.altair_chart(charts.quality(course, target, policy.floor if policy else None), alt=alt)
+    confidence = policy.confidence if policy else 0.95
+    st.caption(
+        f"What the audit knew at each moment of all answers served until then, with its "
+        f"{confidence:.0%} interval. {int(last['labels']):,} labels by now."
+    )
+
+
+def _cost_course(figures: Figures, period: str) -> None:
+    st.subheader("Cost per query over time")
+    money = figures.money
+    alt = (
+        f"Bars: cost by purpose. Dashed line: always-cloud. In all {usd(money.spent_usd)} "
+        f"against {usd(money.always_cloud_usd)} in the last {period}."
+    )
+    st.altair_chart(charts.cost(figures.cost_course, figures.cloud_course), alt=alt)
+    st.caption(_charged(money))
+
+
+def _charged(money: Money) -> str:
+    parts = ", ".join(f"{name} {usd(cost)}" for name, cost in sorted(money.by_purpose.items()))
+    basis = (
+        f"times {money.correction:.2f}, which is what {money.cloud_calls:,} cloud calls really "
+        "cost in relation to it"
+        if money.cloud_calls
+        else "as no cloud call has shown yet what it really costs"
+    )
+    return (
+        f"Charged: {parts or 'nothing'}. Always-cloud: the cloud call that the deciding policy "
+        f"expected for each answered query, {basis}. Failed queries are charged, and credited "
+        f"nothing. {money.labels:,} labels at their stated price are "
+        f"{usd(money.labels_usd)}, apart."
+    )
+
+
+def _policy_course(figures: Figures) -> None:
+    st.subheader("Routing threshold and judge cutoff")
+    course = figures.policy_course
+    if course.empty:
+        st.info("No policy was published yet: start the control plane by `penstock up`.")
+        return
+    policy = figures.policy
+    assert policy is not None
+    upper, lower = st.columns(2)
+    upper.altair_chart(
+        charts.steps(course, "routing_threshold", "routing threshold (p_hat, 0 to 1)"),
+        alt=f"Steps: the routing threshold, {policy.routing_threshold:.3f} at last.",
+    )
+    lower.altair_chart(
+        charts.steps(course, "judge_cutoff", f"judge cutoff (raw {figures.judge} score)"),
+        alt=f"Steps: the judge cutoff, {policy.judge_cutoff:.3f} at last.",
+    )
+    versions = course["version"].nunique()
+    st.caption(
+        f"{versions} versions; now {policy.routing_threshold:.3f} and {policy.judge_cutoff:.3f}. "
+        "Below the threshold a query is routed up, below the cutoff its local answer escalates. "
+        "The ends of the scale stand for always-cloud and always-local."
+    )
+
+
+def _calibration(figures: Figures) -> None:
+    st.subheader("Judge calibration")
+    bins = figures.calibration
+    if bins.empty:
+        st.info("No judged answer has been audited and labelled in this period.")
+        return
+    labels = int(bins["labels"].sum())
+    st.altair_chart(
+        charts.calibration(bins),
+        alt=f"Points: predicted against labelled correctness in {len(bins)} bins, with bands.",
+    )
+    st.caption(
+        f"{labels:,} audited local answers in ten bins of the probability that the judge's score "
+        "was read as, each with its 95 % Wilson band. On the dashed line the judge is honest."
+    )
+
+
+def _nothing(figures: Figures, period: str) -> str:
+    if figures.last is None:
+        return "No query has been recorded yet: send one to the gateway, and it shows here."
+    ago = age(figures.now - figures.last)
+    return (
+        f"No query was answered in the last {period}; the last one came {ago} ago: "
+        "choose a longer period."
+    )
+
+
+heading, choice = st.columns([2, 1], vertical_alignment="bottom")
+heading.title("Overview")
+with choice:
+    chosen = st.segmented_control(
+        "Period: the last", list(PERIODS), default="day", required=True, key="period",
+        bind="query-params",
+    )  # fmt: skip
+show(chosen or "day")

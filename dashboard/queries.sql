@@ -1,0 +1,85 @@
+-- What the dashboard asks, by name: views alone, bounded in rows, by the role penstock_dashboard.
+-- Parameters are psycopg's: %(name)s. `since` begins the period, `width` is that of a bucket.
+
+-- name: now
+-- The store's clock, by which periods and ages are told.
+SELECT now() AS now;
+
+-- name: extent
+SELECT min(at) AS first, max(at) AS last FROM v_overview_spend WHERE at >= %(since)s;
+
+-- name: latest
+SELECT max(at) AS last FROM v_overview_spend;
+
+-- name: served
+SELECT count(*) AS queries,
+    count(*) FILTER (WHERE status = 'ok') AS answered,
+    count(*) FILTER (WHERE status = 'ok' AND answered_locally) AS local,
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE status = 'ok')
+        AS p95_latency_ms
+FROM v_overview_queries WHERE at >= %(since)s;
+
+-- name: volume
+-- Answered queries by time, and what a cloud call for each was expected to cost.
+SELECT date_bin(%(width)s, at, '2000-01-01Z') AS at, count(*) AS queries,
+    coalesce(sum(expected_cloud_usd), 0) AS expected_cloud_usd
+FROM v_overview_queries WHERE at >= %(since)s AND status = 'ok'
+GROUP BY 1 ORDER BY 1 LIMIT %(rows)s;
+
+-- name: spend
+SELECT date_bin(%(width)s, at, '2000-01-01Z') AS at, purpose, sum(cost_usd) AS cost_usd
+FROM v_overview_spend WHERE at >= %(since)s
+GROUP BY 1, 2 ORDER BY 1, 2 LIMIT %(rows)s;
+
+-- name: cloud_calls
+SELECT count(*) AS calls, sum(cost_usd) AS cost_usd, sum(expected_usd) AS expected_usd
+FROM v_overview_cloud_calls WHERE at >= %(since)s;
+
+-- name: labels
+SELECT count(*) AS labels, coalesce(sum(price_usd), 0) AS cost_usd
+FROM v_overview_labels WHERE at >= %(since)s;
+
+-- name: quality_now
+SELECT at, answers, labels, quality, lo, hi, silent_share FROM v_overview_quality
+WHERE "window" = 'run' ORDER BY id DESC LIMIT 1;
+
+-- name: quality
+-- The last estimate of each bucket that rests on enough labels.
+SELECT DISTINCT ON (date_bin(%(width)s, at, '2000-01-01Z')) at, labels, quality, lo, hi
+FROM v_overview_quality
+WHERE at >= %(since)s AND "window" = 'run' AND labels >= %(enough)s
+ORDER BY date_bin(%(width)s, at, '2000-01-01Z'), id DESC LIMIT %(rows)s;
+
+-- name: live
+-- The policy in force, a row a segment.
+SELECT * FROM v_overview_policies
+WHERE seq = (SELECT max(seq) FROM v_overview_policies) ORDER BY segment LIMIT %(rows)s;
+
+-- name: policies
+-- All that were in force within the period: those published in it, and the one before.
+SELECT published_at, version, mode, segment, routing_threshold, judge_cutoff, judge
+FROM v_overview_policies
+WHERE seq >= coalesce(
+    (SELECT max(seq) FROM v_overview_policies WHERE published_at < %(since)s), 0
+)
+ORDER BY seq DESC, segment LIMIT %(rows)s;
+
+-- name: calibration
+-- Ten bins of the predicted probability that the judged answer is right, against its labels.
+SELECT least(width_bucket(predicted, 0, 1, 10), 10) AS bin, count(*) AS labels,
+    avg(predicted) AS predicted, avg(value) AS value
+FROM v_overview_judged_labels WHERE at >= %(since)s
+GROUP BY 1 ORDER BY 1 LIMIT %(rows)s;
+
+-- name: alarms
+SELECT at, reason FROM v_overview_alarms
+WHERE at >= %(now)s - interval '1 day' ORDER BY id DESC LIMIT %(rows)s;
+
+-- name: simulated
+-- Names that say themselves that what they name is no real thing.
+SELECT DISTINCT 'model ' || model AS name FROM v_overview_spend
+WHERE at >= %(since)s AND model ILIKE '%%simulated%%'
+UNION
+SELECT DISTINCT 'labeller ' || labeller FROM v_overview_labels
+WHERE at >= %(since)s AND labeller ILIKE '%%simulated%%'
+ORDER BY 1 LIMIT %(rows)s;
