@@ -22,7 +22,7 @@ LOOK_EVERY_S = 0.5
 CALL = """\
   curl {url}/v1/chat/completions -H 'Authorization: Bearer {key}' \\
     -H 'Content-Type: application/json' \\
-    -d '{{"model": "penstock", "messages": [{{"role": "user", "content": "What is 2 + 2?"}}]}}'"""
+    -d '{{"model": "penstock", "messages": [{{"role": "user", "content": "What is 17 + 25?"}}]}}'"""
 
 
 def up(config: ConfigFile = CONFIG_FILE) -> None:
