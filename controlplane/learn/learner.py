@@ -18,7 +18,7 @@ from controlplane.learn import cloud, judge
 from controlplane.learn.drift import DriftDetector
 from controlplane.learn.evidence import Context, Evidence, Labels, Record
 from controlplane.learn.imagine import ArmGrid, Imagined, imagine
-from controlplane.learn.policy_family import Estimate, PolicyFamily, grid
+from controlplane.learn.policy_family import COARSE, FINE, Arms, Estimate, PolicyFamily
 from controlplane.learn.quality import QualityPredictor
 from controlplane.observations import Labelled, Observation
 from dataplane.contract.policy import PolicyDocument
@@ -35,6 +35,7 @@ from dataplane.contract.terms import (
 )
 
 SCHEMA = 1
+UNIT_DRIFT = 1.5  # beyond this factor the unit of cost is set anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +155,10 @@ class Learner:
         draft = self._fit(live, now)
         if draft is None:
             return None
-        names, arms = grid([self.settings.mode])
-        family = self._informed(draft, names, arms)
-        pulled = family.pull(names)
-        candidate = self._candidate(draft, names, arms, pulled, family)
+        coarse = Arms.of(self.settings.mode, COARSE)
+        arms = coarse.around(self._informed(draft, coarse).pull(list(coarse.names)), FINE)
+        family = self._informed(draft, arms)
+        candidate = self._candidate(draft, arms, family.pull(list(arms.names)), family)
         if not self._worth_publishing(live, candidate):
             return None
         self.proposed_at = self.observed
@@ -190,6 +191,7 @@ class Learner:
                 "parent": live.version,
                 "author": "learner",
                 "issued_at": now,
+                "cost_unit_usd": _unit(live, segment.typical),
                 "estimator": self.quality.estimator(),
                 "judge": judge.table(live.judge, parted, tilt),
                 "segments": (segment,),
@@ -214,19 +216,17 @@ class Learner:
         )
         return self.settings.alarmed if recent else self.settings.steady
 
-    def _informed(
-        self, draft: PolicyDocument, names: Sequence[ArmID], arms: ArmGrid
-    ) -> PolicyFamily:
+    def _informed(self, draft: PolicyDocument, arms: Arms) -> PolicyFamily:
         """A bandit whose arms know their doubly robust estimates."""
         target = draft.objective
         assert isinstance(target, QualityTarget), "only a quality target is served yet"
         family = PolicyFamily(target.target_quality, self.settings.kappa, self.settings.support)
-        traffic = imagine(draft, self.evidence.traffic(), arms)
+        traffic = imagine(draft, self.evidence.traffic(), arms.columns)
         labels = self.evidence.labels(self.observed, self.settings.rectifier_half_life)
-        shift, se, support = self._rectify(labels, imagine(draft, labels, arms))
+        shift, se, support = self._rectify(labels, imagine(draft, labels, arms.columns))
         quality = np.clip(traffic.quality.mean(axis=0) + shift, 0.0, 1.0)
         cost = traffic.cost.mean(axis=0)
-        for a, arm in enumerate(names):
+        for a, arm in enumerate(arms.names):
             numbers = (quality[a], se[a], cost[a], support[a])
             family.update(arm, Estimate(*(float(number) for number in numbers)))
         return family
@@ -250,15 +250,10 @@ class Learner:
         return shift, se, weight.sum(axis=0) ** 2 / squares
 
     def _candidate(
-        self,
-        draft: PolicyDocument,
-        names: Sequence[ArmID],
-        arms: ArmGrid,
-        pulled: ArmID,
-        family: PolicyFamily,
+        self, draft: PolicyDocument, arms: Arms, pulled: ArmID, family: PolicyFamily
     ) -> PolicyDocument:
-        at = list(names).index(pulled)
-        mode, lambda_ = arms.modes[at], float(arms.lambdas[at])
+        at = arms.names.index(str(pulled))
+        mode, lambda_ = arms.columns.modes[at], float(arms.columns.lambdas[at])
         was = draft.segments[0]
         opens = was.trust == "closed" and mode in ("cascade", "cascade_route")
         trust = "open" if opens else was.trust
@@ -346,6 +341,13 @@ def _checksum(text: str) -> str:
 def _typical(p_hat: Array, chars: Array) -> Typical:
     middle = min(max(float(np.median(p_hat)), 0.01), 0.99)
     return Typical(p_hat=middle, prompt_chars=float(np.median(chars)))
+
+
+def _unit(live: PolicyDocument, typical: Typical) -> float:
+    """One mean cloud call: kept, so that lambda keeps its meaning, while it is about right."""
+    seen = float(live.cloud.expected_cost_usd(typical.prompt_chars))
+    kept = live.cost_unit_usd
+    return kept if seen <= 0 or kept / UNIT_DRIFT < seen < kept * UNIT_DRIFT else seen
 
 
 def _only(segment: SegmentPolicy) -> ArmGrid:

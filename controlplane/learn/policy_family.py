@@ -5,7 +5,7 @@ arm's path over a query can be imagined by the rule, each observation informs al
 reward of an arm is a doubly robust estimate, not the mean of what it earned itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,8 @@ from river.bandit.base import ArmID, Policy
 from controlplane.learn.imagine import ArmGrid
 from dataplane.contract.terms import Mode
 
-LAMBDAS = 48
-LOWEST, HIGHEST = 0.02, 2.0
+COARSE = tuple(np.geomspace(0.02, 2.0, 24).tolist())
+FINE = 10  # arms on either side of the first pull: near lambda 1 quality can fall steeply
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +91,31 @@ class PolicyFamily(Policy):
         return known is not None and self._margin(known) >= 0
 
 
-def grid(modes: Sequence[Mode], lambdas: int = LAMBDAS) -> tuple[list[ArmID], ArmGrid]:
-    """Names and columns of the arms: always-cloud, then every mode at every lambda."""
-    arms = list(_arms(modes, lambdas))
-    names: list[ArmID] = [name(mode, lambda_) for mode, lambda_ in arms]
-    return names, ArmGrid(tuple(m for m, _ in arms), np.array([each for _, each in arms]))
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """Arms by name and as columns: always-cloud first, then one mode by rising lambda."""
 
+    names: tuple[str, ...]
+    columns: ArmGrid
 
-def _arms(modes: Sequence[Mode], lambdas: int) -> Iterator[tuple[Mode, float]]:
-    yield "always_cloud", 0.0
-    for mode in modes:
-        for lambda_ in np.geomspace(LOWEST, HIGHEST, lambdas):
-            yield mode, float(lambda_)
+    @classmethod
+    def of(cls, mode: Mode, lambdas: Iterable[float]) -> "Arms":
+        """Always-cloud, and the mode at each lambda."""
+        pairs = [("always_cloud", 0.0), *((mode, float(each)) for each in sorted(set(lambdas)))]
+        modes: tuple[Mode, ...] = ("always_cloud", *(mode for _ in pairs[1:]))
+        grid = ArmGrid(modes, np.array([lambda_ for _, lambda_ in pairs]))
+        return cls(
+            tuple(name(m, lambda_) for m, (_, lambda_) in zip(modes, pairs, strict=True)), grid
+        )
+
+    def around(self, arm: ArmID, count: int) -> "Arms":
+        """These arms, and ``count`` more on either side of one, up to its neighbours."""
+        at, lambdas = self.names.index(str(arm)), self.columns.lambdas
+        low, high = max(at - 1, 1), min(at + 1, len(lambdas) - 1)
+        finer = np.geomspace(lambdas[low], lambdas[high], 2 * count)
+        return Arms.of(self.columns.modes[-1], [*lambdas[1:], *finer])
 
 
 def name(mode: Mode, lambda_: float) -> str:
     """An arm's identifier."""
-    return mode if mode.startswith("always") else f"{mode} lambda={lambda_:.4g}"
+    return mode if mode.startswith("always") else f"{mode} lambda={lambda_:.6g}"
