@@ -26,12 +26,11 @@ class Batch:
     segments: NDArray[np.int32]
 
 
-def batches(seed: int, rows: int, length: int, early: int = 0) -> Iterator[Batch]:
-    """Draw batches of training problems without end, the first `early` of the early families."""
+def batches(seed: int, rows: int, length: int) -> Iterator[Batch]:
+    """Draw batches of training problems without end."""
     rng = random.Random(seed)  # noqa: S311  # reproducible, no secret
-    for number in count():
-        queries = (draw_practice(rng, early=number < early) for _ in count())
-        yield pack(queries, rows, length)
+    while True:
+        yield pack((draw_practice(rng) for _ in count()), rows, length)
 
 
 def pack(queries: Iterator[Query], rows: int, length: int) -> Batch:

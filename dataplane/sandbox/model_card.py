@@ -186,13 +186,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, default=MODEL_PATH)
     parser.add_argument("--queries", type=int, default=1000, help="per difficulty")
     chosen = parser.parse_args(arguments)
+    try:
+        reader = Reader(chosen.model)
+    except ValueError as error:
+        parser.error(str(error))
     console, rng = Console(), random.Random(SEED)  # noqa: S311  # reproducible, no secret
     queries = [
         draw_query(rng, level, held_out=True)
         for level in DIFFICULTIES
         for _ in range(chosen.queries)
     ]
-    graded = grade(Reader(chosen.model), track(queries, "answering", console=console))
+    graded = grade(reader, track(queries, "answering", console=console))
     text = card(chosen.model, read_recipe(chosen.model), graded)
     chosen.model.with_name("MODEL_CARD.md").write_text(text)
     console.print(text)

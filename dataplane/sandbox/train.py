@@ -38,14 +38,13 @@ class Recipe:
 
     seed: int = 0
     data_seed: int = 1
-    steps: int = 1100
-    early_steps: int = 250
+    steps: int = 1000
     rows: int = 64
     length: int = 64
     matrix_rate: float = 0.02
-    other_rate: float = 0.004
+    other_rate: float = 0.008
     warmup_steps: int = 30
-    descent: float = 0.4
+    descent: float = 0.5
 
 
 def train(recipe: Recipe, shape: Shape, console: Console) -> Parameters:
@@ -62,7 +61,7 @@ def train(recipe: Recipe, shape: Shape, console: Console) -> Parameters:
         console=console,
     ) as progress:
         task = progress.add_task("training", total=recipe.steps)
-        batches = corpus.batches(recipe.data_seed, recipe.rows, recipe.length, recipe.early_steps)
+        batches = corpus.batches(recipe.data_seed, recipe.rows, recipe.length)
         for number, batch in zip(range(1, recipe.steps + 1), batches, strict=False):
             parameters, state, loss = step(parameters, state, batch)
             losses.append(loss)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.sandbox.model_card import Graded, Reader, accuracy, auroc, card
+from dataplane.sandbox.model_card import Graded, Reader, accuracy, auroc, card, main
 from dataplane.sandbox.tasks import DIFFICULTIES, Query
 
 
@@ -50,3 +50,14 @@ def test_a_file_that_is_no_model_is_refused_in_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"no model")
     with pytest.raises(ValueError, match="make train"):
         Reader(path)
+
+
+def test_the_command_names_a_missing_model_and_the_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "absent.gguf"
+    with pytest.raises(SystemExit, match="2"):
+        main(["--model", str(path)])
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert str(path) in last
+    assert "make train" in last
