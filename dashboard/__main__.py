@@ -51,6 +51,7 @@ def options(address: str, port: int) -> dict[str, object]:
         "client_showErrorDetails": "none",
         "client_toolbarMode": "minimal",
         "logger_hideWelcomeMessage": True,
+        "theme_primaryColor": "#0072B2",
     }
 
 

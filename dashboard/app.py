@@ -3,7 +3,6 @@
 import streamlit as st
 
 st.set_page_config(page_title="Penstock", layout="wide")
-pages = [
-    st.Page("pages/overview.py", title="Overview", icon=":material/monitoring:", default=True),
-]
+# No icon: the browser would fetch one from elsewhere.
+pages = [st.Page("pages/overview.py", title="Overview", default=True)]
 st.navigation(pages, position="top").run()

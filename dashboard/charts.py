@@ -13,7 +13,7 @@ Layers: TypeAlias = alt.LayerChart | alt.FacetChart  # as `alt.layer` is annotat
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 PURPOSES = {"serve": BLUE, "judge": ORANGE, "shadow": SKY, "router": GREEN, "audit": PURPLE}
-ALWAYS_CLOUD = "always cloud (estimate)"
+ALWAYS_CLOUD = "always-cloud"
 HEIGHT = 260
 FIXED_MODES = ("always_cloud", "always_local")  # their thresholds are the ends of the scale
 
@@ -40,28 +40,33 @@ def quality(course: pd.DataFrame, target: float | None, floor: float | None) -> 
 
 def cost(course: pd.DataFrame, cloud: pd.DataFrame) -> Layers:
     """Cost per 1,000 queries by purpose, stacked, and the estimate for always-cloud."""
+    stacked = _stacked(course)
     shown = [purpose for purpose in PURPOSES if purpose in set(course["purpose"])]
     colour = alt.Color(
         "purpose:N",
         scale=alt.Scale(
             domain=[*shown, ALWAYS_CLOUD], range=[*map(PURPOSES.__getitem__, shown), VERMILION]
         ),
-        legend=alt.Legend(title=None, orient="top", columns=3, symbolType="square"),
+        legend=alt.Legend(title=None, orient="top", columns=6, symbolType="square"),
     )
-    amount = alt.Y("usd_per_1000:Q", title="USD per 1,000 queries")
+    title = "USD per 1,000 queries"
     told = [_when(), "purpose:N", alt.Tooltip("usd_per_1000:Q", format=".4~g")]
     bars = (
-        alt.Chart(course.assign(rank=course["purpose"].map(shown.index)))
-        .mark_bar(binSpacing=0)
+        alt.Chart(stacked)
+        .mark_rect()
         .encode(
-            x=_time(), x2="until:T", y=amount.stack("zero"), color=colour, order="rank:Q",
+            x=_time(),
+            x2="until:T",
+            y=alt.Y("below:Q", title=title),
+            y2="above:Q",
+            color=colour,
             tooltip=told,
         )
-    )  # fmt: skip
+    )
     line = (
         alt.Chart(cloud.assign(purpose=ALWAYS_CLOUD))
         .mark_line(interpolate="step-after", strokeDash=[6, 3], strokeWidth=2.5)
-        .encode(x=_time(), y=amount, color=colour, tooltip=told)
+        .encode(x=_time(), y=alt.Y("usd_per_1000:Q", title=title), color=colour, tooltip=told)
     )
     return alt.layer(bars, line).properties(height=HEIGHT)
 
@@ -109,6 +114,13 @@ def calibration(bins: pd.DataFrame) -> Layers:
         tooltip=[*(alt.Tooltip(f"{name}:Q", format=".3f") for name in numbers), "labels:Q"],
     )
     return alt.layer(diagonal, bands, points).properties(height=HEIGHT)
+
+
+def _stacked(course: pd.DataFrame) -> pd.DataFrame:
+    """Each bucket's purposes on top of each other, from ``below`` to ``above``."""
+    ranked = course.assign(rank=course["purpose"].map(list(PURPOSES).index)).sort_values("rank")
+    above = ranked.groupby("at")["usd_per_1000"].cumsum()
+    return ranked.assign(below=above - ranked["usd_per_1000"], above=above)
 
 
 def _time() -> alt.X:

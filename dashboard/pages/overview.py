@@ -37,6 +37,7 @@ def show(period: str) -> None:
         return
     _simulated(figures)
     _headline(figures)
+    _older_alarms(figures)
     if figures.answered:
         _courses(figures, period)
     else:
@@ -107,7 +108,8 @@ def _target(policy: Policy | None) -> str:
     if policy.target_quality is None:
         return "no target: the objective is a cost ceiling"
     of = "" if policy.reference == "ground_truth" else " of always-cloud"
-    return f"target {100 * policy.target_quality:.0f} - {100 * (policy.tolerance or 0):.0f} %{of}"
+    points = f"{100 * (policy.tolerance or 0):g} points"
+    return f"target {100 * policy.target_quality:g} %{of} less {points}"
 
 
 def _saving(money: Money) -> None:
@@ -149,6 +151,13 @@ def _alarms(figures: Figures) -> None:
         "Alarms in the last day", f"{count}", said, delta_arrow="off",
         delta_color="orange" if count else "off", border=True, height="stretch",
     )  # fmt: skip
+
+
+def _older_alarms(figures: Figures) -> None:
+    if len(figures.alarms) > 1:
+        with st.expander(f"All {len(figures.alarms)} alarms"):
+            for alarm in figures.alarms:
+                st.text(f"{age(figures.now - alarm['at'])} ago: {alarm['reason']}")
 
 
 def _courses(figures: Figures, period: str) -> None:
