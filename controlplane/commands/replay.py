@@ -169,11 +169,14 @@ def _before(report: "Report") -> list[str]:
 
 
 def _table(report: "Report") -> "Table":
-    from rich.table import Table  # noqa: PLC0415 - only where it is needed
+    from rich import box  # noqa: PLC0415 - only where it is needed
+    from rich.table import Table  # noqa: PLC0415
 
-    table = Table(title=f"target quality {report.target_quality:.3f}, 95 % intervals")
+    table = Table(
+        title=f"target quality {report.target_quality:.3f}; 95 % intervals", box=box.SIMPLE_HEAD
+    )
     table.add_column("", no_wrap=True)
-    for name in ("quality", "cost, USD", "of always cloud"):
+    for name in ("quality", "cost USD", "of always cloud"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in (report.penstock, report.penstock_late, *report.baselines):
         table.add_row(*_cells(line))
@@ -181,12 +184,14 @@ def _table(report: "Report") -> "Table":
 
 
 def _cells(line: "Line") -> tuple[str, ...]:
+    from rich.markup import escape  # noqa: PLC0415 - only where it is needed
+
     (low, high), (least, most) = line.quality_interval, line.cost_share_interval
     return (
         line.name,
-        f"{line.quality:.3f} \\[{low:.3f}, {high:.3f}]",
+        escape(f"{line.quality:.3f} [{low:.3f}, {high:.3f}]"),
         f"{line.cost_usd:.4g}",
-        f"{line.cost_share:.3f} \\[{least:.3f}, {most:.3f}]",
+        escape(f"{line.cost_share:.3f} [{least:.3f}, {most:.3f}]"),
     )
 
 

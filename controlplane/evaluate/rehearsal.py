@@ -28,6 +28,7 @@ from dataplane.contract.terms import (
 )
 
 NO_JUDGE = "none"
+RARE = 0.005  # share of scores that may lie below the range
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +152,12 @@ def judge_table(scores: Scores | None, rows: Sequence[Row]) -> JudgeTable:
 
 
 def _range(scores: Scores | None) -> tuple[float, float]:
+    """Lowest and highest score; a few far below the rest do not stretch it, they are clipped."""
     if scores is None:
         return 0.0, 1.0
-    low, high = float(np.nanmin(scores.raw)), float(np.nanmax(scores.raw))
-    return (low, high) if high > low else (low, low + 1.0)
+    low, high = float(np.nanquantile(scores.raw, RARE)), float(np.nanmax(scores.raw))
+    low = low if low < high else float(np.nanmin(scores.raw))
+    return (low, high) if low < high else (low, low + 1.0)
 
 
 def _at_least(usual: DrawRates, asked: DrawRates) -> DrawRates:

@@ -102,7 +102,7 @@ def report(file: str, rehearsal: Rehearsal, local: str, cloud: str) -> Report:
     }
     penstock, *baselines = _lines(ways, outcomes, clusters, plan.seed)
     warm = slice(len(served) // WARM, None)
-    (late,) = _lines({"penstock, last two thirds": mine}, outcomes, clusters, plan.seed, warm)
+    (late,) = _lines({"its last two thirds": mine}, outcomes, clusters, plan.seed, warm)
     blind = random_mix(outcomes, penstock.quality).cost_usd.sum()
     reach = max(line.quality for line in baselines if line.name.startswith("always"))
     judge_usd = _judge_usd(rehearsal)
