@@ -76,7 +76,7 @@ def _words(error: psycopg.Error, url: str) -> str:
         case psycopg.errors.InsufficientPrivilege():
             return f"the views may not be read: {URL_VARIABLE} must name role penstock_dashboard"
         case psycopg.errors.QueryCanceled():
-            return "the database took longer than 5 s: choose a shorter period"
+            return "the database took too long: choose a shorter period"
         case psycopg.ProgrammingError() if error.sqlstate is None:
             return f"{URL_VARIABLE} is not a Postgres URL: expected postgresql://user@host/database"
         case _:

@@ -1,0 +1,249 @@
+"""The overview on a real store with a past, as penstock_dashboard sees it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+import dashboard
+from controlplane.database import Database
+from dashboard.figures import ENOUGH, Figures, read
+from dashboard.period import PERIODS
+from dashboard.store import SETTINGS, SQL, StoreUnavailable, snapshot
+from tests.conftest import Databases
+from tests.seeding import CLOUD, Past, seed
+
+APP = Path(str(dashboard.__file__)).with_name("app.py")
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def seeded(databases: Databases, migrated: str) -> Iterator[Database]:
+    """A store with 400 queries of the last hour."""
+    with databases(migrated) as fresh:
+        seed(fresh.url, Past(until=datetime.now(UTC)))
+        yield fresh
+
+
+@pytest.fixture
+def figures(seeded: Database) -> Figures:
+    return look(seeded)
+
+
+def look(database: Database, period: timedelta = DAY) -> Figures:
+    with snapshot(database.url_for("penstock_dashboard")) as store:
+        return read(store, period)
+
+
+def by_hand(database: Database, query: str) -> Any:
+    with psycopg.connect(database.url) as owner:
+        (value,) = owner.execute(query.encode()).fetchone() or (None,)
+    return value
+
+
+def page(monkeypatch: pytest.MonkeyPatch, url: str, period: str | None = None) -> AppTest:
+    monkeypatch.setenv("DATABASE_URL_DASHBOARD", url)
+    st.cache_data.clear()
+    test = AppTest.from_file(str(APP), default_timeout=60)
+    if period:
+        test.query_params["period"] = period
+    return test.run()
+
+
+def shown(test: AppTest) -> dict[str, tuple[str, str]]:
+    return {metric.label: (metric.value, metric.delta) for metric in test.metric}
+
+
+def test_money_is_that_of_sql_by_hand(seeded: Database, figures: Figures) -> None:
+    spent = by_hand(seeded, "SELECT sum(cost_usd) FROM attempts")
+    assert figures.money.spent_usd == pytest.approx(spent)
+    for purpose, cost in figures.money.by_purpose.items():
+        own = by_hand(seeded, f"SELECT sum(cost_usd) FROM attempts WHERE purpose = '{purpose}'")
+        assert cost == pytest.approx(own)
+    labels = by_hand(seeded, "SELECT count(*) FROM outcomes")
+    assert figures.money.labels == labels > ENOUGH
+    assert figures.money.labels_usd == pytest.approx(0.002 * labels)
+
+
+def test_always_cloud_is_what_policies_expected_scaled_by_what_calls_cost(
+    seeded: Database, figures: Figures
+) -> None:
+    with psycopg.connect(seeded.url) as owner:
+        answered = owner.execute(
+            "SELECT (features ->> 'chars')::int FROM decisions d JOIN completions c"
+            " ON c.decision_id = d.id WHERE c.status = 'ok'"
+        ).fetchall()
+        calls = owner.execute(
+            "SELECT (features ->> 'chars')::int, cost_usd FROM decisions d JOIN attempts a"
+            " ON a.decision_id = d.id WHERE a.tier = 'cloud'"
+        ).fetchall()
+    expected = sum(float(CLOUD.expected_cost_usd(chars)) for (chars,) in answered)
+    realised = sum(cost for _, cost in calls)
+    of_calls = sum(float(CLOUD.expected_cost_usd(chars)) for chars, _ in calls)
+    assert figures.money.always_cloud_usd == pytest.approx(expected * realised / of_calls)
+    assert figures.money.cloud_calls == len(calls)
+    saved = 1 - figures.money.spent_usd / figures.money.always_cloud_usd
+    assert figures.money.saved_share == pytest.approx(saved)
+    assert 0.3 < saved < 0.9
+
+
+def test_shares_and_latency_are_those_of_sql_by_hand(seeded: Database, figures: Figures) -> None:
+    answered = by_hand(seeded, "SELECT count(*) FROM completions WHERE status = 'ok'")
+    local = by_hand(seeded, "SELECT count(*) FROM completions WHERE final_tier = 'local'")
+    p95 = by_hand(
+        seeded,
+        "SELECT percentile_cont(.95) WITHIN GROUP (ORDER BY latency_ms) FROM completions"
+        " WHERE status = 'ok'",
+    )
+    assert (figures.queries, figures.answered, figures.local) == (400, answered, local)
+    assert figures.p95_latency_ms == pytest.approx(p95)
+
+
+def test_quality_is_the_last_estimate_of_the_promises_window(
+    seeded: Database, figures: Figures
+) -> None:
+    assert figures.quality is not None
+    last = by_hand(
+        seeded,
+        "SELECT quality FROM estimates WHERE \"window\" = 'run' ORDER BY id DESC LIMIT 1",
+    )
+    assert figures.quality.quality == last
+    assert figures.quality_course["labels"].min() >= ENOUGH
+    assert figures.quality_course["at"].is_monotonic_increasing
+
+
+def test_the_policy_is_the_one_in_force(seeded: Database, figures: Figures) -> None:
+    assert figures.policy is not None
+    assert (figures.policy.version, figures.policy.target_quality) == (7, 0.9)
+    assert figures.policy.floor == pytest.approx(0.88)
+    course = figures.policy_course
+    assert course["version"].tolist() == [1, 2, 3, 4, 5, 6, 7, 7]
+    assert course["routing_threshold"].iloc[0] == 1.0
+    assert course["routing_threshold"].is_monotonic_decreasing
+
+
+def test_the_judge_is_shown_against_audited_labels(seeded: Database, figures: Figures) -> None:
+    pairs = by_hand(
+        seeded,
+        "SELECT count(*) FROM judge_scores j JOIN outcomes o"
+        " ON o.decision_id = j.decision_id AND o.key = j.tier",
+    )
+    bins = figures.calibration
+    assert bins["labels"].sum() == pairs > ENOUGH
+    assert bins["predicted"].is_monotonic_increasing
+    assert ((bins["lo"] <= bins["value"]) & (bins["value"] <= bins["hi"])).all()
+
+
+def test_costs_over_time_add_up_to_the_total(figures: Figures) -> None:
+    assert figures.cost_course["purpose"].nunique() == 2
+    assert figures.cost_course["at"].nunique() > 20
+    assert (figures.cloud_course["usd_per_1000"] > 0).all()
+
+
+def test_what_says_simulated_is_named(figures: Figures) -> None:
+    assert figures.simulated == ["labeller SIMULATED-verifier", "model SIMULATED-cloud"]
+
+
+@pytest.mark.parametrize("name", SQL)
+def test_the_role_may_ask_every_query_and_see_no_table(seeded: Database, name: str) -> None:
+    everything = {
+        "since": datetime.now(UTC) - DAY, "now": datetime.now(UTC),
+        "width": timedelta(minutes=1), "enough": ENOUGH,
+    }  # fmt: skip
+    with snapshot(seeded.url_for("penstock_dashboard")) as store:
+        store.rows(name, **everything)
+
+
+def test_the_role_reads_its_views_and_nothing_else(seeded: Database) -> None:
+    readable = by_hand(
+        seeded,
+        "SELECT array_agg(relname::text) FROM pg_class WHERE relkind IN ('r', 'p', 'v')"
+        " AND relnamespace = 'public'::regnamespace"
+        " AND has_table_privilege('penstock_dashboard', oid, 'SELECT')",
+    )
+    assert readable
+    assert all(name.startswith("v_overview_") for name in readable)
+    undescribed = by_hand(
+        seeded,
+        "SELECT count(*) FROM pg_class WHERE relkind = 'v' AND relname LIKE 'v\\_%'"
+        " AND obj_description(oid) IS NULL",
+    )
+    assert undescribed == 0
+
+
+def test_nothing_can_be_written_and_nothing_takes_for_ever(seeded: Database) -> None:
+    with snapshot(seeded.url_for("penstock_dashboard")) as store:
+        settings = {
+            name: store._connection.execute(f"SHOW {name}".encode()).fetchone()
+            for name in ("transaction_read_only", "transaction_isolation", "statement_timeout")
+        }
+    assert [next(iter(row.values())) for row in settings.values() if row] == [
+        "on", "repeatable read", "5s",
+    ]  # fmt: skip
+
+
+def test_the_page_shows_the_figures(seeded: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = page(monkeypatch, seeded.url_for("penstock_dashboard"), "hour")
+    assert not test.exception
+    figures = look(seeded, PERIODS["hour"])
+    metrics = shown(test)
+    assert metrics["Quality, target 90 % less 2 points"] == (
+        "92.3 %", "86.5 to 98.1 %: not decided yet",
+    )  # fmt: skip
+    saved = figures.money.saved_share
+    assert saved is not None
+    assert metrics["Cost saved against always-cloud"][0] == f"{100 * saved:.0f} %"
+    assert metrics["Policy"][0] == "v7"
+    assert metrics["Local share"][1] == f"{figures.local} of {figures.answered} answers"
+    assert metrics["Alarms in the last day"][0] == "1"
+    assert [heading.value for heading in test.subheader] == [
+        "Quality over time",
+        "Cost per query over time",
+        "Routing threshold and judge cutoff",
+        "Judge calibration",
+    ]
+    assert "SIMULATED" in test.warning[0].value
+    assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 5
+
+
+def test_an_empty_store_says_what_is_missing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = page(monkeypatch, database.url_for("penstock_dashboard"))
+    assert not test.exception
+    assert shown(test)["Quality, no policy yet"] == (
+        "none yet", f"{ENOUGH} more labels until an interval",
+    )  # fmt: skip
+    assert "No query has been recorded yet" in test.info[0].value
+
+
+def test_an_old_past_says_how_old(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    seed(database.url, Past(until=datetime.now(UTC) - timedelta(days=3), queries=40))
+    test = page(monkeypatch, database.url_for("penstock_dashboard"), "hour")
+    assert not test.exception
+    assert "the last one came 3 d ago" in test.info[0].value
+    assert shown(test)["Quality, target 90 % less 2 points"][1] == (
+        f"{ENOUGH - 8} more labels until an interval"
+    )
+
+
+def test_no_views_and_no_database_are_a_line_each(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = page(monkeypatch, empty_database.url_for("penstock_dashboard"))
+    assert "penstock db upgrade" in test.error[0].value
+    test = page(monkeypatch, "postgresql://penstock_dashboard@127.0.0.1:1/penstock")
+    assert not test.exception
+    assert "cannot read Postgres at 127.0.0.1" in test.error[0].value
+
+
+def test_a_slow_store_names_the_remedy(seeded: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SQL, "now", b"SELECT pg_sleep(5)")
+    monkeypatch.setitem(SETTINGS, "statement_timeout", 20)
+    with pytest.raises(StoreUnavailable, match="choose a shorter period"):
+        look(seeded)

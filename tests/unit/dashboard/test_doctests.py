@@ -1,0 +1,13 @@
+import doctest
+from types import ModuleType
+
+import pytest
+
+from dashboard import figures, period, units
+
+
+@pytest.mark.parametrize("module", [figures, period, units])
+def test_the_examples_are_true(module: ModuleType) -> None:
+    results = doctest.testmod(module)
+    assert results.attempted > 0
+    assert results.failed == 0
