@@ -1,6 +1,7 @@
 """`penstock demo`: the whole loop on this machine, no key and no network."""
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +11,8 @@ from dataplane.contract.errors import OperatorError
 
 if TYPE_CHECKING:
     from controlplane.demo.options import RealCloud
+    from controlplane.demo.site import Site
+    from controlplane.launch import Program
 
 MISSED = 1  # exit code
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -50,9 +53,12 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
     options = Options(
         queries=queries, target_quality=target, seed=seed, freeze=freeze, keep=keep, cloud=real
     )
+    console = Console(stderr=True)
     stop_like_ctrl_c()
     try:
-        report = run(options, Console(stderr=True))
+        report = run(
+            options, console, _linger if console.is_terminal and sys.stdin.isatty() else None
+        )
     except DatabaseUnavailable as error:
         raise OperatorError(str(error)) from error
     text = report.model_dump_json(indent=2)
@@ -60,8 +66,21 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
         typer.echo(text)
     elif json_to is not None:
         json_to.write_text(f"{text}\n", "utf-8")
+    if keep is not None:
+        typer.echo(f"the run's data stays in {keep}: look at it by", err=True)
+        typer.echo(f"  penstock dashboard --config {keep / 'penstock.yaml'}", err=True)
     if report.missed:
         raise typer.Exit(MISSED)
+
+
+def _linger(place: "Site", dashboard: "Program") -> None:
+    """Offer the dashboard on what the run left, until the operator has seen enough."""
+    from controlplane.launch import running  # noqa: PLC0415 - only where it is needed
+
+    if typer.confirm("Look at this run on the dashboard?", default=False, err=True):
+        with running(dashboard, place.logs):
+            typer.echo(f"dashboard: {place.configuration.dashboard.listen.url}", err=True)
+            typer.prompt("Enter ends the demo", default="", show_default=False, err=True)
 
 
 def _real_cloud(

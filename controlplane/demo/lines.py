@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
@@ -48,3 +49,8 @@ def quality(lines: Iterable[Line]) -> float:
     """The share served rightly."""
     rights = [line.right for line in lines]
     return sum(rights) / len(rights) if rights else 0.0
+
+
+def save(lines: Iterable[Line], path: Path) -> None:
+    """Keep them beside the run's data, once nobody decides or learns any more."""
+    path.write_text("".join(f"{line.model_dump_json()}\n" for line in lines), "utf-8")

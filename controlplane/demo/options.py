@@ -32,6 +32,7 @@ class Options:
     concurrency: int = 16
     fixed_queries: int = 2000
     label_price_usd: float = 0.002
+    baselines: bool = True
 
     @property
     def changes_at(self) -> int:

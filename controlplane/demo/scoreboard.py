@@ -35,7 +35,7 @@ class Scores(BaseModel):
 def score(site: Site, options: Options, policies: Sequence[PolicyDocument]) -> Scores:
     """Both tiers asked every query, outside the run, by a process of the sandbox.
 
-    Raises ``PartFailedError``.
+    Its words stay beside the run's data as ``scores.json``. Raises ``PartFailedError``.
     """
     task = {
         "seed": options.seed,
@@ -46,6 +46,7 @@ def score(site: Site, options: Options, policies: Sequence[PolicyDocument]) -> S
         "policies": [json.loads(policy.to_json()) for policy in policies],
     }
     said = result(parts.scoring(), site.logs, json.dumps(task).encode(), DEADLINE_S)
+    (site.directory / "scores.json").write_bytes(said)
     return Scores.model_validate_json(said)
 
 

@@ -3,9 +3,12 @@
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from controlplane.demo.options import CLOUD, Options
 from controlplane.launch import free_ports
@@ -91,6 +94,16 @@ class Site:
     def start_policy(self) -> Path:
         """The document of version 1."""
         return self.directory / "start-policy.json"
+
+
+@contextmanager
+def directory(keep: Path | None) -> Iterator[Path]:
+    """Where the run's data is: a directory that stays, or one that goes with the run."""
+    if keep is not None:
+        yield keep.absolute()
+        return
+    with TemporaryDirectory(prefix="penstock-demo-") as name:
+        yield Path(name)
 
 
 def prepare(directory: Path, options: Options) -> Site:

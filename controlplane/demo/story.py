@@ -1,13 +1,12 @@
 """THE STORY OF A RUN: prepare > start the parts > send > settle > replay > score > close."""
 
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
+from typing import TypeAlias
 
 import httpx
 from rich.console import Console
@@ -15,11 +14,12 @@ from rich.console import Console
 from controlplane import app, database, explain, keys
 from controlplane.connection import Connection, connect
 from controlplane.database import Database
-from controlplane.demo import ledger, parts, report, scoreboard, site
-from controlplane.demo.lines import Line, Lines, quality
+from controlplane.demo import ledger, parts, scoreboard, site
+from controlplane.demo.account import account, baselines
+from controlplane.demo.lines import Line, Lines, save
 from controlplane.demo.monitor import Monitor, of_place
 from controlplane.demo.options import Options
-from controlplane.demo.report import Baseline, Report, VersionLine
+from controlplane.demo.report import Report, close
 from controlplane.demo.scoreboard import Scores
 from controlplane.demo.settle import settle
 from controlplane.demo.site import Site
@@ -29,13 +29,11 @@ from controlplane.start import start_policy
 from controlplane.steps import Steps
 from dataplane.contract.keys import Scope
 
+Linger: TypeAlias = Callable[[Site, Program], None]
+
 LOOK_EVERY_S = 0.5
 PROMPT_CHARS = 20.0  # of a usual query
-NAMES: dict[str, Scope] = {
-    "clients": "inference",
-    "labeller": "label",
-    "control plane": "admin",
-}
+NAMES: dict[str, Scope] = {"clients": "inference", "labeller": "label", "control plane": "admin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,80 +42,76 @@ class House:
 
     site: Site
     connection: Connection
-    keys: dict[str, str]
+    clients_key: str
     planes: list[Part]
     verifier: Part
 
 
-def run(options: Options, console: Console) -> Report:
-    """One demo from nothing to its report; raises ``OperatorError``."""
+def run(options: Options, console: Console, linger: Linger | None = None) -> Report:
+    """One demo from nothing to its report; raises ``OperatorError``.
+
+    ``linger`` is called last, while the run's data can still be looked at by a dashboard.
+    """
     started = time.monotonic()
     steps = Steps(console)
-    with ExitStack() as stack:
-        place = site.prepare(stack.enter_context(_directory(options.keep)), options)
-        house = _open(stack, steps, place, options)
-        lines = _send(steps, house, options, console)
-        with steps("labels and records"):
-            settle(house.connection, house.verifier, house.planes, options.queries)
-        with steps("replay of decisions"), house.connection.transaction():
-            tally = explain.replay_all(house.connection)
-        versions = ledger.versions(house.connection)
-        scores = None
-        if options.cloud is None:
-            with steps("baselines"):
-                after = {line.policy_version for line in of_place(lines, options.changes_at)}
-                wanted = [v.policy for v in versions if v.policy.version in after]
-                scores = scoreboard.score(place, options, wanted)
-        told = _report(house.connection, options, lines, versions, tally, scores, started)
-    report.close(console, told, _baselines(scores), options)
+    with site.directory(options.keep) as directory, ExitStack() as stack:
+        place = site.prepare(directory, options)
+        store = stack.enter_context(_store(steps, place))
+        connection = stack.enter_context(connect(store.url_for("penstock_controlplane")))
+        connection.autocommit = True
+        with _house(steps, place, store, connection, options) as house:
+            lines = _send(steps, house, options)
+            with steps("labels and records"):
+                settle(connection, house.verifier, house.planes, options.queries)
+        save(lines, place.directory / "lines.jsonl")
+        with steps("replay of decisions"), connection.transaction():
+            tally = explain.replay_all(connection)
+        scores = _score(steps, place, connection, options, lines)
+        told = account(connection, options, lines, tally, scores, time.monotonic() - started)
+        close(console, told, baselines(scores), options)
+        if linger is not None:
+            linger(place, parts.dashboard(place, store))
     return told
 
 
-def _directory(keep: Path | None) -> AbstractContextManager[Path]:
-    @contextmanager
-    def kept(path: Path) -> Iterator[Path]:
-        yield path.absolute()
-
-    @contextmanager
-    def temporary() -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="penstock-demo-") as name:
-            yield Path(name)
-
-    return temporary() if keep is None else kept(keep)
+@contextmanager
+def _store(steps: Steps, place: Site) -> Iterator[Database]:
+    """Postgres with its schema and roles."""
+    with ExitStack() as stack:
+        with steps("Postgres"):
+            store = stack.enter_context(database.embedded(place.directory))
+        with steps("schema and roles"):
+            database.upgrade(store.url)
+        yield store
 
 
-def _open(stack: ExitStack, steps: Steps, place: Site, options: Options) -> House:
-    """Start everything but the workload, in the order of need."""
-    with steps("Postgres"):
-        store = stack.enter_context(database.embedded(place.directory))
-    with steps("schema and roles"):
-        database.upgrade(store.url)
-    connection = stack.enter_context(connect(store.url_for("penstock_controlplane")))
-    connection.autocommit = True
-    made = _keys(connection)
-    _publish_first(place, store)
-
-    def start(name: str, program: Program) -> Part:
-        with steps(name):
-            return stack.enter_context(running(program, place.logs))
-
-    if options.cloud is None:
-        start("provider (SIMULATED)", parts.provider(place, options))
-    planes = [
-        start("data plane, engine", parts.dataplane(place, store)),
-        start("control plane", parts.controlplane(place, store, made["control plane"])),
-    ]
-    if options.freeze:
-        _freeze(place, made["control plane"])
-    verifier = start("verifier (SIMULATED)", parts.verifier(place, options, made["labeller"]))
-    return House(place, connection, made, planes, verifier)
-
-
-def _keys(connection: Connection) -> dict[str, str]:
-    return {
+@contextmanager
+def _house(
+    steps: Steps, place: Site, store: Database, connection: Connection, options: Options
+) -> Iterator[House]:
+    """Everything but the workload, started in the order of need, stopped in reverse."""
+    made = {
         name: keys.create(connection, tenant="demo", scopes=[scope], name=name).reveal()
         for name, scope in NAMES.items()
     }
+    _publish_first(place, store)
+    with ExitStack() as stack:
+
+        def start(name: str, program: Program) -> Part:
+            with steps(name):
+                return stack.enter_context(running(program, place.logs))
+
+        if options.cloud is None:
+            start("provider, SIMULATED", parts.provider(place, options))
+        planes = [
+            start("data plane and engine", parts.dataplane(place, store)),
+            start("control plane", parts.controlplane(place, store, made["control plane"])),
+        ]
+        if options.freeze:
+            _freeze(place, made["control plane"])
+        labeller = parts.verifier(place, options, made["labeller"])
+        verifier = start("verifier, SIMULATED", labeller)
+        yield House(place, connection, made["clients"], planes, verifier)
 
 
 def _publish_first(place: Site, store: Database) -> None:
@@ -136,13 +130,13 @@ def _freeze(place: Site, admin_key: str) -> None:
     said.raise_for_status()
 
 
-def _send(steps: Steps, house: House, options: Options, console: Console) -> list[Line]:
+def _send(steps: Steps, house: House, options: Options) -> list[Line]:
     """Let the workload send everything, and show what comes of it."""
-    program = parts.workload(house.site, options, house.keys["clients"])
+    program = parts.workload(house.site, options, house.clients_key)
     with (
         running(program, house.site.logs, piped=True) as workload,
         steps(f"{options.queries:,} queries"),
-        view(console, options) as shown,
+        view(steps.console, options) as shown,
     ):
         lines = Lines(workload.lines)
         monitor = Monitor(house.connection, lines, options)
@@ -157,66 +151,13 @@ def _send(steps: Steps, house: House, options: Options, console: Console) -> lis
     return whole
 
 
-def _report(
-    connection: Connection,
-    options: Options,
-    lines: list[Line],
-    versions: list[ledger.Version],
-    tally: explain.Tally,
-    scores: Scores | None,
-    started: float,
-) -> Report:
-    counts, spent = ledger.counts(connection), ledger.spent(connection)
-    estimate = ledger.estimate(connection)
-    floor = options.target_quality - options.tolerance
-    return Report(
-        queries=len(lines),
-        target_quality=options.target_quality,
-        tolerance=options.tolerance,
-        quality=quality(lines),
-        quality_estimate=estimate and estimate.quality,
-        quality_interval=estimate and (estimate.low, estimate.high),
-        quality_last_two_thirds=quality(of_place(lines, options.queries // 3)),
-        recovered_after_queries=scores
-        and scoreboard.recovered_after(lines, scores.quality_by_version, options.changes_at, floor),
-        labels=counts.labels,
-        label_cost_usd=counts.labels * options.label_price_usd,
-        cost_usd=sum(spent.values()),
-        judge_cost_usd=spent.get("judge", 0.0),
-        shadow_cost_usd=spent.get("shadow", 0.0),
-        always_cloud_cost_usd=scores and scores.always_cloud.cost_usd,
-        random_mix_cost_usd=scores and scores.random_mix.cost_usd,
-        oracle_cost_usd=scores and scores.oracle.cost_usd,
-        always_local_quality=scores and scores.always_local.quality,
-        always_cloud_quality=scores and scores.always_cloud.quality,
-        oracle_quality=scores and scores.oracle.quality,
-        local_share=sum(line.tier == "local" for line in lines) / len(lines),
-        policy_versions=tuple(_version_line(version) for version in versions),
-        decisions_in_postgres=counts.decisions,
-        decisions_replayed=tally.replayed,
-        decisions_mismatched=tally.mismatched,
-        seconds=time.monotonic() - started,
-    )
-
-
-def _version_line(version: ledger.Version) -> VersionLine:
-    segment = version.policy.segments[0]
-    return VersionLine(
-        version=version.policy.version,
-        acked=version.acked,
-        decisions=version.decisions,
-        routing_threshold=segment.routing_threshold,
-        judge_cutoff=segment.judge_cutoff,
-    )
-
-
-def _baselines(scores: Scores | None) -> tuple[Baseline, ...]:
-    if scores is None:
-        return ()
-    named = {
-        "oracle, all-knowing": scores.oracle,
-        "random mix at the target": scores.random_mix,
-        "always cloud, SIMULATED": scores.always_cloud,
-        "always local": scores.always_local,
-    }
-    return tuple(Baseline(name, one.quality, one.cost_usd) for name, one in named.items())
+def _score(
+    steps: Steps, place: Site, connection: Connection, options: Options, lines: list[Line]
+) -> Scores | None:
+    """The baselines, and the quality of what served the new mix; no real cloud is asked twice."""
+    if options.cloud is not None or not options.baselines:
+        return None
+    after = {line.policy_version for line in of_place(lines, options.changes_at)}
+    wanted = [each.policy for each in ledger.versions(connection) if each.policy.version in after]
+    with steps("baselines"):
+        return scoreboard.score(place, options, wanted)
