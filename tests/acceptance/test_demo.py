@@ -1,0 +1,147 @@
+"""The demo as a person runs it: a short run, to its end, with every query accounted for."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from controlplane.database import embedded
+
+pytestmark = pytest.mark.slow
+
+PENSTOCK = (sys.executable, "-c", "from controlplane.cli import main; main()")
+ROOT = Path(__file__).parents[2]
+QUERIES = 800
+DEADLINE_S = 400
+
+
+def penstock(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "sk-canary"}
+    return subprocess.run(
+        [*PENSTOCK, *words],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run's data; beside it ``out.json``, ``stderr.txt``."""
+    folder = tmp_path_factory.mktemp("demo")
+    words = ("demo", "--queries", str(QUERIES), "--seed", "1", "--json", "out.json")
+    done = penstock(*words, "--keep", "run", cwd=folder)
+    (folder / "stderr.txt").write_text(done.stderr)
+    assert done.returncode in (0, 1), done.stderr  # 1: short of the target, which chance may do
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(kept: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((kept / "out.json").read_text())
+    return told
+
+
+@pytest.fixture(scope="module")
+def store(kept: Path) -> Iterator[psycopg.Connection]:
+    with embedded(kept / "run") as database, psycopg.connect(database.url) as owner:
+        yield owner
+
+
+def number(store: psycopg.Connection, statement: str) -> Any:
+    row = store.execute(statement.encode()).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_every_query_is_accounted_for(report: dict[str, Any]) -> None:
+    assert report["queries"] == QUERIES
+    assert report["decisions_in_postgres"] == QUERIES
+    assert report["decisions_replayed"] == QUERIES
+    assert report["decisions_mismatched"] == 0
+    assert sum(version["decisions"] for version in report["policy_versions"]) == QUERIES
+    assert all(v["acked"] for v in report["policy_versions"] if v["decisions"])
+
+
+def test_cost_is_the_sum_over_all_attempts_of_every_purpose(
+    report: dict[str, Any], store: psycopg.Connection
+) -> None:
+    spent = number(store, "SELECT sum(cost_usd) FROM attempts")
+    assert report["cost_usd"] == pytest.approx(spent, rel=1e-12)
+    served = number(store, "SELECT sum(cost_usd) FROM attempts WHERE purpose <> 'shadow'")
+    assert number(store, "SELECT sum(cost_usd) FROM completions") == pytest.approx(served)
+    assert report["shadow_cost_usd"] == pytest.approx(spent - served)
+
+
+def test_all_that_was_drawn_is_resolved(report: dict[str, Any], store: psycopg.Connection) -> None:
+    open_tasks = "SELECT count(*) FROM {} WHERE status IN ('pending', 'leased')"
+    assert number(store, open_tasks.format("label_tasks")) == 0
+    assert number(store, open_tasks.format("shadow_tasks")) == 0
+    assert number(store, "SELECT count(*) FROM texts") == 0
+    assert report["labels"] == number(store, "SELECT count(*) FROM outcomes")
+
+
+def test_the_figures_hang_together(report: dict[str, Any]) -> None:
+    low, high = report["quality_interval"]
+    assert 0 <= low <= report["quality_estimate"] <= high <= 1
+    assert report["always_local_quality"] < report["oracle_quality"]
+    assert report["oracle_cost_usd"] < report["random_mix_cost_usd"]
+    assert report["random_mix_cost_usd"] < report["always_cloud_cost_usd"]
+    assert report["label_cost_usd"] == pytest.approx(report["labels"] * 0.002)
+
+
+def test_what_is_simulated_says_so_and_an_exported_key_is_ignored(kept: Path) -> None:
+    said = (kept / "stderr.txt").read_text()
+    assert "SIMULATED" in said
+    assert "untrained" in said
+    for path in (kept / "run").rglob("*"):
+        if path.is_file() and path.suffix in (".yaml", ".json", ".log", ".jsonl"):
+            assert "sk-canary" not in path.read_text("utf-8", "replace"), path
+
+
+def test_neither_plane_ever_held_an_answer_key(store: psycopg.Connection) -> None:
+    sources = store.execute("SELECT DISTINCT source, labeller FROM outcomes").fetchall()
+    assert sources == [("verifier", "verifier:SIMULATED")]
+    undrawn = """
+        SELECT count(*) FROM outcomes o WHERE NOT EXISTS (
+            SELECT FROM draws d
+            WHERE d.at = o.at AND d.decision_id = o.decision_id AND d.kind = 'audit'
+        )
+    """
+    assert number(store, undrawn) == 0
+
+
+def test_a_run_is_not_written_over(kept: Path) -> None:
+    again = penstock("demo", "--keep", "run", cwd=kept)
+    assert again.returncode == 2
+    assert "is not empty: name a new directory with --keep" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_real_money_needs_a_model_and_a_yes(tmp_path: Path) -> None:
+    unnamed = penstock("demo", "--cloud", "openai", cwd=tmp_path)
+    assert unnamed.returncode == 2
+    assert "needs --model NAME" in unnamed.stderr
+    unasked = penstock("demo", "--cloud", "openai", "--model", "gpt-x", cwd=tmp_path)
+    assert unasked.returncode == 1
+    assert "REAL MONEY" in unasked.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frozen_the_policy_does_not_move(tmp_path: Path) -> None:
+    words = ("demo", "--queries", "300", "--freeze", "--json", "-")
+    done = penstock(*words, cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    told = json.loads(done.stdout)
+    assert [version["version"] for version in told["policy_versions"]] == [1]
+    assert told["local_share"] < 0.05
