@@ -1,28 +1,24 @@
 """What the learner remembers: a window of recent contexts, and labelled records that fade."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dataplane.contract.rule import Array
+from dataplane.contract.rule import Array, expit
+from dataplane.contract.terms import LinearEstimator
+from dataplane.features import Features
+
+BUCKETS_KEPT = 60_000  # of all contexts: some 400 kB of JSON
 
 
 class Context(NamedTuple):
-    """A recent query: its p_hat when it came, its length, and the raw score if it was judged."""
+    """A recent query, and the judge's raw score of its local answer if there is one."""
 
-    p_hat: float
-    chars: int
+    features: Features
     score: float | None
-
-
-class Score(NamedTuple):
-    """A judged local answer, served or shadowed: p_hat of its query, and the raw score."""
-
-    p_hat: float
-    raw: float
 
 
 class Record(NamedTuple):
@@ -63,25 +59,23 @@ class Labels(Columns):
 
 
 class Evidence:
-    """Bounded memory: ``contexts`` of the last queries, ``scores`` of the last judged answers,
-    ``records`` of the last labels and the weight that alarms have left them (``faded``).
+    """Bounded memory: ``contexts`` of the last queries, ``shadowed`` of answers that were judged
+    later, ``records`` of the last labels and the weight that alarms have left them (``faded``).
     """
 
     def __init__(self, contexts: int, records: int) -> None:
         self.contexts: deque[Context] = deque(maxlen=contexts)
-        self.scores: deque[Score] = deque(maxlen=contexts)
+        self.shadowed: deque[Context] = deque(maxlen=contexts)
         self.records: deque[Record] = deque(maxlen=records)
         self.faded: deque[float] = deque(maxlen=records)
 
-    def saw(self, context: Context) -> None:
+    def saw(self, features: Features, score: float | None) -> None:
         """Remember a completed query."""
-        self.contexts.append(context)
-        self.judged(context.p_hat, context.score)
+        _append(self.contexts, Context(features, score))
 
-    def judged(self, p_hat: float, score: float | None) -> None:
-        """Remember a judge's score, if there is one."""
-        if score is not None:
-            self.scores.append(Score(p_hat, score))
+    def judged_late(self, features: Features, score: float) -> None:
+        """Remember the score of a shadow's answer; its query was seen without one."""
+        _append(self.shadowed, Context(features, score))
 
     def labelled(self, record: Record) -> None:
         """Remember a label."""
@@ -91,17 +85,19 @@ class Evidence:
     def forget(self, keep: float, contexts: int) -> None:
         """After an alarm: old records keep this share of their weight, few contexts stay."""
         self.faded = deque((w * keep for w in self.faded), maxlen=self.faded.maxlen)
-        _keep_last(self.contexts, contexts)
-        _keep_last(self.scores, contexts)
+        for seen in (self.contexts, self.shadowed):
+            kept = list(seen)[-contexts:]
+            seen.clear()
+            seen.extend(kept)
 
-    def traffic(self) -> Columns:
-        """The contexts as arrays."""
-        return Columns(*_columns(self.contexts, 3))
+    def traffic(self, estimator: LinearEstimator) -> Columns:
+        """The contexts as arrays, under this estimator."""
+        return _columns_of(self.contexts, estimator)
 
-    def judgements(self) -> tuple[Array, Array]:
-        """p_hat and raw scores (N,) of the judged answers."""
-        p_hat, raw = _columns(self.scores, 2)
-        return p_hat, raw
+    def judged(self, estimator: LinearEstimator) -> Columns:
+        """The queries whose local answer was judged, served or shadowed."""
+        seen = [context for context in self.contexts if context.score is not None]
+        return _columns_of([*self.shadowed, *seen], estimator)
 
     def labels(self, now: int, half_life: float) -> Labels:
         """The records as arrays, weighted by 2 ** (-age / half_life), age in observations."""
@@ -123,24 +119,41 @@ class Evidence:
     def state(self) -> dict[str, Any]:
         """As JSON values."""
         return {
-            "contexts": list(self.contexts),
-            "scores": list(self.scores),
+            "contexts": [_plain(context) for context in self.contexts],
+            "shadowed": [_plain(context) for context in self.shadowed],
             "records": list(self.records),
             "faded": list(self.faded),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Inverse of ``state``."""
-        self.contexts.extend(Context(*row) for row in state["contexts"])
-        self.scores.extend(Score(*row) for row in state["scores"])
+        self.contexts.extend(_context(*row) for row in state["contexts"])
+        self.shadowed.extend(_context(*row) for row in state["shadowed"])
         self.records.extend(Record(*row) for row in state["records"])
         self.faded.extend(state["faded"])
 
 
-def _keep_last(rows: deque[Any], count: int) -> None:
-    kept = list(rows)[-count:]
-    rows.clear()
-    rows.extend(kept)
+def _append(seen: deque[Context], context: Context) -> None:
+    """Long prompts have many buckets: they take the room of several short ones."""
+    seen.append(context)
+    held = sum(len(each.features.buckets) for each in seen) if len(seen) % 50 == 0 else 0
+    while held > BUCKETS_KEPT:
+        held -= len(seen.popleft().features.buckets)
+
+
+def _plain(context: Context) -> tuple[int, list[int], float | None]:
+    return context.features.chars, list(context.features.buckets), context.score
+
+
+def _context(chars: int, buckets: list[int], score: float | None) -> Context:
+    return Context(Features(chars, tuple(buckets)), score)
+
+
+def _columns_of(contexts: Collection[Context], estimator: LinearEstimator) -> Columns:
+    log_odds = np.array([estimator.log_odds(each.features) for each in contexts])
+    rows = [(each.features.chars, each.score) for each in contexts]
+    chars, score = _columns(rows, 2)
+    return Columns(expit(log_odds), chars, score)
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[Array]:

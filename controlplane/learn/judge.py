@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from controlplane.learn import logistic
-from controlplane.learn.evidence import Labels
+from controlplane.learn.evidence import Columns, Labels
 from dataplane.contract.rule import Array, expit, logit
 from dataplane.contract.terms import JudgeTable, Platt
 
@@ -82,13 +82,13 @@ class Tilt:
     support: float
 
 
-def fit(parted: Bins, labels: Labels, judged: tuple[Array, Array]) -> Tilt:
-    """Fit calibration and likelihoods; ``judged`` are p_hat and raw scores, both (N,).
+def fit(parted: Bins, labels: Labels, judged: Columns) -> Tilt:
+    """Fit calibration and likelihoods to labels and to all judged answers.
 
     ``support`` is the effective number of labelled scores. Without any score, p_hat is calibrated
     on the labels alone, ``support`` counts those, and the table says nothing.
     """
-    if not len(judged[1]):
+    if not len(judged.score):
         return _without_scores(parted, labels)
     known = ~np.isnan(labels.local) & ~np.isnan(labels.score)
     z = parted.z[parted.of(labels.score[known])]
@@ -96,8 +96,7 @@ def fit(parted: Bins, labels: Labels, judged: tuple[Array, Array]) -> Tilt:
     weight = labels.weight[known]
     a, s, beta = logistic.fit(x, labels.local[known], weight, PRIOR, PRECISION)
     s = max(s, LEAST_SLOPE)
-    p_hat, scores = judged
-    alpha, f1, f0 = _split(parted, scores, a + s * logit(p_hat), beta)
+    alpha, f1, f0 = _split(parted, judged.score, a + s * logit(judged.p_hat), beta)
     return Tilt(Platt(intercept=a - alpha, slope=s), f1, f0, effective(weight))
 
 

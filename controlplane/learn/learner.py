@@ -16,7 +16,7 @@ from river.bandit.base import ArmID
 
 from controlplane.learn import cloud, judge
 from controlplane.learn.drift import DriftDetector
-from controlplane.learn.evidence import Context, Evidence, Labels, Record
+from controlplane.learn.evidence import Evidence, Labels, Record
 from controlplane.learn.imagine import ArmGrid, Imagined, imagine
 from controlplane.learn.policy_family import COARSE, FINE, Arms, Estimate, PolicyFamily
 from controlplane.learn.quality import QualityPredictor
@@ -35,6 +35,7 @@ from dataplane.contract.terms import (
 )
 
 SCHEMA = 1
+COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "alarmed_at", "binned_at")
 UNIT_DRIFT = 1.5  # beyond this factor the unit of cost is set anew
 
 
@@ -53,12 +54,13 @@ class LearnerSettings:
     kappa: float = 0.5  # standard errors of quality kept in hand
     mode: Mode = "cascade_route"
     min_decisions: int = 100  # between two retunes
+    min_news: int = 40  # between two thoughts about one
     min_change: float = 0.01  # share of recent decisions that a retune must change
     support: float = 40.0  # effective labels before an arm is identified
     half_life: float = 3000.0  # of a labelled record
     rectifier_half_life: float = 3000.0
-    rectifier_prior: float = 10.0  # records' worth of "the model is right"
-    contexts: int = 800
+    rectifier_prior: float = 40.0  # records' worth of "the model is right"
+    contexts: int = 2000
     records: int = 1500
     reference_labels: int = 120  # before the drift detector's reference is frozen
     keep_at_alarm: float = 0.6
@@ -82,6 +84,7 @@ class Learner:
         self.observed = 0
         self.labelled = 0
         self.proposed_at = 0
+        self.considered_at = 0
         self.alarmed_at: int | None = None
         self.binned_at = 0
         self.bins: judge.Bins | None = None
@@ -93,8 +96,7 @@ class Learner:
         """Completed queries, labelled or not: the traffic and its judge scores."""
         for seen in observations:
             self.observed += 1
-            p_hat = self.quality.predict(seen.features)
-            self.evidence.saw(Context(p_hat, seen.features.chars, seen.score))
+            self.evidence.saw(seen.features, seen.score)
             self._watch(seen)
 
     def _watch(self, seen: Observation) -> None:
@@ -128,8 +130,8 @@ class Learner:
             seen = each.observation
             p_hat = self.quality.predict(seen.features)  # before the update: out of sample
             right = each.right.get(local)
-            if local not in seen.answered:
-                self.evidence.judged(p_hat, seen.score)  # a shadow's: it came after its query
+            if local not in seen.answered and seen.score is not None:
+                self.evidence.judged_late(seen.features, seen.score)
             self.evidence.labelled(
                 Record(
                     self.observed,
@@ -150,8 +152,9 @@ class Learner:
 
     def propose(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
         """The next policy, or None where the live one should stay."""
-        if self.observed - self.proposed_at < self.settings.min_decisions:
+        if not self._due():
             return None
+        self.considered_at = self.observed
         draft = self._fit(live, now)
         if draft is None:
             return None
@@ -164,6 +167,11 @@ class Learner:
         self.proposed_at = self.observed
         return candidate
 
+    def _due(self) -> bool:
+        """Whether enough came since the last retune, and since one was last thought about."""
+        since = self.observed - self.proposed_at, self.observed - self.considered_at
+        return since[0] >= self.settings.min_decisions and since[1] >= self.settings.min_news
+
     def _fit(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
         """The live document with everything but the arm refitted."""
         self._rebin(live.judge)
@@ -173,8 +181,9 @@ class Learner:
         if parted is None or not self.labelled:
             return None
         labels = self.evidence.labels(self.observed, self.settings.half_life)
-        traffic = self.evidence.traffic()
-        tilt = judge.fit(parted, labels, self.evidence.judgements())
+        estimator = self.quality.estimator()
+        traffic = self.evidence.traffic(estimator)
+        tilt = judge.fit(parted, labels, self.evidence.judged(estimator))
         g, b = cloud.fit(parted, labels, tilt.calibration)
         fitted: dict[str, Any] = {
             "calibration": tilt.calibration,
@@ -192,7 +201,7 @@ class Learner:
                 "author": "learner",
                 "issued_at": now,
                 "cost_unit_usd": _unit(live, segment.typical),
-                "estimator": self.quality.estimator(),
+                "estimator": estimator,
                 "judge": judge.table(live.judge, parted, tilt),
                 "segments": (segment,),
                 "audit": AuditTerms(rate=rates.audit, label_price_usd=live.audit.label_price_usd),
@@ -202,7 +211,7 @@ class Learner:
 
     def _rebin(self, scale: JudgeTable) -> None:
         """New bins whenever the scores at hand have doubled: edges stay frozen in between."""
-        _, scores = self.evidence.judgements()
+        scores = self.evidence.judged(LinearEstimator()).score
         if self.bins is None or len(scores) >= 2 * self.binned_at:
             parted = judge.bins(scale.clipped(scores))
             if parted is not None:
@@ -221,7 +230,7 @@ class Learner:
         target = draft.objective
         assert isinstance(target, QualityTarget), "only a quality target is served yet"
         family = PolicyFamily(target.target_quality, self.settings.kappa, self.settings.support)
-        traffic = imagine(draft, self.evidence.traffic(), arms.columns)
+        traffic = imagine(draft, self.evidence.traffic(draft.estimator), arms.columns)
         labels = self.evidence.labels(self.observed, self.settings.rectifier_half_life)
         shift, se, support = self._rectify(labels, imagine(draft, labels, arms.columns))
         quality = np.clip(traffic.quality.mean(axis=0) + shift, 0.0, 1.0)
@@ -285,9 +294,10 @@ class Learner:
     def _worth_publishing(self, live: PolicyDocument, candidate: PolicyDocument) -> bool:
         if live.audit != candidate.audit or live.shadow != candidate.shadow:
             return True
-        traffic = self.evidence.traffic()
         before, after = (
-            imagine(document, traffic, _only(document.segments[0])).cloud
+            imagine(
+                document, self.evidence.traffic(document.estimator), _only(document.segments[0])
+            ).cloud
             for document in (live, candidate)
         )
         return float(np.abs(before - after).mean()) >= self.settings.min_change
@@ -303,8 +313,7 @@ class Learner:
             "quality": self.quality.state(),
             "drift": self.drift.state(),
             "reference": self.reference.model_dump() if self.reference else None,
-            "counters": [self.observed, self.labelled, self.proposed_at, self.binned_at],
-            "alarmed_at": self.alarmed_at,
+            "counters": {name: getattr(self, name) for name in COUNTERS},
             "bins": {k: v.tolist() for k, v in asdict(self.bins).items()} if self.bins else None,
         }
         text = json.dumps(body, separators=(",", ":"))
@@ -324,9 +333,8 @@ class Learner:
         learner.quality = QualityPredictor.restore(body["quality"])
         learner.drift = DriftDetector(body["drift"]["values"])
         learner.reference = body["reference"] and LinearEstimator(**body["reference"])
-        counters = body["counters"]
-        learner.observed, learner.labelled, learner.proposed_at, learner.binned_at = counters
-        learner.alarmed_at = body["alarmed_at"]
+        for name in COUNTERS:
+            setattr(learner, name, body["counters"][name])
         columns = body["bins"]
         learner.bins = columns and judge.Bins(
             *(np.array(columns[k]) for k in ("edges", "raw", "z"))

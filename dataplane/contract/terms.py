@@ -99,11 +99,15 @@ class LinearEstimator(Frozen):
         """Bucket to weight."""
         return dict(zip(self.buckets, self.weights, strict=True))
 
-    def p_hat(self, features: Features) -> float:
-        """Predicted probability that the first tier answers rightly, before calibration."""
+    def log_odds(self, features: Features) -> float:
+        """Log-odds that the first tier answers rightly, before calibration."""
         known = self.table
         total = sum(known.get(bucket, 0.0) for bucket in features.buckets)
-        return float(rule.expit(self.intercept + features.weight * total))
+        return self.intercept + features.weight * total
+
+    def p_hat(self, features: Features) -> float:
+        """Predicted probability that the first tier answers rightly, before calibration."""
+        return float(rule.expit(self.log_odds(features)))
 
 
 class Platt(Frozen):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from controlplane.learn import judge
-from controlplane.learn.evidence import Labels
+from controlplane.learn.evidence import Columns, Labels
 from dataplane.contract.rule import Array, expit, logit
 from tests.unit.dataplane.policies import judge as table
 
@@ -44,7 +44,7 @@ def test_the_tilt_recovers_a_known_likelihood() -> None:
     labels, p_hat, score = labelled(4000, seed=3)
     parted = judge.bins(score)
     assert parted is not None
-    tilt = judge.fit(parted, labels, (p_hat, score))
+    tilt = judge.fit(parted, labels, Columns(p_hat, p_hat, score))
     assert tilt.f1.sum() == pytest.approx(1)
     assert tilt.f0.sum() == pytest.approx(1)
     assert tilt.support == pytest.approx(4000)
@@ -63,7 +63,7 @@ def test_few_labels_lean_on_the_prior_and_stay_valid() -> None:
     parted = judge.bins(score)
     assert parted is not None
     fitted = judge.table(
-        table().replaced(highest=10.0), parted, judge.fit(parted, few, (p_hat, score))
+        table().replaced(highest=10.0), parted, judge.fit(parted, few, Columns(p_hat, p_hat, score))
     )
     ratio = np.array(fitted.f1) / np.array(fitted.f0)
     assert (np.diff(ratio) > 0).all()
@@ -103,7 +103,7 @@ def test_a_yes_or_no_judge_is_fitted() -> None:
     labels = Labels(ones * 0.8, ones, score, right, ones * np.nan, ones, ones, ones)
     parted = judge.bins(score)
     assert parted is not None
-    tilt = judge.fit(parted, labels, (labels.p_hat, score))
+    tilt = judge.fit(parted, labels, Columns(labels.p_hat, ones, score))
     assert tilt.f1 == pytest.approx([0.05, 0.95], abs=0.03)
     assert tilt.f0 == pytest.approx([0.9, 0.1], abs=0.05)
 
@@ -115,7 +115,7 @@ def test_without_a_judge_labels_alone_calibrate_and_the_table_says_nothing() -> 
         labels.weight,
     ))  # fmt: skip
     none = np.array([])
-    tilt = judge.fit(judge.unjudged(table()), unscored, (none, none))
+    tilt = judge.fit(judge.unjudged(table()), unscored, Columns(none, none, none))
     assert tilt.f1 == pytest.approx(tilt.f0)
     assert tilt.support == pytest.approx(3000)
     p = tilt.calibration.probability(logit(p_hat))
