@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from controlplane.commands import config, dashboard, db, demo, key, replay, up
+from controlplane.commands import config, dashboard, db, demo, key, policy, replay, up
 from dataplane.contract.errors import OperatorError
 
 OPERATOR_ERROR = 2  # exit code: something that the operator can mend
@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (config, db, key):
+for group in (config, db, key, policy):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 for command in (dashboard.dashboard, demo.demo, replay.replay, up.up):
     app.command()(command)

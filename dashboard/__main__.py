@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from streamlit.web import bootstrap
@@ -25,6 +26,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dashboard", description=__doc__)
     parser.add_argument("--address", default="127.0.0.1", help="where to listen")
     parser.add_argument("--port", type=int, default=8501, help="on which TCP port")
+    parser.add_argument(
+        "--host", action="append", default=[], help="a name by which browsers may reach it"
+    )
     parser.add_argument("--watch-stdin", action="store_true", help="end when stdin closes")
     asked = parser.parse_args()
     if refusal := _refusal(asked.address, asked.port):
@@ -35,18 +39,23 @@ def main() -> int:
         _say(f"there is no login yet: whoever reaches {asked.address}:{asked.port} sees all of it")
     if asked.watch_stdin:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
-    _serve(asked.address, asked.port)
+    _serve(options(asked.address, asked.port, asked.host))
     return 0
 
 
-def options(address: str, port: int) -> dict[str, object]:
-    """Streamlit's configuration, over whatever files it finds."""
+def options(address: str, port: int, hosts: Sequence[str] = ()) -> dict[str, object]:
+    """Streamlit's configuration, over whatever files it finds.
+
+    Without ``hosts``, loopback is served under its own names alone, so that no foreign name can
+    be made to point here, and another address under any name.
+    """
+    named = list(hosts) or [name for name in LOOPBACK if address in LOOPBACK]
     return {
         "server_address": address,
         "server_port": port,
         "server_headless": True,
         "server_fileWatcherType": "none",
-        "server_allowedHosts": list(LOOPBACK) if address in LOOPBACK else [],
+        "server_allowedHosts": named,
         "browser_gatherUsageStats": False,
         "client_showErrorDetails": "none",
         "client_toolbarMode": "minimal",
@@ -55,8 +64,7 @@ def options(address: str, port: int) -> dict[str, object]:
     }
 
 
-def _serve(address: str, port: int) -> None:
-    flags = options(address, port)
+def _serve(flags: dict[str, object]) -> None:
     bootstrap.load_config_options(flags)
     bootstrap.run(str(APP), False, [], flags)
 

@@ -1,10 +1,13 @@
 """The overview on a real store with a past, as penstock_dashboard sees it."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 import streamlit as st
@@ -12,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 import dashboard
 from controlplane.database import Database
+from controlplane.launch import free_ports
 from dashboard.figures import ENOUGH, Figures, read
 from dashboard.period import PERIODS
 from dashboard.store import SETTINGS, SQL, StoreUnavailable, snapshot
@@ -19,6 +23,8 @@ from tests.conftest import Databases
 from tests.seeding import CLOUD, Past, seed
 
 APP = Path(str(dashboard.__file__)).with_name("app.py")
+ROOT = APP.parents[1]
+EXAMPLE = ROOT / "penstock.example.yaml"
 DAY = timedelta(days=1)
 
 
@@ -247,3 +253,33 @@ def test_a_slow_store_names_the_remedy(seeded: Database, monkeypatch: pytest.Mon
     monkeypatch.setitem(SETTINGS, "statement_timeout", 20)
     with pytest.raises(StoreUnavailable, match="choose a shorter period"):
         look(seeded)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    """`penstock dashboard` on a free port, of a configuration beside which its log goes."""
+    (tmp_path / "penstock.yaml").write_text(EXAMPLE.read_text())
+    (port,) = free_ports(1)
+    words = ["dashboard", f"--port={port}", f"--config={tmp_path / 'penstock.yaml'}"]
+    return [sys.executable, "-c", "from controlplane.cli import main; main()", *words]
+
+
+def test_the_command_serves_until_it_is_told_to_stop(seeded: Database, command: list[str]) -> None:
+    environment = {
+        "PATH": "/usr/bin",
+        "OPENAI_API_KEY": "sk-canary",
+        "DATABASE_URL_DASHBOARD": seeded.url_for("penstock_dashboard"),
+    }
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            said = process.stderr.readline()
+            assert said.startswith("dashboard at http://127.0.0.1:"), said
+            url = said.split()[2]
+            assert httpx.get(f"{url}/_stcore/health", trust_env=False).text == "ok"
+            assert "<title>" in httpx.get(url, trust_env=False).text
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0

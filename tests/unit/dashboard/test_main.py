@@ -50,3 +50,8 @@ def test_without_a_database_it_says_so() -> None:
     assert ran.returncode == 2
     assert ran.stderr.count("\n") == 1
     assert "DATABASE_URL_DASHBOARD is unset" in ran.stderr
+
+
+def test_behind_a_wildcard_address_the_names_are_given() -> None:
+    assert options("0.0.0.0", 1, ["localhost"])["server_allowedHosts"] == ["localhost"]
+    assert options("0.0.0.0", 1)["server_allowedHosts"] == []
