@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
@@ -36,14 +37,18 @@ def penstock(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def kept() -> Iterator[Path]:
     """A finished run's data; beside it ``out.json``, ``stderr.txt``."""
-    folder = tmp_path_factory.mktemp("demo")
-    words = ("demo", "--queries", str(QUERIES), "--seed", "1", "--json", "out.json")
-    done = penstock(*words, "--keep", "run", cwd=folder)
-    (folder / "stderr.txt").write_text(done.stderr)
-    assert done.returncode in (0, 1), done.stderr  # 1: short of the target, which chance may do
-    return folder
+    with TemporaryDirectory(prefix="penstock-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # for Postgres, if we are root
+        words = ("demo", "--queries", str(QUERIES), "--seed", "1", "--json", "out.json")
+        done = penstock(*words, "--keep", "run", cwd=folder)
+        (folder / "stderr.txt").write_text(done.stderr)
+        assert done.returncode in (0, 1), (
+            done.stderr
+        )  # 1: short of the target, as chance may have it
+        yield folder
 
 
 @pytest.fixture(scope="module")
