@@ -65,7 +65,7 @@ def school(settings: Settings) -> School:
         kappa=wanted.kappa,
         min_decisions=wanted.min_decisions,
         support=wanted.min_effective_sample,
-    )
+    ).drawing(settings.audit_rate, settings.shadow_rate)
     return School(
         fresh=lambda: Learner(settings.tiers, learner),
         restored=lambda text: Learner.from_json(text, learner),

@@ -28,6 +28,8 @@ class Settings:
     dataplane_key: str = field(repr=False)
     tiers: tuple[str, str]
     learner: Learner
+    audit_rate: float
+    shadow_rate: float
     labels: Terms
 
 
@@ -47,6 +49,8 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         dataplane_key=environ.get(DATAPLANE_KEY, ""),
         tiers=(local, cloud),
         learner=configuration.learner,
+        audit_rate=configuration.audit.rate,
+        shadow_rate=configuration.shadow.rate,
         labels=label_terms(environ),
     )
 

@@ -35,14 +35,14 @@ def start_policy(configuration: Configuration, now: datetime) -> PolicyDocument:
     """Version 1 for these tiers and this objective."""
     audit = configuration.audit
     local, cloud = (terms(tier) for tier in configuration.tiers)
-    cold = LearnerSettings().cold
+    cold = LearnerSettings().drawing(audit.rate, configuration.shadow.rate).cold
     return untrained(
         (local, cloud),
         untrained_judge(configuration.judge.kind),
         QualityTarget(**configuration.objective.model_dump()),
         now,
-        audit=AuditTerms(rate=max(cold.audit, audit.rate), label_price_usd=audit.label_price_usd),
-        shadow=ShadowTerms(rate=max(cold.shadow, configuration.shadow.rate)),
+        audit=AuditTerms(rate=cold.audit, label_price_usd=audit.label_price_usd),
+        shadow=ShadowTerms(rate=cold.shadow),
     )
 
 

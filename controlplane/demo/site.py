@@ -59,15 +59,15 @@ objective:
   target_quality: {target}
   tolerance: {tolerance}
 audit:
-  rate: 0.05
+  rate: 0.075
   label_price_usd: {label_price}
 shadow:
-  rate: 0.02
+  rate: 0.03
 learner:
   retune_interval_s: 1
   min_decisions: 100
   min_effective_sample: 40
-  kappa: 0.5
+  kappa: 0.3
 """
 
 

@@ -22,6 +22,7 @@ from dataplane.contract.rule import Array
 from dataplane.contract.terms import (
     AuditTerms,
     JudgeTable,
+    Mode,
     QualityTarget,
     ShadowTerms,
     TierTerms,
@@ -70,14 +71,8 @@ class Rehearsal:
 
 def rehearse(pairs: Pairs, wanted: Wanted, plan: Plan) -> Rehearsal:
     """A rehearsal that is ready to run."""
-    usual = LearnerSettings()
-    steady = DrawRates(plan.audit, plan.shadow)
-    settings = LearnerSettings(
-        mode="route" if pairs.judge is None else "cascade_route",
-        cold=_at_least(usual.cold, steady),
-        steady=steady,
-        alarmed=_at_least(usual.alarmed, steady),
-    )
+    mode: Mode = "route" if pairs.judge is None else "cascade_route"
+    settings = LearnerSettings(mode=mode).drawing(plan.audit, plan.shadow)
     start = start_policy(pairs, wanted, plan, settings.cold)
     learner = Learner((wanted.local, wanted.cloud), settings)
     replay = Replay(start, learner, seed=plan.seed, every=plan.every)
@@ -158,7 +153,3 @@ def _range(scores: Scores | None) -> tuple[float, float]:
     low, high = float(np.nanquantile(scores.raw, RARE)), float(np.nanmax(scores.raw))
     low = low if low < high else float(np.nanmin(scores.raw))
     return (low, high) if low < high else (low, low + 1.0)
-
-
-def _at_least(usual: DrawRates, asked: DrawRates) -> DrawRates:
-    return DrawRates(max(usual.audit, asked.audit), max(usual.shadow, asked.shadow))

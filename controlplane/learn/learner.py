@@ -7,7 +7,7 @@ policy document; same observations in the same order give the same state, bit fo
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -46,6 +46,10 @@ class DrawRates:
     audit: float
     shadow: float
 
+    def at_least(self, floor: "DrawRates") -> "DrawRates":
+        """The higher of either rate."""
+        return DrawRates(max(self.audit, floor.audit), max(self.shadow, floor.shadow))
+
 
 @dataclass(frozen=True, slots=True)
 class LearnerSettings:
@@ -69,6 +73,16 @@ class LearnerSettings:
     cold: DrawRates = DrawRates(0.2, 0.2)
     steady: DrawRates = DrawRates(0.075, 0.03)
     alarmed: DrawRates = DrawRates(0.10, 0.06)
+
+    def drawing(self, audit: float, shadow: float) -> "LearnerSettings":
+        """These settings with the rates of quiet times; the others are never lower."""
+        steady = DrawRates(audit, shadow)
+        return replace(
+            self,
+            steady=steady,
+            cold=self.cold.at_least(steady),
+            alarmed=self.alarmed.at_least(steady),
+        )
 
 
 class Learner:
