@@ -4,14 +4,29 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import pytest
+
+from controlplane.cli import main
 
 SANDBOX = ("--local", "penstock-sandbox", "--cloud", "simulated-cloud")
 MIXTRAL = ("--local", "mistralai/Mixtral-8x7B-Instruct-v0.1", "--cloud", "gpt-4-1106-preview")
 QUERIES = 1200
+
+
+class Ran(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    printed: str
+    complained: str
+
+
+Penstock: TypeAlias = Callable[..., Ran]
+Told: TypeAlias = Callable[..., tuple[dict[str, Any], str]]
 
 DATA = os.environ.get("PENSTOCK_DATA")
 needs_data = pytest.mark.skipif(
@@ -29,30 +44,40 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def penstock(*words: str, data: Path | str | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PENSTOCK_DATA"}
-    if data is not None:
-        environment["PENSTOCK_DATA"] = str(data)
-    return subprocess.run(
-        [sys.executable, "-c", "from controlplane.cli import main; main()", "replay", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env=environment | {"COLUMNS": "80"},
-    )
+@pytest.fixture
+def penstock(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Penstock:
+    """Run `penstock replay`: its exit code, what it printed, what it complained."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def replay(*words: str, data: Path | str | None = None) -> Ran:
+        if data is None:
+            monkeypatch.delenv("PENSTOCK_DATA", raising=False)
+        else:
+            monkeypatch.setenv("PENSTOCK_DATA", str(data))
+        monkeypatch.setattr(sys, "argv", ["penstock", "replay", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        return Ran(ended.value.code, *capsys.readouterr())
+
+    return replay
 
 
-def told(*words: str, data: Path | str | None = None) -> tuple[dict[str, Any], str]:
+@pytest.fixture
+def told(penstock: Penstock) -> Told:
     """The figures, and what the person read."""
-    ran = penstock(*words, "--json", "-", data=data)
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout), ran.stderr
+
+    def replay(*words: str, data: Path | str | None = None) -> tuple[dict[str, Any], str]:
+        ran = penstock(*words, "--json", "-", data=data)
+        assert ran.code == 0, ran.complained
+        return json.loads(ran.printed), ran.complained
+
+    return replay
 
 
-def test_it_ends_with_a_table(recordings: Path) -> None:
+def test_it_ends_with_a_table(penstock: Penstock, recordings: Path) -> None:
     ran = penstock("sandbox", *SANDBOX, "--target=0.85", "--judge=logprob", data=recordings)
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (ran.code, ran.complained) == (0, "")
     for words in (
         "1,200 queries, penstock-sandbox (local) and simulated-cloud (cloud), judge logprob",
         "source: SIMULATED",
@@ -65,11 +90,11 @@ def test_it_ends_with_a_table(recordings: Path) -> None:
         "SIMULATED: the order of the queries",
         "queries a second",
     ):
-        assert words in ran.stdout
-    assert max(len(line) for line in ran.stdout.splitlines() if "[" in line[:60]) <= 80
+        assert words in ran.printed
+    assert max(len(line) for line in ran.printed.splitlines() if "[" in line[:60]) <= 80
 
 
-def test_all_forms_tell_the_same_and_so_does_a_second_run(recordings: Path) -> None:
+def test_all_forms_tell_the_same_and_so_does_a_second_run(told: Told, recordings: Path) -> None:
     options = (*SANDBOX, "--target=80%", "--judge=logprob", "--seed=3")
     figures = []
     for form in ("parquet", "csv", "jsonl", "jsonl"):
@@ -80,7 +105,7 @@ def test_all_forms_tell_the_same_and_so_does_a_second_run(recordings: Path) -> N
     assert figures[0] == figures[1] == figures[2] == figures[3]
 
 
-def test_the_judge_is_worth_having_on_the_sandbox(recordings: Path) -> None:
+def test_the_judge_is_worth_having_on_the_sandbox(told: Told, recordings: Path) -> None:
     common = ("sandbox.parquet", *SANDBOX, "--target=0.85", "--audit=0.15", "--shadow=0.1")
     judged, _ = told(*common, "--judge=logprob", data=recordings)
     assert judged["penstock_late"]["quality"] > 0.85 - 0.04
@@ -89,7 +114,7 @@ def test_the_judge_is_worth_having_on_the_sandbox(recordings: Path) -> None:
     assert len(judged["policy_versions"]) >= 3
 
 
-def test_a_target_beyond_both_models_is_said(recordings: Path) -> None:
+def test_a_target_beyond_both_models_is_said(told: Told, recordings: Path) -> None:
     report, said = told("sandbox.csv", *SANDBOX, "--target=0.999", data=recordings)
     assert not report["target_reachable"]
     assert "the target of 0.999 is beyond either model" in said
@@ -110,26 +135,28 @@ def test_a_target_beyond_both_models_is_said(recordings: Path) -> None:
         (("sandbox.csv", *SANDBOX, "--target=0.9", "--where=file"), "give COLUMN=VALUE"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line(recordings: Path, words: tuple[str, ...], said: str) -> None:
+def test_bad_input_is_one_line(
+    penstock: Penstock, recordings: Path, words: tuple[str, ...], said: str
+) -> None:
     ran = penstock(*words, data=recordings)
-    assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr.count("\n") == 1
-    assert said in ran.stderr
+    assert (ran.code, ran.printed) == (2, "")
+    assert ran.complained.count("\n") == 1
+    assert said in ran.complained
 
 
-def test_a_missing_column_is_one_line(recordings: Path, tmp_path: Path) -> None:
+def test_a_missing_column_is_one_line(penstock: Penstock, recordings: Path, tmp_path: Path) -> None:
     head, *lines = (recordings / "sandbox.csv").read_text().splitlines()
     bad = tmp_path / "bad.csv"
     bad.write_text("\n".join([head.replace("prompt", "promt"), *lines]))
     ran = penstock(str(bad), *SANDBOX, "--target=0.9")
-    assert ran.returncode == 2
-    assert ran.stderr.count("\n") == 1
-    assert f'{bad}: no column "prompt"; its columns are query_id, promt, category' in ran.stderr
-    assert ran.stderr.endswith('did you mean "promt"?\n')
+    assert ran.code == 2
+    assert ran.complained.count("\n") == 1
+    assert f'{bad}: no column "prompt"; its columns are query_id, promt, category' in ran.complained
+    assert ran.complained.endswith('did you mean "promt"?\n')
 
 
 @needs_data
-def test_it_routes_routellm_gsm8k() -> None:
+def test_it_routes_routellm_gsm8k(told: Told) -> None:
     report, said = told("routellm_gsm8k", *MIXTRAL, "--target=80%", data=DATA)
     assert (report["queries"], report["contaminated"], report["lacking"]) == (1307, 12, 0)
     assert report["judge_cost_usd"] == 0
@@ -143,7 +170,7 @@ def test_it_routes_routellm_gsm8k() -> None:
 
 
 @needs_data
-def test_agreement_of_a_third_model_judges_zeroeval_gsm() -> None:
+def test_agreement_of_a_third_model_judges_zeroeval_gsm(told: Told) -> None:
     report, _ = told(
         "zeroeval_gsm", "--local=Meta-Llama-3.1-8B-Instruct", "--cloud=gpt-4o-2024-08-06",
         "--judge=agreement:gpt-4o-mini-2024-07-18", "--target=80%", data=DATA,
@@ -154,7 +181,7 @@ def test_agreement_of_a_third_model_judges_zeroeval_gsm() -> None:
 
 
 @needs_data
-def test_self_consistency_judges_mot_gsm8k() -> None:
+def test_self_consistency_judges_mot_gsm8k(told: Told) -> None:
     report, said = told(
         "mot_gsm8k_selfconsistency", "--local=llama2-13b", "--cloud=gpt-4",
         "--judge=self_consistency", "--cost=cost_usd_all_samples", "--target=80%",
@@ -167,7 +194,7 @@ def test_self_consistency_judges_mot_gsm8k() -> None:
 
 @needs_data
 @pytest.mark.slow
-def test_it_routes_routellm_mmlu() -> None:
+def test_it_routes_routellm_mmlu(told: Told) -> None:
     report, said = told("routellm_mmlu", *MIXTRAL, "--target=80%", data=DATA)
     assert (report["queries"], report["contaminated"]) == (14037, 5)
     assert report["seconds"] < 240
