@@ -77,10 +77,13 @@ def _linger(place: "Site", dashboard: "Program") -> None:
     """Offer the dashboard on what the run left, until the operator has seen enough."""
     from controlplane.launch import running  # noqa: PLC0415 - only where it is needed
 
-    if typer.confirm("Look at this run on the dashboard?", default=False, err=True):
-        with running(dashboard, place.logs):
-            typer.echo(f"dashboard: {place.configuration.dashboard.listen.url}", err=True)
-            typer.prompt("Enter ends the demo", default="", show_default=False, err=True)
+    try:
+        if typer.confirm("Look at this run on the dashboard?", default=False, err=True):
+            with running(dashboard, place.logs):
+                typer.echo(f"dashboard: {place.configuration.dashboard.listen.url}", err=True)
+                typer.prompt("Enter ends the demo", default="", show_default=False, err=True)
+    except typer.Abort:  # nobody there, or Ctrl-C: the demo is over either way
+        typer.echo(err=True)
 
 
 def _real_cloud(

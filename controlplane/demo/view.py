@@ -8,6 +8,7 @@ from typing import Protocol
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -21,7 +22,6 @@ BARS = "▁▂▃▄▅▆▇█"
 POINTS = 40
 NEWS = 5
 PLAIN_EVERY_S = 5.0
-SIMULATED = "SIMULATED: queries, labels"
 
 
 class View(Protocol):
@@ -122,10 +122,10 @@ def _panel(picture: Picture, options: Options, news: Sequence[Event]) -> Rendera
     progress = ProgressBar(total=options.queries, completed=picture.served)
     why = Text(f"why: {picture.live.reason}", style="italic")
     said = [Text(words(event), style=_style(event)) for event in news]
-    cloud = "real cloud" if options.cloud else "SIMULATED cloud"
+    simulated = "queries, labels" if options.cloud else "queries, labels, cloud"
     title = f"penstock demo: target quality {options.target_quality:.2f}"
-    subtitle = f"{SIMULATED}, {cloud}; the local model is real"
-    return Panel(Group(progress, table, why, *said), title=title, subtitle=subtitle)
+    subtitle = f"SIMULATED: {simulated}; the local model is real"
+    return Panel(Group(Padding(progress, 0), table, why, *said), title=title, subtitle=subtitle)
 
 
 def _style(event: Event) -> str:

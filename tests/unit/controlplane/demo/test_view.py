@@ -27,7 +27,8 @@ def test_plain_lines_off_a_terminal() -> None:
 
 def test_a_table_on_a_terminal_says_what_is_simulated() -> None:
     text = shown(terminal=True)
-    assert "SIMULATED cloud" in text
+    assert "SIMULATED: queries, labels, cloud; the local model is real" in text
+    assert "served" in text
     assert "routing threshold" in text
     assert "judge cutoff" in text
     assert "v4 cascade" in text
