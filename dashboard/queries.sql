@@ -1,5 +1,6 @@
 -- What the dashboard asks, by name: views alone, bounded in rows, by the role penstock_dashboard.
--- Parameters are psycopg's: %(name)s. `since` begins the period, `width` is that of a bucket.
+-- Parameters are psycopg's: %(name)s. `since` begins the period, `width` is that of a bucket. It bounds
+-- every `.._at` of a view, each of another partitioned table: Postgres would carry it to none.
 
 -- name: now
 -- The store's clock, by which periods and ages are told.
@@ -17,13 +18,13 @@ SELECT count(*) AS queries,
     count(*) FILTER (WHERE status = 'ok' AND answered_locally) AS local,
     percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms) FILTER (WHERE status = 'ok')
         AS p95_latency_ms
-FROM v_overview_queries WHERE at >= %(since)s;
+FROM v_overview_queries WHERE at >= %(since)s AND decided_at >= %(since)s;
 
 -- name: volume
 -- Answered queries by time, and what a cloud call for each was expected to cost.
 SELECT date_bin(%(width)s, at, '2000-01-01Z') AS at, count(*) AS queries,
     coalesce(sum(expected_cloud_usd), 0) AS expected_cloud_usd
-FROM v_overview_queries WHERE at >= %(since)s AND status = 'ok'
+FROM v_overview_queries WHERE at >= %(since)s AND decided_at >= %(since)s AND status = 'ok'
 GROUP BY 1 ORDER BY 1 LIMIT %(rows)s;
 
 -- name: spend
@@ -33,11 +34,11 @@ GROUP BY 1, 2 ORDER BY 1, 2 LIMIT %(rows)s;
 
 -- name: cloud_calls
 SELECT count(*) AS calls, sum(cost_usd) AS cost_usd, sum(expected_usd) AS expected_usd
-FROM v_overview_cloud_calls WHERE at >= %(since)s;
+FROM v_overview_cloud_calls WHERE at >= %(since)s AND decided_at >= %(since)s;
 
 -- name: labels
 SELECT count(*) AS labels, coalesce(sum(price_usd), 0) AS cost_usd
-FROM v_overview_labels WHERE at >= %(since)s;
+FROM v_overview_labels WHERE at >= %(since)s AND decided_at >= %(since)s;
 
 -- name: quality_now
 SELECT at, answers, labels, quality, lo, hi, silent_share FROM v_overview_quality
@@ -68,7 +69,8 @@ ORDER BY seq DESC, segment LIMIT %(rows)s;
 -- Ten bins of the predicted probability that the judged answer is right, against its labels.
 SELECT least(width_bucket(predicted, 0, 1, 10), 10) AS bin, count(*) AS labels,
     avg(predicted) AS predicted, avg(value) AS value
-FROM v_overview_judged_labels WHERE at >= %(since)s
+FROM v_overview_judged_labels
+WHERE at >= %(since)s AND drawn_at >= %(since)s AND labelled_at >= %(since)s
 GROUP BY 1 ORDER BY 1 LIMIT %(rows)s;
 
 -- name: alarms
@@ -81,5 +83,5 @@ SELECT DISTINCT 'model ' || model AS name FROM v_overview_spend
 WHERE at >= %(since)s AND model ILIKE '%%simulated%%'
 UNION
 SELECT DISTINCT 'labeller ' || labeller FROM v_overview_labels
-WHERE at >= %(since)s AND labeller ILIKE '%%simulated%%'
+WHERE at >= %(since)s AND decided_at >= %(since)s AND labeller ILIKE '%%simulated%%'
 ORDER BY 1 LIMIT %(rows)s;

@@ -22,6 +22,7 @@ SETTINGS = {
 CONNECT_SECONDS = 3
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_ROLELESS = re.compile(r'role ".+" does not exist')
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - reads as what is the matter
@@ -90,8 +91,11 @@ def _unreachable(error: psycopg.Error, url: str) -> str:
     reason = first.rpartition(" failed: ")[2]
     if password := parts.get("password"):
         reason = reason.replace(str(password), "***")
+    remedy = (
+        "run `penstock db upgrade`" if _ROLELESS.search(reason) else "start it by `penstock up`"
+    )
     return (
-        f"cannot read Postgres at {where} ({reason}): start it by `penstock up`, "
+        f"cannot read Postgres at {where} ({reason}): {remedy}, "
         f"or check {URL_VARIABLE}; this page tries again by itself"
     )
 

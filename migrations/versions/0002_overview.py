@@ -2,7 +2,8 @@
 
 They run as their owner, so the role needs no right on a table. Adding views changes nothing for
 planes of the release before. Rows are told of one by one, not summed: a query's ``at >= ..``
-reaches the tables beneath and leaves their older days alone.
+reaches the table beneath and leaves its older days alone. Postgres carries such a bound to no
+joined table: each one's ``at``, which is the same, is a column too, to be bounded with it.
 """
 
 from alembic import op
@@ -40,7 +41,7 @@ CROSS JOIN LATERAL (
     "v_overview_queries": (
         """
 WITH terms AS MATERIALIZED (SELECT * FROM v_overview_terms)
-SELECT c.at, c.decision_id, d.policy_version, c.status, c.final_tier,
+SELECT c.at, d.at AS decided_at, c.decision_id, d.policy_version, c.status, c.final_tier,
     c.final_tier = terms.local AS answered_locally, c.escalated, c.latency_ms,
     call_usd + char_usd * (d.features ->> 'chars')::float8 AS expected_cloud_usd
 FROM completions c
@@ -58,7 +59,7 @@ LEFT JOIN terms ON terms.version = d.policy_version
     "v_overview_cloud_calls": (
         """
 WITH terms AS MATERIALIZED (SELECT * FROM v_overview_terms)
-SELECT a.at, a.decision_id, a.cost_usd,
+SELECT a.at, d.at AS decided_at, a.decision_id, a.cost_usd,
     call_usd + char_usd * (d.features ->> 'chars')::float8 AS expected_usd
 FROM attempts a
 JOIN decisions d ON d.at = a.at AND d.id = a.decision_id
@@ -70,7 +71,8 @@ WHERE a.error IS NULL AND a.purpose IN ('serve', 'shadow')
     "v_overview_labels": (
         """
 WITH terms AS MATERIALIZED (SELECT * FROM v_overview_terms)
-SELECT o.at, o.decision_id, o.labeller, o.observed_at, terms.label_price_usd AS price_usd
+SELECT o.at, d.at AS decided_at, o.decision_id, o.labeller, o.observed_at,
+    terms.label_price_usd AS price_usd
 FROM outcomes o
 JOIN decisions d ON d.at = o.at AND d.id = o.decision_id
 LEFT JOIN terms ON terms.version = d.policy_version
@@ -80,12 +82,13 @@ WHERE o.source IN ('ground_truth', 'verifier')
     ),
     "v_overview_judged_labels": (
         """
-SELECT j.at, j.decision_id, j.judge, j.tier, j.calibrated AS predicted, avg(o.value) AS value
+SELECT j.at, a.at AS drawn_at, o.at AS labelled_at, j.decision_id, j.judge, j.tier,
+    j.calibrated AS predicted, avg(o.value) AS value
 FROM judge_scores j
 JOIN draws a ON a.at = j.at AND a.decision_id = j.decision_id AND a.kind = 'audit'
 JOIN outcomes o ON o.at = j.at AND o.decision_id = j.decision_id AND o.key = j.tier
     AND o.source IN ('ground_truth', 'verifier')
-GROUP BY j.at, j.decision_id, j.purpose, j.index
+GROUP BY j.at, a.at, o.at, j.decision_id, j.purpose, j.index
 """,
         "One row a judged answer that the audit drew and people or a verifier labelled: the "
         "probability of being right that the judge's score was read as, and the label.",

@@ -243,6 +243,8 @@ def test_no_views_and_no_database_are_a_line_each(
 ) -> None:
     test = page(monkeypatch, empty_database.url_for("penstock_dashboard"))
     assert "penstock db upgrade" in test.error[0].value
+    stranger = empty_database.url_for("penstock_dashboard").replace("penstock_dashboard", "nobody")
+    assert "penstock db upgrade" in page(monkeypatch, stranger).error[0].value
     test = page(monkeypatch, "postgresql://penstock_dashboard@127.0.0.1:1/penstock")
     assert not test.exception
     assert "cannot read Postgres at 127.0.0.1" in test.error[0].value
