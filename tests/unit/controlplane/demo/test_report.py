@@ -1,11 +1,11 @@
 import io
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from controlplane.demo.options import Options
-from controlplane.demo.report import Baseline, Report, VersionLine, close
+from controlplane.demo.report import Baseline, Report, close
+from tests.reports import report
 
 FIELDS = """queries, target_quality, tolerance, quality, quality_estimate, quality_interval,
 quality_last_two_thirds, recovered_after_queries, labels, label_cost_usd, cost_usd, judge_cost_usd,
@@ -13,41 +13,6 @@ shadow_cost_usd, always_cloud_cost_usd, random_mix_cost_usd, oracle_cost_usd, al
 always_cloud_quality, oracle_quality, local_share, policy_versions, decisions_in_postgres,
 decisions_replayed, decisions_mismatched, seconds"""
 VERSION_FIELDS = "version, acked, decisions, routing_threshold, judge_cutoff"
-
-
-def report(**fields: Any) -> Report:
-    usual: dict[str, Any] = {
-        "queries": 6000,
-        "target_quality": 0.9,
-        "tolerance": 0.02,
-        "quality": 0.91,
-        "quality_estimate": 0.905,
-        "quality_interval": (0.89, 0.92),
-        "quality_last_two_thirds": 0.9,
-        "recovered_after_queries": 700,
-        "labels": 800,
-        "label_cost_usd": 1.6,
-        "cost_usd": 0.12,
-        "judge_cost_usd": 0.0,
-        "shadow_cost_usd": 0.01,
-        "always_cloud_cost_usd": 0.3,
-        "random_mix_cost_usd": 0.25,
-        "oracle_cost_usd": 0.06,
-        "always_local_quality": 0.65,
-        "always_cloud_quality": 0.96,
-        "oracle_quality": 0.9,
-        "local_share": 0.6,
-        "policy_versions": (
-            VersionLine(
-                version=1, acked=True, decisions=6000, routing_threshold=1.0, judge_cutoff=0.0
-            ),
-        ),
-        "decisions_in_postgres": 6000,
-        "decisions_replayed": 6000,
-        "decisions_mismatched": 0,
-        "seconds": 120.0,
-    }
-    return Report(**usual | fields)
 
 
 def closing(told: Report) -> str:
