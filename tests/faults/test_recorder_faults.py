@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -56,7 +56,8 @@ def hung(server: Database) -> Iterator[None]:
         yield
     finally:
         for process in stopped:
-            os.kill(process, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # it was ending, and did
+                os.kill(process, signal.SIGCONT)
 
 
 async def load(recorder: Recorder, seconds: float) -> list[float]:
