@@ -62,7 +62,8 @@ def _between(values: Array) -> Array:
 
 def _quantiles(ordered: Array, count: int) -> Array:
     """At most ``count - 1`` edges, at least one: the lowest value may hold nearly all scores."""
-    edges = np.unique(np.quantile(ordered, np.arange(1, count) / count))
+    at = np.arange(1, count) / count
+    edges = np.unique(np.quantile(ordered, at, method="higher"))  # scores: so no bin is empty
     edges = edges[(edges > ordered[0]) & (edges <= ordered[-1])]
     return np.asarray(edges if len(edges) else ordered[ordered > ordered[0]][:1])
 

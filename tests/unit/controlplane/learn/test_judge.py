@@ -120,3 +120,14 @@ def test_without_a_judge_labels_alone_calibrate_and_the_table_says_nothing() -> 
     assert tilt.support == pytest.approx(3000)
     p = tilt.calibration.probability(logit(p_hat))
     assert p.mean() == pytest.approx(labels.local.mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_bin_is_empty_however_the_scores_cluster(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.choice(np.arange(25) / 24, 130, p=rng.dirichlet(np.full(25, 0.3)))
+    parted = judge.bins(scores)
+    assert parted is not None
+    held = np.bincount(parted.of(scores), minlength=len(parted.z))
+    assert held.all()
+    assert np.isfinite(parted.raw).all()
