@@ -15,7 +15,6 @@ VERMILION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 PURPOSES = {"serve": BLUE, "judge": ORANGE, "shadow": SKY, "router": GREEN, "audit": PURPLE}
 ALWAYS_CLOUD = "always-cloud"
 HEIGHT = 260
-FIXED_MODES = ("always_cloud", "always_local")  # their thresholds are the ends of the scale
 
 
 def quality(course: pd.DataFrame, target: float | None, floor: float | None) -> Layers:
@@ -71,9 +70,12 @@ def cost(course: pd.DataFrame, cloud: pd.DataFrame) -> Layers:
     return alt.layer(bars, line).properties(height=HEIGHT)
 
 
-def steps(course: pd.DataFrame, column: str, title: str) -> alt.Chart:
-    """A number of the policy as it moved from version to version, a line a segment."""
-    moving = course.loc[~course["mode"].isin(FIXED_MODES), column]
+def steps(course: pd.DataFrame, column: str, title: str, ends: tuple[float, float]) -> alt.Chart:
+    """A number of the policy as it moved from version to version, a line a segment.
+
+    Its ``ends`` stand for always and never: they do not stretch the scale, at whose edge they lie.
+    """
+    moving = course.loc[course[column].between(*ends, inclusive="neither"), column]
     drawn = moving if len(moving) else course[column]
     scale = alt.Scale(domain=_around(float(drawn.min()), float(drawn.max())), clamp=True)
     segments = course["segment"].nunique() > 1

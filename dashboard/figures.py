@@ -11,6 +11,7 @@ from dashboard.period import width
 from dashboard.store import Store
 
 ENOUGH = 30  # labels below which an interval says too little to be shown
+PRIOR_CALLS = 5  # that a policy's expectation is worth, in shadow calls
 Z = 1.96  # of the 95 % bands around a bin
 
 
@@ -25,6 +26,9 @@ class Policy:
     mode: str
     routing_threshold: float
     judge_cutoff: float
+    judge: str
+    judge_lowest: float
+    judge_highest: float
     target_quality: float | None
     tolerance: float | None
     reference: str | None
@@ -61,14 +65,16 @@ class Quality:
 class Money:
     """What the period cost, and what it would have cost on the cloud alone (USD).
 
-    ``expected_cloud_usd`` sums, over answered queries, the cloud call that their policies expected;
-    ``correction`` is what answered cloud calls really cost in relation to that.
+    ``paid_cloud_usd`` is what answered queries paid for the cloud's answers; ``expected_cloud_usd``
+    what their policies expected of a cloud call for each of the others. Those are other queries:
+    ``correction`` is what the calls shadowed among them cost in relation to that.
     """
 
     by_purpose: Mapping[str, float]
+    paid_cloud_usd: float
     expected_cloud_usd: float
     correction: float
-    cloud_calls: int
+    shadow_calls: int
     labels: int
     labels_usd: float
 
@@ -80,7 +86,7 @@ class Money:
     @property
     def always_cloud_usd(self) -> float:
         """The estimate for always-cloud; failed queries are charged above and credited nothing."""
-        return self.expected_cloud_usd * self.correction
+        return self.paid_cloud_usd + self.expected_cloud_usd * self.correction
 
     @property
     def saved_share(self) -> float | None:
@@ -108,7 +114,6 @@ class Figures:
     policy: Policy | None
     quality: Quality | None
     labels_missing: int
-    judge: str
     money: Money
     alarms: Sequence[Mapping[str, Any]]
     simulated: Sequence[str]
@@ -145,7 +150,6 @@ def read(store: Store, period: timedelta) -> Figures:
         policy=_policy(store.rows("live")),
         quality=Quality(**estimate) if estimate and labels >= ENOUGH else None,
         labels_missing=max(ENOUGH - labels, 0),
-        judge=policies[0]["judge"] if policies else "",
         money=money,
         alarms=store.rows("alarms", now=now),
         simulated=[row["name"] for row in store.rows("simulated", since=since)],
@@ -154,30 +158,44 @@ def read(store: Store, period: timedelta) -> Figures:
         ),
         cost_course=cost_course(volume, spend, bucket["width"]),
         cloud_course=cloud_course(volume, money.correction),
-        policy_course=policy_course(policies, max(since, extent["first"] or since), now),
+        policy_course=policy_course(
+            policies, max(since, extent["first"] or since), extent["last"] or now
+        ),
         calibration=calibration(store.rows("calibration", since=since)),
     )
 
 
-VOLUME = ("at", "queries", "expected_cloud_usd")
+VOLUME = ("at", "queries", "paid_cloud_usd", "expected_cloud_usd")
 SPEND = ("at", "purpose", "cost_usd")
 QUALITY = ("at", "labels", "quality", "lo", "hi")
 COURSE = ("at", "version", "mode", "segment", "routing_threshold", "judge_cutoff")
 
 
 def _money(store: Store, since: datetime, volume: pd.DataFrame, spend: pd.DataFrame) -> Money:
-    calls = store.row("cloud_calls", since=since)
+    shadows = store.row("shadows", since=since)
     labels = store.row("labels", since=since)
     return Money(
         by_purpose={
             str(k): float(v) for k, v in spend.groupby("purpose")["cost_usd"].sum().items()
         },
+        paid_cloud_usd=float(volume["paid_cloud_usd"].sum()),
         expected_cloud_usd=float(volume["expected_cloud_usd"].sum()),
-        correction=calls["cost_usd"] / calls["expected_usd"] if calls["expected_usd"] else 1.0,
-        cloud_calls=calls["calls"],
+        correction=correction(**shadows),
+        shadow_calls=shadows["calls"],
         labels=labels["labels"],
         labels_usd=labels["cost_usd"],
     )
+
+
+def correction(calls: int, cost_usd: float | None, expected_usd: float | None) -> float:
+    """Cost in relation to expectation, drawn to 1 as if ``PRIOR_CALLS`` had cost what was expected.
+
+    >>> correction(0, None, None), correction(15, 3.0, 1.0)
+    (1.0, 2.5)
+    """
+    if not (cost_usd is not None and expected_usd):
+        return 1.0
+    return (calls * cost_usd / expected_usd + PRIOR_CALLS) / (calls + PRIOR_CALLS)
 
 
 def _policy(segments: Sequence[Mapping[str, Any]]) -> Policy | None:
@@ -197,16 +215,16 @@ def cost_course(volume: pd.DataFrame, spend: pd.DataFrame, bucket: timedelta) ->
 
 def cloud_course(volume: pd.DataFrame, correction: float) -> pd.DataFrame:
     """The always-cloud estimate in USD per 1,000 queries, by bucket."""
-    per_1000 = 1000 * correction * volume["expected_cloud_usd"] / volume["queries"]
-    return volume[["at"]].assign(usd_per_1000=per_1000)
+    dear = volume["paid_cloud_usd"] + correction * volume["expected_cloud_usd"]
+    return volume[["at"]].assign(usd_per_1000=1000 * dear / volume["queries"])
 
 
 def policy_course(
-    policies: Sequence[Mapping[str, Any]], since: datetime, now: datetime
+    policies: Sequence[Mapping[str, Any]], since: datetime, until: datetime
 ) -> pd.DataFrame:
-    """The policies as steps: from ``since``, where one was in force by then, until ``now``."""
+    """The policies as steps: from ``since``, where one was in force by then, until ``until``."""
     steps = [{**row, "at": max(row["published_at"], since)} for row in reversed(policies)]
-    ends = {row["segment"]: {**row, "at": now} for row in steps}
+    ends = {row["segment"]: {**row, "at": max(row["at"], until)} for row in steps}
     return pd.DataFrame([*steps, *ends.values()], columns=list(COURSE))
 
 

@@ -21,10 +21,18 @@ SELECT count(*) AS queries,
 FROM v_overview_queries WHERE at >= %(since)s AND decided_at >= %(since)s;
 
 -- name: volume
--- Answered queries by time, and what a cloud call for each was expected to cost.
+-- Answered queries by time: what those that the cloud answered paid for that, and what a cloud call
+-- for each of the others was expected to cost.
+WITH paid AS (
+    SELECT at, decision_id, sum(cost_usd) AS usd FROM v_overview_cloud_calls
+    WHERE at >= %(since)s AND decided_at >= %(since)s AND purpose = 'serve'
+    GROUP BY at, decision_id
+)
 SELECT date_bin(%(width)s, at, '2000-01-01Z') AS at, count(*) AS queries,
-    coalesce(sum(expected_cloud_usd), 0) AS expected_cloud_usd
-FROM v_overview_queries WHERE at >= %(since)s AND decided_at >= %(since)s AND status = 'ok'
+    coalesce(sum(paid.usd), 0) AS paid_cloud_usd,
+    coalesce(sum(expected_cloud_usd) FILTER (WHERE paid.usd IS NULL), 0) AS expected_cloud_usd
+FROM v_overview_queries LEFT JOIN paid USING (at, decision_id)
+WHERE at >= %(since)s AND decided_at >= %(since)s AND status = 'ok'
 GROUP BY 1 ORDER BY 1 LIMIT %(rows)s;
 
 -- name: spend
@@ -32,9 +40,12 @@ SELECT date_bin(%(width)s, at, '2000-01-01Z') AS at, purpose, sum(cost_usd) AS c
 FROM v_overview_spend WHERE at >= %(since)s
 GROUP BY 1, 2 ORDER BY 1, 2 LIMIT %(rows)s;
 
--- name: cloud_calls
-SELECT count(*) AS calls, sum(cost_usd) AS cost_usd, sum(expected_usd) AS expected_usd
-FROM v_overview_cloud_calls WHERE at >= %(since)s AND decided_at >= %(since)s;
+-- name: shadows
+-- Shadow calls of the cloud, each standing for 1 / its chance: what they cost, and were expected to.
+SELECT count(*) AS calls, sum(cost_usd / shadow_probability) AS cost_usd,
+    sum(expected_usd / shadow_probability) AS expected_usd
+FROM v_overview_cloud_calls
+WHERE at >= %(since)s AND decided_at >= %(since)s AND purpose = 'shadow';
 
 -- name: labels
 SELECT count(*) AS labels, coalesce(sum(price_usd), 0) AS cost_usd
@@ -58,7 +69,7 @@ WHERE seq = (SELECT max(seq) FROM v_overview_policies) ORDER BY segment LIMIT %(
 
 -- name: policies
 -- All that were in force within the period: those published in it, and the one before.
-SELECT published_at, version, mode, segment, routing_threshold, judge_cutoff, judge
+SELECT published_at, version, mode, segment, routing_threshold, judge_cutoff
 FROM v_overview_policies
 WHERE seq >= coalesce(
     (SELECT max(seq) FROM v_overview_policies WHERE published_at < %(since)s), 0

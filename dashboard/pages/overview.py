@@ -192,7 +192,7 @@ def _quality_course(figures: Figures) -> None:
     confidence = policy.confidence if policy else 0.95
     st.caption(
         f"What the audit knew at each moment of all answers served until then, with its "
-        f"{confidence:.0%} interval. {int(last['labels']):,} labels by now."
+        f"{confidence:.0%} interval. {int(last['labels']):,} labelled queries by now."
     )
 
 
@@ -209,16 +209,12 @@ def _cost_course(figures: Figures, period: str) -> None:
 
 def _charged(money: Money) -> str:
     parts = ", ".join(f"{name} {usd(cost)}" for name, cost in sorted(money.by_purpose.items()))
-    basis = (
-        f"times {money.correction:.2f}, which is what {money.cloud_calls:,} cloud calls really "
-        "cost in relation to it"
-        if money.cloud_calls
-        else "as no cloud call has shown yet what it really costs"
-    )
     return (
-        f"Charged: {parts or 'nothing'}. Always-cloud: the cloud call that the deciding policy "
-        f"expected for each answered query, {basis}. Failed queries are charged, and credited "
-        f"nothing. {money.labels:,} labels at their stated price are "
+        f"Charged: {parts or 'nothing'}. Always-cloud: what the cloud's answers did cost, "
+        f"{usd(money.paid_cloud_usd)}; and for the other answered queries what their policies "
+        f"expected of a cloud call, {usd(money.expected_cloud_usd)}, times {money.correction:.2f} "
+        f"by what {money.shadow_calls:,} shadow calls really cost. Failed queries are charged, and "
+        f"credited nothing. {money.labels:,} labels at their stated price are "
         f"{usd(money.labels_usd)}, apart."
     )
 
@@ -233,18 +229,23 @@ def _policy_course(figures: Figures) -> None:
     assert policy is not None
     upper, lower = st.columns(2)
     upper.altair_chart(
-        charts.steps(course, "routing_threshold", "routing threshold (p_hat, 0 to 1)"),
+        charts.steps(course, "routing_threshold", "routing threshold (p_hat)", (0, 1)),
         alt=f"Steps: the routing threshold, {policy.routing_threshold:.3f} at last.",
     )
     lower.altair_chart(
-        charts.steps(course, "judge_cutoff", f"judge cutoff (raw {figures.judge} score)"),
+        charts.steps(
+            course,
+            "judge_cutoff",
+            f"judge cutoff (raw {policy.judge} score)",
+            (policy.judge_lowest, policy.judge_highest),
+        ),
         alt=f"Steps: the judge cutoff, {policy.judge_cutoff:.3f} at last.",
     )
     versions = course["version"].nunique()
     st.caption(
         f"{versions} versions; now {policy.routing_threshold:.3f} and {policy.judge_cutoff:.3f}. "
         "Below the threshold a query is routed up, below the cutoff its local answer escalates. "
-        "The ends of the scale stand for always-cloud and always-local."
+        "What lies at an edge is beyond it: it stands for always or never."
     )
 
 

@@ -59,14 +59,19 @@ LEFT JOIN terms ON terms.version = d.policy_version
     "v_overview_cloud_calls": (
         """
 WITH terms AS MATERIALIZED (SELECT * FROM v_overview_terms)
-SELECT a.at, d.at AS decided_at, a.decision_id, a.cost_usd,
-    call_usd + char_usd * (d.features ->> 'chars')::float8 AS expected_usd
+SELECT a.at, d.at AS decided_at, a.decision_id, a.purpose, a.cost_usd,
+    call_usd + char_usd * (d.features ->> 'chars')::float8 AS expected_usd,
+    (
+        SELECT s.probability FROM draws s
+        WHERE s.at = a.at AND s.decision_id = a.decision_id AND s.kind = 'shadow'
+    ) AS shadow_probability
 FROM attempts a
 JOIN decisions d ON d.at = a.at AND d.id = a.decision_id
 JOIN terms ON terms.version = d.policy_version AND terms.cloud = a.tier
 WHERE a.error IS NULL AND a.purpose IN ('serve', 'shadow')
 """,
-        "One row an answered cloud call: what it cost (USD), and what its policy had expected.",
+        "One row an answered cloud call, served or drawn as a shadow: what it cost (USD), what its "
+        "policy had expected, and the chance with which a shadow was drawn.",
     ),
     "v_overview_labels": (
         """
@@ -108,6 +113,8 @@ SELECT p.seq, p.published_at, live.version, live.kind, live.author, p.reason,
     (segment ->> 'routing_threshold')::float8 AS routing_threshold,
     (segment ->> 'judge_cutoff')::float8 AS judge_cutoff,
     whole -> 'judge' ->> 'judge' AS judge,
+    (whole -> 'judge' ->> 'lowest')::float8 AS judge_lowest,
+    (whole -> 'judge' ->> 'highest')::float8 AS judge_highest,
     (whole -> 'objective' ->> 'target_quality')::float8 AS target_quality,
     (whole -> 'objective' ->> 'tolerance')::float8 AS tolerance,
     whole -> 'objective' ->> 'reference' AS reference,

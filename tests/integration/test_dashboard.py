@@ -76,24 +76,32 @@ def test_money_is_that_of_sql_by_hand(seeded: Database, figures: Figures) -> Non
     assert figures.money.labels_usd == pytest.approx(0.002 * labels)
 
 
-def test_always_cloud_is_what_policies_expected_scaled_by_what_calls_cost(
+def test_always_cloud_is_what_was_paid_and_what_shadows_say_of_the_rest(
     seeded: Database, figures: Figures
 ) -> None:
     with psycopg.connect(seeded.url) as owner:
-        answered = owner.execute(
+        rest = owner.execute(
             "SELECT (features ->> 'chars')::int FROM decisions d JOIN completions c"
-            " ON c.decision_id = d.id WHERE c.status = 'ok'"
+            " ON c.decision_id = d.id WHERE c.status = 'ok' AND c.final_tier = 'local'"
         ).fetchall()
-        calls = owner.execute(
+        shadows = owner.execute(
             "SELECT (features ->> 'chars')::int, cost_usd FROM decisions d JOIN attempts a"
-            " ON a.decision_id = d.id WHERE a.tier = 'cloud'"
+            " ON a.decision_id = d.id WHERE a.purpose = 'shadow'"
         ).fetchall()
-    expected = sum(float(CLOUD.expected_cost_usd(chars)) for (chars,) in answered)
-    realised = sum(cost for _, cost in calls)
-    of_calls = sum(float(CLOUD.expected_cost_usd(chars)) for chars, _ in calls)
-    assert figures.money.always_cloud_usd == pytest.approx(expected * realised / of_calls)
-    assert figures.money.cloud_calls == len(calls)
-    saved = 1 - figures.money.spent_usd / figures.money.always_cloud_usd
+    paid = by_hand(
+        seeded,
+        "SELECT sum(a.cost_usd) FROM attempts a JOIN completions c USING (at, decision_id)"
+        " WHERE a.tier = 'cloud' AND a.purpose = 'serve' AND c.status = 'ok'",
+    )
+    assert figures.money.paid_cloud_usd == pytest.approx(paid)
+    expected = sum(float(CLOUD.expected_cost_usd(chars)) for (chars,) in rest)
+    of_shadows = sum(float(CLOUD.expected_cost_usd(chars)) for chars, _ in shadows)
+    ratio = sum(cost for _, cost in shadows) / of_shadows
+    weight = len(shadows) / (len(shadows) + 5)
+    always_cloud = paid + expected * (weight * ratio + 1 - weight)
+    assert figures.money.shadow_calls == len(shadows) > 5
+    assert figures.money.always_cloud_usd == pytest.approx(always_cloud)
+    saved = 1 - figures.money.spent_usd / always_cloud
     assert figures.money.saved_share == pytest.approx(saved)
     assert 0.3 < saved < 0.9
 

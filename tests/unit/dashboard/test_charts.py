@@ -36,7 +36,7 @@ BINS = pd.DataFrame({"predicted": [0.5], "value": [0.4], "lo": [0.2], "hi": [0.6
         charts.quality(COURSE, 0.9, 0.88),
         charts.quality(COURSE, None, None),
         charts.cost(COST, CLOUD),
-        charts.steps(POLICIES, "judge_cutoff", "judge cutoff (raw score)"),
+        charts.steps(POLICIES, "judge_cutoff", "judge cutoff (raw score)", (-20, 0.01)),
         charts.calibration(BINS),
     ],
 )
@@ -61,6 +61,6 @@ def test_costs_are_stacked_in_one_order() -> None:
 
 
 def test_the_ends_of_the_scale_do_not_squash_what_moves() -> None:
-    chart = charts.steps(POLICIES, "judge_cutoff", "judge cutoff").to_dict()
+    chart = charts.steps(POLICIES, "judge_cutoff", "judge cutoff", (-20, 0.01)).to_dict()
     low, high = chart["encoding"]["y"]["scale"]["domain"]
     assert low < -0.5 < high < 0.01

@@ -20,12 +20,13 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def money(expected: float = 2.0, correction: float = 1.5) -> Money:
+def money(paid: float = 1.0, expected: float = 1.0) -> Money:
     return Money(
         by_purpose={"serve": 1.0, "shadow": 0.5},
+        paid_cloud_usd=paid,
         expected_cloud_usd=expected,
-        correction=correction,
-        cloud_calls=10,
+        correction=2.0,
+        shadow_calls=10,
         labels=3,
         labels_usd=7.0,
     )
@@ -38,7 +39,7 @@ def test_what_is_saved_is_charged_with_everything_but_labels() -> None:
 
 
 def test_nothing_is_saved_of_nothing() -> None:
-    assert money(expected=0.0).saved_share is None
+    assert money(paid=0.0, expected=0.0).saved_share is None
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_a_verdict_is_the_intervals(lo: float, hi: float, verdict: str) -> None:
 
 
 def test_costs_are_by_query_and_bucket() -> None:
-    volume = pd.DataFrame([(NOON, 4, 2.0), (NOON + MINUTE, 2, 1.0)], columns=list(VOLUME))
+    volume = pd.DataFrame([(NOON, 4, 1.0, 2.0), (NOON + MINUTE, 2, 0.0, 1.0)], columns=list(VOLUME))
     spend = pd.DataFrame(
         [(NOON, "serve", 1.0), (NOON, "shadow", 2.0), (NOON - MINUTE, "serve", 9.0)],
         columns=list(SPEND),
@@ -59,7 +60,7 @@ def test_costs_are_by_query_and_bucket() -> None:
     course = cost_course(volume, spend, MINUTE)
     assert course["usd_per_1000"].tolist() == [250.0, 500.0]
     assert set(course["until"]) == {NOON + MINUTE}
-    assert cloud_course(volume, 1.5)["usd_per_1000"].tolist() == [750.0, 750.0]
+    assert cloud_course(volume, 1.5)["usd_per_1000"].tolist() == [1000.0, 750.0]
 
 
 def test_empty_courses_stay_empty() -> None:
