@@ -44,7 +44,6 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
     """
     from rich.console import Console  # noqa: PLC0415 - only where it is needed
 
-    from controlplane.database import DatabaseUnavailable  # noqa: PLC0415
     from controlplane.demo.options import Options  # noqa: PLC0415
     from controlplane.demo.story import run  # noqa: PLC0415
     from controlplane.launch import stop_like_ctrl_c  # noqa: PLC0415
@@ -55,12 +54,7 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
     )
     console = Console(stderr=True)
     stop_like_ctrl_c()
-    try:
-        report = run(
-            options, console, _linger if console.is_terminal and sys.stdin.isatty() else None
-        )
-    except DatabaseUnavailable as error:
-        raise OperatorError(str(error)) from error
+    report = run(options, console, _linger if console.is_terminal and sys.stdin.isatty() else None)
     text = report.model_dump_json(indent=2)
     if json_to == Path("-"):
         typer.echo(text)
@@ -69,6 +63,8 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
     if keep is not None:
         typer.echo(f"the run's data stays in {keep}: look at it by", err=True)
         typer.echo(f"  penstock dashboard --config {keep / 'penstock.yaml'}", err=True)
+    else:
+        typer.echo("the run's data is gone: --keep DIR would keep it for the dashboard", err=True)
     if report.missed:
         raise typer.Exit(MISSED)
 

@@ -12,7 +12,7 @@ SANDBOX = "dataplane.sandbox"
 LABELS = {  # seconds: a label may be late, and one that never comes holds the estimate back
     "PENSTOCK_LABEL_LEASE_S": "120",
     "PENSTOCK_LABEL_PATIENCE_S": "10",
-    "PENSTOCK_LABEL_EXPIRY_S": "30",
+    "PENSTOCK_LABEL_EXPIRY_S": "20",
 }
 
 

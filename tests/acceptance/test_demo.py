@@ -1,5 +1,6 @@
 """The demo as a person runs it: a short run, to its end, with every query accounted for."""
 
+import io
 import json
 import os
 import subprocess
@@ -11,8 +12,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from rich.console import Console
 
 from controlplane.database import embedded
+from controlplane.demo.options import Options, RealCloud
+from controlplane.demo.story import run
+from controlplane.launch import Program, free_ports, running, sheltered
 
 pytestmark = pytest.mark.slow
 
@@ -150,3 +155,20 @@ def test_frozen_the_policy_does_not_move(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert [version["version"] for version in told["policy_versions"]] == [1]
     assert told["local_share"] < 0.05
+
+
+def test_a_real_provider_is_asked_once_and_no_more(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    health = f"http://127.0.0.1:{port}/health"
+    environment = {**sheltered(), "PENSTOCK_PROVIDER_KEY": "sk-real"}
+    arguments = (f"--port={port}", "--watch-stdin")
+    stand_in = Program("provider", "dataplane.sandbox.provider", arguments, environment, health)
+    cloud = RealCloud("SIMULATED-cloud", "sk-real", 2.5, 10.0, f"http://127.0.0.1:{port}/v1")
+    said = io.StringIO()
+    with running(stand_in, tmp_path):
+        told = run(Options(queries=200, rate_per_s=0, cloud=cloud), Console(file=said))
+    assert told.decisions_in_postgres == 200
+    assert told.cost_usd > 0
+    assert told.always_cloud_cost_usd is None
+    assert told.recovered_after_queries is None
+    assert "the cloud tier and its list prices" not in said.getvalue()

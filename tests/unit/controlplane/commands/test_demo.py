@@ -46,7 +46,9 @@ def run(
 
 
 def test_the_usual_run(run: Run, asked: list[Options]) -> None:
-    assert run() == (0, "", "")
+    code, out, said = run()
+    assert (code, out) == (0, "")
+    assert "--keep DIR would keep it" in said
     assert asked == [Options(queries=6000, target_quality=0.9, seed=0)]
 
 
