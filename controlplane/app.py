@@ -18,7 +18,8 @@ from controlplane.audit import labels
 from controlplane.connection import Connect, connect
 from controlplane.cycle import Cycle, School
 from controlplane.leader import Leader
-from controlplane.learn.learner import Learner, LearnerSettings
+from controlplane.learn.learner import Learner
+from controlplane.learn.settings import LearnerSettings
 from controlplane.settings import Settings
 from controlplane.shadow import ShadowJob
 from dataplane.contract.policy import PolicyDocument

@@ -32,10 +32,10 @@ class Observation:
 class Labelled:
     """A query whose audit draw is resolved.
 
-    ``right``: tier to the labelled value of its answer in [0, 1]; a tier is absent where it did not
-    answer or its label was unsure. ``audit_probability`` is that of the draw; ``shadow_probability``
-    that of the draw which made the silent tiers answer (they answer only if both fell, and the
-    rarer is a subset of the other), 0 where none could fall.
+    ``right``: tier to the labelled value of its answer in [0, 1]; a tier is absent where it did
+    not answer or its label was unsure. ``audit_probability`` is that of the audit draw;
+    ``shadow_probability`` that of the draw which made the silent tiers answer (they answer only
+    if both fell, and the rarer is a subset of the other), 0 where none could fall.
     """
 
     observation: Observation

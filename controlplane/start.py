@@ -10,7 +10,7 @@ from datetime import datetime
 import numpy as np
 from scipy.stats import norm
 
-from controlplane.learn.learner import LearnerSettings
+from controlplane.learn.settings import LearnerSettings
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.policy import PolicyDocument, issue
 from dataplane.contract.sections import Tier

@@ -15,7 +15,8 @@ from scipy.stats import norm
 
 from controlplane.evaluate.pairing import Pairs, Scores, Wanted
 from controlplane.evaluate.replay import EPOCH, Replay, Row, Served
-from controlplane.learn.learner import DrawRates, Learner, LearnerSettings
+from controlplane.learn.learner import Learner
+from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.start import untrained
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array

@@ -6,8 +6,9 @@ policy document; same observations in the same order give the same state, bit fo
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -16,10 +17,13 @@ from river.bandit.base import ArmID
 
 from controlplane.learn import cloud, judge
 from controlplane.learn.drift import DriftDetector
-from controlplane.learn.evidence import Evidence, Labels, Record
-from controlplane.learn.imagine import ArmGrid, Imagined, imagine
-from controlplane.learn.policy_family import COARSE, FINE, Arms, Estimate, PolicyFamily
+from controlplane.learn.estimate import estimate
+from controlplane.learn.evidence import Evidence, Record
+from controlplane.learn.imagine import ArmGrid, imagine
+from controlplane.learn.policy_family import COARSE, FINE, Arms, PolicyFamily
 from controlplane.learn.quality import QualityPredictor
+from controlplane.learn.reason import reason
+from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.observations import Labelled, Observation
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
@@ -27,62 +31,16 @@ from dataplane.contract.terms import (
     AuditTerms,
     JudgeTable,
     LinearEstimator,
-    Mode,
     QualityTarget,
     SegmentPolicy,
     ShadowTerms,
+    StepLimits,
     Typical,
 )
 
 SCHEMA = 1
 COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "alarmed_at", "binned_at")
 UNIT_DRIFT = 1.5  # beyond this factor the unit of cost is set anew
-
-
-@dataclass(frozen=True, slots=True)
-class DrawRates:
-    """Shares of completed queries that are audited, and shadowed."""
-
-    audit: float
-    shadow: float
-
-    def at_least(self, floor: "DrawRates") -> "DrawRates":
-        """The higher of either rate."""
-        return DrawRates(max(self.audit, floor.audit), max(self.shadow, floor.shadow))
-
-
-@dataclass(frozen=True, slots=True)
-class LearnerSettings:
-    """How fast and how carefully the learner moves. Counts are in completed queries."""
-
-    kappa: float = 0.5  # standard errors of quality kept in hand
-    mode: Mode = "cascade_route"
-    min_decisions: int = 100  # between two retunes
-    min_news: int = 40  # between two thoughts about one
-    min_change: float = 0.01  # share of recent decisions that a retune must change
-    support: float = 40.0  # effective labels before an arm is identified
-    half_life: float = 3000.0  # of a labelled record
-    rectifier_half_life: float = 3000.0
-    rectifier_prior: float = 40.0  # records' worth of "the model is right"
-    contexts: int = 2000
-    records: int = 1500
-    reference_labels: int = 120  # before the drift detector's reference is frozen
-    keep_at_alarm: float = 0.6
-    contexts_at_alarm: int = 150
-    burst: int = 600
-    cold: DrawRates = DrawRates(0.2, 0.2)
-    steady: DrawRates = DrawRates(0.075, 0.03)
-    alarmed: DrawRates = DrawRates(0.10, 0.06)
-
-    def drawing(self, audit: float, shadow: float) -> "LearnerSettings":
-        """These settings with the rates of quiet times; the others are never lower."""
-        steady = DrawRates(audit, shadow)
-        return replace(
-            self,
-            steady=steady,
-            cold=self.cold.at_least(steady),
-            alarmed=self.alarmed.at_least(steady),
-        )
 
 
 class Learner:
@@ -172,7 +130,7 @@ class Learner:
         draft = self._fit(live, now)
         if draft is None:
             return None
-        coarse = Arms.of(self.settings.mode, COARSE)
+        coarse = Arms.of(self.settings.mode, _within(live.step_limits, live.segments[0], COARSE))
         arms = coarse.around(self._informed(draft, coarse).pull(list(coarse.names)), FINE)
         family = self._informed(draft, arms)
         candidate = self._candidate(draft, arms, family.pull(list(arms.names)), family)
@@ -244,33 +202,12 @@ class Learner:
         target = draft.objective
         assert isinstance(target, QualityTarget), "only a quality target is served yet"
         family = PolicyFamily(target.target_quality, self.settings.kappa, self.settings.support)
-        traffic = imagine(draft, self.evidence.traffic(draft.estimator), arms.columns)
+        traffic = self.evidence.traffic(draft.estimator)
         labels = self.evidence.labels(self.observed, self.settings.rectifier_half_life)
-        shift, se, support = self._rectify(labels, imagine(draft, labels, arms.columns))
-        quality = np.clip(traffic.quality.mean(axis=0) + shift, 0.0, 1.0)
-        cost = traffic.cost.mean(axis=0)
-        for a, arm in enumerate(arms.names):
-            numbers = (quality[a], se[a], cost[a], support[a])
-            family.update(arm, Estimate(*(float(number) for number in numbers)))
+        estimates = estimate(draft, traffic, labels, arms, self.settings.rectifier_prior)
+        for arm, estimated in zip(arms.names, estimates, strict=True):
+            family.update(arm, estimated)
         return family
-
-    def _rectify(self, labels: Labels, imagined: Imagined) -> tuple[Array, Array, Array]:
-        """Per arm (A,): the mean of O / rho (y - m), its standard error, the effective labels."""
-        cloud_share = imagined.cloud
-        y = np.where(cloud_share > 0.5, labels.cloud[:, None], labels.local[:, None])
-        asked = np.where(
-            cloud_share > 0.5, labels.cloud_probability[:, None], labels.local_probability[:, None]
-        )
-        decided = (cloud_share == 0) | (cloud_share == 1)
-        observed = decided & ~np.isnan(y) & (asked > 0)
-        base = labels.local_probability.max(initial=1e-9)
-        weight = np.where(observed, labels.weight[:, None] * base / np.maximum(asked, 1e-9), 0.0)
-        residual = np.where(observed, np.nan_to_num(y) - imagined.quality, 0.0)
-        total = weight.sum(axis=0) + self.settings.rectifier_prior
-        shift = (weight * residual).sum(axis=0) / total
-        se = np.sqrt((weight**2 * residual**2).sum(axis=0)) / total
-        squares = np.maximum((weight**2).sum(axis=0), 1e-12)
-        return shift, se, weight.sum(axis=0) ** 2 / squares
 
     def _candidate(
         self, draft: PolicyDocument, arms: Arms, pulled: ArmID, family: PolicyFamily
@@ -285,25 +222,9 @@ class Learner:
             update={
                 "segments": (segment,),
                 "kind": "proposal" if opens else "retune",
-                "reason": self._reason(was, pulled, family, opens),
+                "reason": reason(was, pulled, family, self.labelled, opens),
             }
         ).rederived()
-
-    def _reason(self, was: SegmentPolicy, pulled: ArmID, family: PolicyFamily, opens: bool) -> str:
-        known = family.estimate(pulled)
-        if known is None or known.support < family.support:
-            return f"always_cloud: no arm is identified yet ({self.labelled} labels)"
-        said = (
-            f"{pulled}: quality {known.quality:.3f} +- {known.quality_se:.3f} at {known.cost:.3f} "
-            f"of a cloud call"
-        )
-        if not family.reaches(pulled):
-            return f"{said}; target {family.target:.3f} unreachable, serving the best"
-        gate = "; the judge may decide from now on" if opens else ""
-        return (
-            f"{said}, the cheapest that reaches {family.target:.3f} by {self.labelled} labels "
-            f"(was {was.mode} lambda={was.lambda_:.4g}){gate}"
-        )
 
     def _worth_publishing(self, live: PolicyDocument, candidate: PolicyDocument) -> bool:
         if live.audit != candidate.audit or live.shadow != candidate.shadow:
@@ -370,6 +291,15 @@ def _unit(live: PolicyDocument, typical: Typical) -> float:
     seen = float(live.cloud.expected_cost_usd(typical.prompt_chars))
     kept = live.cost_unit_usd
     return kept if seen <= 0 or kept / UNIT_DRIFT < seen < kept * UNIT_DRIFT else seen
+
+
+def _within(limits: StepLimits, live: SegmentPolicy, lambdas: Sequence[float]) -> tuple[float, ...]:
+    """The lambdas that one retune may reach; from a fixed tier it may go anywhere."""
+    if live.mode.startswith("always"):
+        return tuple(lambdas)
+    factor = math.exp(limits.log_lambda)
+    low, high = live.lambda_ / factor, live.lambda_ * factor
+    return (low, *(each for each in lambdas if low < each < high), high)
 
 
 def _only(segment: SegmentPolicy) -> ArmGrid:

@@ -16,7 +16,7 @@ from controlplane.learn.imagine import ArmGrid
 from dataplane.contract.terms import Mode
 
 COARSE = tuple(np.geomspace(0.02, 2.0, 24).tolist())
-FINE = 10  # arms on either side of the first pull: near lambda 1 quality can fall steeply
+FINE = 21  # arms around the first pull: near lambda 1 quality can fall steeply
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +109,10 @@ class Arms:
         )
 
     def around(self, arm: ArmID, count: int) -> "Arms":
-        """These arms, and ``count`` more on either side of one, up to its neighbours."""
+        """Always-cloud, and ``count`` arms between the two neighbours of this one."""
         at, lambdas = self.names.index(str(arm)), self.columns.lambdas
         low, high = max(at - 1, 1), min(at + 1, len(lambdas) - 1)
-        finer = np.geomspace(lambdas[low], lambdas[high], 2 * count)
-        return Arms.of(self.columns.modes[-1], [*lambdas[1:], *finer])
+        return Arms.of(self.columns.modes[-1], np.geomspace(lambdas[low], lambdas[high], count))
 
 
 def name(mode: Mode, lambda_: float) -> str:

@@ -14,7 +14,8 @@ from controlplane.connection import Connect, Connection, connect
 from controlplane.cycle import FROZEN, LEARNER, Cycle, School, load_watermark
 from controlplane.database import Database
 from controlplane.leader import Leader, NotLeaderError
-from controlplane.learn.learner import Learner, LearnerSettings
+from controlplane.learn.learner import Learner
+from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import Source
 from controlplane.states import CorruptStateError
 from dataplane.contract.terms import AuditTerms

@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 
 from controlplane.evaluate.replay import Delay, Replay, Row, Served
-from controlplane.learn.learner import DrawRates, Learner, LearnerSettings
+from controlplane.learn.learner import Learner
+from controlplane.learn.settings import DrawRates, LearnerSettings
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import (
     AuditTerms,

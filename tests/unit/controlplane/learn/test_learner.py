@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from controlplane.evaluate.replay import EPOCH, Delay, Replay, Row, Served
-from controlplane.learn.learner import DrawRates, Learner, LearnerSettings
+from controlplane.learn.learner import Learner
+from controlplane.learn.settings import DrawRates, LearnerSettings
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import AuditTerms, LinearEstimator, QualityTarget, ShadowTerms
 from tests.unit.controlplane.learn.rows import EASY, HARD, rows

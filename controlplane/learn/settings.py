@@ -1,0 +1,51 @@
+"""How fast and how carefully the learner moves."""
+
+from dataclasses import dataclass, replace
+
+from dataplane.contract.terms import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class DrawRates:
+    """Shares of completed queries that are audited, and shadowed."""
+
+    audit: float
+    shadow: float
+
+    def at_least(self, floor: "DrawRates") -> "DrawRates":
+        """The higher of either rate."""
+        return DrawRates(max(self.audit, floor.audit), max(self.shadow, floor.shadow))
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerSettings:
+    """How fast and how carefully the learner moves. Counts are in completed queries."""
+
+    kappa: float = 0.5  # standard errors of quality kept in hand
+    mode: Mode = "cascade_route"
+    min_decisions: int = 100  # between two retunes
+    min_news: int = 40  # between two thoughts about one
+    min_change: float = 0.01  # share of recent decisions that a retune must change
+    support: float = 40.0  # effective labels before an arm is identified
+    half_life: float = 3000.0  # of a labelled record
+    rectifier_half_life: float = 3000.0
+    rectifier_prior: float = 40.0  # records' worth of "the model is right"
+    contexts: int = 2000
+    records: int = 1500
+    reference_labels: int = 120  # before the drift detector's reference is frozen
+    keep_at_alarm: float = 0.6
+    contexts_at_alarm: int = 150
+    burst: int = 600
+    cold: DrawRates = DrawRates(0.2, 0.2)
+    steady: DrawRates = DrawRates(0.075, 0.03)
+    alarmed: DrawRates = DrawRates(0.10, 0.06)
+
+    def drawing(self, audit: float, shadow: float) -> "LearnerSettings":
+        """These settings with the rates of quiet times; the others are never lower."""
+        steady = DrawRates(audit, shadow)
+        return replace(
+            self,
+            steady=steady,
+            cold=self.cold.at_least(steady),
+            alarmed=self.alarmed.at_least(steady),
+        )
