@@ -59,7 +59,7 @@ objective:
   target_quality: {target}
   tolerance: {tolerance}
 audit:
-  rate: 0.075
+  rate: 0.07
   label_price_usd: {label_price}
 shadow:
   rate: 0.03
@@ -67,7 +67,7 @@ learner:
   retune_interval_s: 1
   min_decisions: 100
   min_effective_sample: 40
-  kappa: 0.3
+  kappa: 0.5
 """
 
 

@@ -1,5 +1,5 @@
 from controlplane.demo.lines import Line
-from controlplane.demo.scoreboard import recovered_after
+from controlplane.demo.scoreboard import HOLDS, recovered_after
 
 GOOD, BAD = 1, 2
 QUALITY = {GOOD: 0.9, BAD: 0.8}
@@ -48,3 +48,7 @@ def test_never_back() -> None:
 
 def test_a_query_that_nobody_decided_says_nothing() -> None:
     assert after(BAD, GOOD, None) == 1
+
+
+def test_a_relapse_long_after_is_another_story() -> None:
+    assert after(BAD, BAD, *(GOOD for _ in range(HOLDS)), BAD, GOOD) == 2
