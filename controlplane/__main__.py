@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from controlplane.database import DatabaseUnavailable, check
+from controlplane.database import check
 from controlplane.settings import settings
 from dataplane.contract.configuration import FILE, load
 from dataplane.contract.errors import OperatorError
@@ -28,7 +28,7 @@ def main() -> int:
         from controlplane import app, start  # noqa: PLC0415
 
         app.serve(chosen, start.start_policy(configuration, datetime.now(UTC)))
-    except (OperatorError, DatabaseUnavailable) as error:
+    except OperatorError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's last word
         return 2
     return 0

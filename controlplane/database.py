@@ -17,6 +17,7 @@ from sqlalchemy import URL, Engine, create_engine, make_url, pool
 from sqlalchemy.exc import DBAPIError
 
 from controlplane.cluster import OWNER, Cluster, ClusterError
+from dataplane.contract.errors import OperatorError
 
 Role: TypeAlias = Literal["penstock_dataplane", "penstock_controlplane", "penstock_dashboard"]
 
@@ -30,7 +31,7 @@ CONNECT_SECONDS = 5
 SCHEMES = ("postgresql+psycopg://", "postgresql://", "postgres://")
 
 
-class DatabaseUnavailable(Exception):  # noqa: N818  reads as what is the matter
+class DatabaseUnavailable(OperatorError):  # noqa: N818  reads as what is the matter
     """One line: which database, why, and the remedy; never a password."""
 
 

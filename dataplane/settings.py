@@ -146,7 +146,7 @@ def _tier(section: TierSection, directory: Path, *, judged: bool) -> Tier:
 def _local(name: str, engine: Engine, directory: Path) -> LocalTier:
     options = EngineOptions(
         model=engine.model,
-        sha256=None if engine.sha256 == "none" else engine.sha256,
+        sha256=engine.pinned,
         context=engine.context,
         slots=engine.slots,
         threads=engine.threads,

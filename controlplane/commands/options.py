@@ -32,17 +32,17 @@ def configured(path: Path) -> "Configuration":
 
 @contextmanager
 def opened(configuration: "Configuration") -> Iterator["Database"]:
-    """The store: the one that the configuration names, or the embedded server while within."""
+    """The store: the one that the configuration names, or the embedded server while within.
+
+    Raises ``DatabaseUnavailable``.
+    """
     from controlplane import database  # noqa: PLC0415 - 0.3 s of SQLAlchemy
 
-    try:
-        if configuration.database_url.get_secret_value():
-            yield database.external(configuration.database_environment())
-        else:
-            with database.embedded(configuration.data_dir) as embedded:
-                yield embedded
-    except database.DatabaseUnavailable as error:
-        raise OperatorError(str(error)) from error
+    if configuration.database_url.get_secret_value():
+        yield database.external(configuration.database_environment())
+    else:
+        with database.embedded(configuration.data_dir) as embedded:
+            yield embedded
 
 
 @contextmanager

@@ -39,6 +39,7 @@ def up(config: ConfigFile = CONFIG_FILE) -> None:
         (configuration.dashboard.listen, "dashboard.listen"),
     ):
         address.check_free(setting)
+    _check_models(configuration)
     stop_like_ctrl_c()
     steps = Steps(Console(stderr=True))
     try:
@@ -47,6 +48,15 @@ def up(config: ConfigFile = CONFIG_FILE) -> None:
             _watch(parts)
     except KeyboardInterrupt:
         steps.say("stopped")
+
+
+def _check_models(configuration: "Configuration") -> None:
+    """The engines check theirs, too: this tells it before a database is made."""
+    from dataplane.contract.weights import verify  # noqa: PLC0415 - only where it is needed
+
+    for tier in configuration.tiers:
+        if tier.engine is not None:
+            verify(tier.engine.model, tier.engine.pinned)
 
 
 def _start(

@@ -125,7 +125,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Configuration:
     except UnicodeDecodeError as error:
         raise ConfigurationError([f"{path}: not UTF-8 text; save it as UTF-8"]) from error
     except OSError as error:
-        remedy = "copy penstock.example.yaml there, or name another file with --config"
+        remedy = "write one: penstock config example > penstock.yaml, or name it with --config"
         raise ConfigurationError([f"{path}: {error.strerror}; {remedy}"]) from error
     document = located.read(text, environ)
     configuration, problems = _validated(document, path, environ)

@@ -116,6 +116,11 @@ class Engine(Section):
     gpu_layers: Annotated[int, Field(ge=-1)] = 0
     threads: Whole = 1
 
+    @property
+    def pinned(self) -> str | None:
+        """The SHA-256 that the file must have; None accepts any."""
+        return None if self.sha256 == "none" else self.sha256
+
 
 class Provider(Section):
     """An OpenAI-compatible service; an empty ``api_key`` sends none."""

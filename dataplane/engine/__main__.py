@@ -15,11 +15,11 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
+from dataplane.contract.weights import ModelError, verify
 from dataplane.engine.chat import ChatTemplate
 from dataplane.engine.llama import Context, Model
 from dataplane.engine.scheduler import Scheduler
 from dataplane.engine.server import App, deliver_on
-from dataplane.engine.weights import ModelError, verify
 
 _GRACE_S = 2
 

@@ -14,7 +14,7 @@ from typing import NoReturn, Protocol
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from dataplane.engine.weights import ModelError
+from dataplane.contract.weights import ModelError
 
 
 class Vocabulary(Protocol):

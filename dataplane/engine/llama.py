@@ -14,7 +14,7 @@ import numpy as np
 from llama_cpp import llama_cpp
 from numpy.typing import NDArray
 
-from dataplane.engine.weights import ModelError
+from dataplane.contract.weights import ModelError
 
 _WARNING = 3
 _ERROR = 4

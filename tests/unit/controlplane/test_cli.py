@@ -70,8 +70,12 @@ def test_an_absent_configuration_is_one_line(run: Run, command: list[str]) -> No
     assert (code, out) == (2, "")
     assert said == (
         "penstock.yaml: No such file or directory; "
-        "copy penstock.example.yaml there, or name another file with --config\n"
+        "write one: penstock config example > penstock.yaml, or name it with --config\n"
     )
+
+
+def test_an_example_is_there_to_start_from(run: Run) -> None:
+    assert run("config", "example") == (0, EXAMPLE.read_text(), "")
 
 
 def test_an_unreachable_database_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

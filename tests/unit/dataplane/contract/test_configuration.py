@@ -115,7 +115,7 @@ def test_a_problem_names_the_thing_and_the_remedy(
 
 
 def test_an_absent_file_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(OperatorError, match=r"penstock\.yaml: No such file .*; copy penstock\.ex"):
+    with pytest.raises(OperatorError, match=r"penstock\.yaml: No such file .*; write one: "):
         load(tmp_path / "penstock.yaml")
 
 

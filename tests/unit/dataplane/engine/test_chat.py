@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.contract.weights import ModelError
 from dataplane.engine.chat import ChatTemplate, PromptError
 from dataplane.engine.llama import Model
-from dataplane.engine.weights import ModelError
 from dataplane.sandbox import MODEL_PATH, vocabulary
 from tests.tiny_model import CONTROL, pieces, write_model
 
