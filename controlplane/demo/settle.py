@@ -12,7 +12,7 @@ POLL_S = 0.1
 DEADLINE_S = 90.0
 
 
-def settle(connection: Connection, verifier: Part, watched: list[Part], queries: int) -> Counts:
+def settle(connection: Connection, verifier: Part, watched: list[Part], decided: int) -> Counts:
     """Wait for records, shadows and labels; ``verifier`` is told to hand in all it has.
 
     Raises ``PartFailedError`` for a part that ended, or for what never came.
@@ -21,7 +21,7 @@ def settle(connection: Connection, verifier: Part, watched: list[Part], queries:
     def until(what: str, done: Callable[[Counts], bool]) -> Counts:
         return _until(connection, watched, what, done)
 
-    until("records in Postgres", lambda now: now.completions >= queries)
+    until("records in Postgres", lambda now: now.completions >= decided)
     until("the observer", lambda now: now.observed >= now.completions)
     until("shadow answers", lambda now: now.shadows_awaited == 0)
     verifier.terminate()

@@ -62,7 +62,8 @@ def run(options: Options, console: Console, linger: Linger | None = None) -> Rep
         with _house(steps, place, store, connection, options) as house:
             lines = _send(steps, house, options)
             with steps("labels and records"):
-                settle(connection, house.verifier, house.planes, options.queries)
+                decided = sum(line.decision_id is not None for line in lines)
+                settle(connection, house.verifier, house.planes, decided)
         save(lines, place.directory / "lines.jsonl")
         with steps("replay of decisions"), connection.transaction():
             tally = explain.replay_all(connection)
