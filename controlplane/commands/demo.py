@@ -23,7 +23,7 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
     queries: Annotated[
         int, typer.Option(min=100, help="How many; half way they turn harder.")
     ] = 6000,
-    target: Annotated[float, typer.Option(min=0, max=1, help="Share of right answers.")] = 0.9,
+    target: Annotated[float, typer.Option(min=0, max=1, help="Share of right answers.")] = 0.93,
     seed: Annotated[int, typer.Option(help="Of queries, provider and labeller.")] = 0,
     freeze: Annotated[bool, typer.Option("--freeze", help="Let the learner move nothing.")] = False,
     json_to: Annotated[

@@ -22,7 +22,7 @@ class Options:
     """See `penstock demo --help`; ``keep`` is where the data stays, None a temporary place."""
 
     queries: int = 6000
-    target_quality: float = 0.9
+    target_quality: float = 0.93
     tolerance: float = 0.02
     seed: int = 0
     freeze: bool = False
