@@ -7,7 +7,7 @@ from controlplane.demo.options import Options
 from controlplane.demo.view import rows, sparkline, view, words
 from tests.pictures import EVENT, picture
 
-OPTIONS = Options(queries=6000)
+OPTIONS = Options(queries=6000, target_quality=0.9)
 
 
 def shown(*, terminal: bool) -> str:
