@@ -16,6 +16,7 @@ import numpy as np
 from controlplane.stats import Interval, Survey, controlled_mean, hajek_mean
 
 ENOUGH_FOR_CONTROL = 300  # labels below which a tuned control variate is not worth its risk
+ENOUGH_OF_EITHER = 10  # right, and wrong, labels below which a variance is not to be relied on
 LATEST_LABELS = 1_000
 
 
@@ -71,7 +72,7 @@ def estimate(window: str, served: Sequence[Served], confidence: float) -> Estima
     if not labelled:
         return Estimate(window, len(served), 0, 1 - response, "none", 0.0, None, None)
     survey = _survey(served, labelled, response)
-    if len(labelled) < ENOUGH_FOR_CONTROL:
+    if not _controllable(survey):
         method, power, quality = "wilson", 0.0, hajek_mean(survey, confidence)
     else:
         method = "controlled"
@@ -102,6 +103,12 @@ def _survey(served: Sequence[Served], labelled: Sequence[Served], response: floa
         population_predicted=float(np.mean([answer.predicted for answer in served])),
         population=len(served),
     )
+
+
+def _controllable(survey: Survey) -> bool:
+    """Whether there are labels enough, and enough of either outcome, for a control variate."""
+    right, wrong = survey.value.sum(), (1 - survey.value).sum()
+    return len(survey.value) >= ENOUGH_FOR_CONTROL and min(right, wrong) >= ENOUGH_OF_EITHER
 
 
 def _worst(quality: Interval, response: float) -> Interval:

@@ -64,11 +64,13 @@ def _start(
 ) -> list["Part"]:
     """Everything in the order of need; the stack stops it in reverse."""
     from controlplane import planes  # noqa: PLC0415 - only where it is needed
+    from controlplane.database import check  # noqa: PLC0415
     from controlplane.launch import running  # noqa: PLC0415
 
     logs = configuration.data_dir / "logs"
     with steps("Postgres"):
         database = stack.enter_context(opened(configuration))
+        check(database.url)
     with steps("schema and roles"):
         start = _prepare(configuration, database)
     admin = stack.enter_context(_shadow_key(database))

@@ -14,14 +14,6 @@ class Interval:
     low: float
     high: float
 
-    def within(self, lowest: float, highest: float) -> "Interval":
-        """The same interval cut to [lowest, highest]."""
-        return Interval(
-            min(max(self.estimate, lowest), highest),
-            min(max(self.low, lowest), highest),
-            min(max(self.high, lowest), highest),
-        )
-
 
 def normal_quantile(confidence: float) -> float:
     """Two-sided standard normal quantile, 1.96 for .95; ``ValueError`` outside (0, 1)."""

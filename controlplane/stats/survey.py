@@ -7,7 +7,9 @@ for the mean of *this* stream and say nothing of the next one.
 Sources: Hajek's ratio estimator (Sarndal, Swensson and Wretman, Model Assisted Survey Sampling,
 1992, sections 5.7 and 6.3) with a model's prediction as the control variate, which is the
 augmented inverse-probability estimator of active inference (Zrnic and Candes, arXiv 2403.03208);
-its weight is tuned for power as in PPI++ (Angelopoulos, Duchi and Zrnic, arXiv 2311.01453).
+its weight is tuned for power as in PPI++ (Angelopoulos, Duchi and Zrnic, arXiv 2311.01453). A
+variance becomes an interval through the sample size that it is worth (Korn and Graubard, Survey
+Methodology 24, 1998), since a normal interval is too short and lopsided near 0 and 1.
 """
 
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from controlplane.stats.intervals import Interval, normal_quantile, wilson
+from controlplane.stats.intervals import Interval, wilson
 
 Array = NDArray[np.float64]
 
@@ -62,7 +64,9 @@ def controlled_mean(survey: Survey, confidence: float = 0.95) -> tuple[Interval,
     """Weighted mean with the prediction as control variate, and the weight given to it.
 
     The weight is the one that minimises the estimated variance, kept within [0, 1]: a prediction
-    that carries nothing costs nothing.
+    that carries nothing costs nothing. The interval is Wilson's for as many labels as would have
+    this variance; it needs some ten of either outcome to be estimated from. Where there is no
+    variance to go by it is ``hajek_mean``'s.
 
     >>> rng = np.random.default_rng(1)
     >>> p = rng.uniform(size=4000)
@@ -80,9 +84,10 @@ def controlled_mean(survey: Survey, confidence: float = 0.95) -> tuple[Interval,
     correction = float(weight @ residual / weight.sum())
     spread = weight * (weight - 1) * (residual - correction) ** 2
     error = np.sqrt(spread.sum() * n / max(n - 2, 1)) / weight.sum()
-    half = normal_quantile(confidence) * float(error)
     estimate = power * survey.population_predicted + correction
-    return Interval(estimate, estimate - half, estimate + half).within(0, 1), power
+    if not (error > 0 and 0 < estimate < 1):
+        return hajek_mean(survey, confidence), 0.0
+    return wilson(estimate, estimate * (1 - estimate) / float(error) ** 2, confidence), power
 
 
 def _power(survey: Survey) -> float:

@@ -1,4 +1,4 @@
-"""`penstock up` as a person runs it: all parts, one answer, an orderly end; and what goes wrong."""
+"""`penstock up` as a person runs it: all parts, one answer, an orderly end."""
 
 import os
 import re
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.slow
 
 PENSTOCK = (sys.executable, "-c", "from controlplane.cli import main; main()")
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 120
 CONFIGURATION = """\
 listen: 127.0.0.1:{gateway}
 control:
@@ -89,22 +88,6 @@ def up(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.stderr.close()
 
 
-def refused(folder: Path, **variables: str) -> str:
-    """What `penstock up` says when it cannot start: it must be one line, exit code 2."""
-    done = subprocess.run(
-        [*PENSTOCK, "up"],
-        cwd=folder,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr.strip().splitlines()[-1]
-
-
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -143,49 +126,3 @@ def test_a_terminated_one_leaves_nothing_running(folder: Path) -> None:
     while any(listens(port) for port in ports) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(listens(port) for port in ports)
-
-
-def test_a_port_in_use(folder: Path) -> None:
-    gateway, *_ = configure(folder)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", gateway))
-        taken.listen()
-        said = refused(folder)
-    assert f"port {gateway} on 127.0.0.1 is in use" in said
-    assert "set listen in penstock.yaml" in said
-
-
-def test_a_database_that_cannot_be_reached(folder: Path) -> None:
-    configure(folder)
-    said = refused(folder, DATABASE_URL="postgresql://me:hidden@127.0.0.1:1/penstock")
-    assert "DATABASE_URL: cannot reach Postgres at 127.0.0.1:1" in said
-    assert "hidden" not in said
-
-
-def test_a_model_that_is_not_there(folder: Path) -> None:
-    configure(folder, folder / "missing.gguf")
-    said = refused(folder)
-    assert "missing.gguf" in said
-
-
-def test_a_model_that_is_no_model(folder: Path) -> None:
-    (folder / "wrong.gguf").write_text("not a model")
-    configure(folder, folder / "wrong.gguf")
-    said = refused(folder)
-    assert "wrong.gguf" in said
-
-
-def test_a_typo(folder: Path) -> None:
-    configure(folder)
-    path = folder / "penstock.yaml"
-    path.write_text(path.read_text().replace("objective:", "objektive:"))
-    done = subprocess.run(
-        [*PENSTOCK, "up"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert 'objektive: unknown key; did you mean "objective"?' in done.stderr

@@ -76,3 +76,25 @@ def _covers(rng: np.random.Generator, queries: int) -> bool:
     quality = estimate("run", answers, 0.95).quality
     assert quality is not None
     return bool(quality.low <= right.mean() <= quality.high)
+
+
+@pytest.mark.parametrize("quality", [0.95, 0.98, 0.995])
+def test_the_interval_covers_where_hardly_anything_is_wrong(quality: float) -> None:
+    """Normal intervals cover .94, .89, .71 of the time here: without errors they have no width."""
+    rng, queries, chance = np.random.default_rng(4), 3000, 0.14
+    p = np.clip(quality + rng.normal(0, 1 - quality, queries), 0, 1)
+    right = (rng.uniform(size=queries) < p).astype(float)
+    undrawn = [served(n, predicted=float(p[n])) for n in range(queries)]
+    labelled = [served(n, chance, float(right[n]), float(p[n])) for n in range(queries)]
+    inside = above = 0
+    for _ in range(400):
+        drawn = rng.uniform(size=queries) < chance
+        answers = [
+            one if d else other for one, other, d in zip(labelled, undrawn, drawn, strict=True)
+        ]
+        said = estimate("run", answers, 0.95).quality
+        assert said is not None
+        inside += said.low <= right.mean() <= said.high
+        above += said.low > right.mean()
+    assert inside / 400 >= 0.93
+    assert above / 400 <= 0.045

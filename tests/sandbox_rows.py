@@ -1,0 +1,186 @@
+"""The demo without its processes: real local answers and scores, and the demo's own learner.
+
+The shipped model answers a pool of held-out tasks once a session; a stream draws from that pool.
+The cloud is SIMULATED as in the demo. Nothing here is timed: delays are counted in queries.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from pydantic import SecretStr
+
+from controlplane.app import school
+from controlplane.demo.options import Options
+from controlplane.demo.site import prepare
+from controlplane.demo.story import PROMPT_CHARS
+from controlplane.evaluate.replay import EPOCH, Delay, Replay, Row, Served
+from controlplane.learn.learner import Learner
+from controlplane.learn.settings import LearnerSettings
+from controlplane.observations import Labelled
+from controlplane.settings import settings
+from controlplane.start import start_policy
+from dataplane.contract.configuration import Configuration
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.rule import Array
+from dataplane.features import of_text
+from dataplane.sandbox import MODEL_PATH, cloud
+from dataplane.sandbox.model_card import Graded, Reader, grade
+from dataplane.sandbox.recorded import CLOUD, LOCAL
+from dataplane.sandbox.scoring import Both, quality
+from dataplane.sandbox.tasks import DIFFICULTIES, MIXES, draw_query, is_correct
+
+STREAMED, PROBES = 800, 200  # tasks of each difficulty: those that may be sent, and the others
+LATE = Delay(50, 500, silent=0.1)
+EVERY = 50  # queries between two turns of the cycle: about one second of the demo
+
+
+@cache
+def pool() -> dict[int, list[Graded]]:
+    """The model's answers by difficulty, STREAMED + PROBES each."""
+    rng, reader = random.Random("pool"), Reader(Path(str(MODEL_PATH)))
+    wanted = range(STREAMED + PROBES)
+    return {
+        level: grade(reader, [draw_query(rng, level, held_out=True) for _ in wanted])
+        for level in DIFFICULTIES
+    }
+
+
+def stream(seed: int, count: int, *mixes: str) -> list[Row]:
+    """``count`` queries, the mixes in equal parts one after the other."""
+    rng = random.Random(f"stream:{seed}")
+    return [
+        _row(_drawn(rng, mixes[at * len(mixes) // count], 0, STREAMED), seed) for at in range(count)
+    ]
+
+
+def probes(seed: int, count: int, mix: str) -> list[Row]:
+    """Queries of one mix, none of which is in any stream."""
+    rng = random.Random(f"probes:{seed}")
+    return [_row(_drawn(rng, mix, STREAMED, STREAMED + PROBES), seed) for _ in range(count)]
+
+
+def _drawn(rng: random.Random, mix: str, first: int, end: int) -> Graded:
+    (level,) = rng.choices(DIFFICULTIES, MIXES[mix])
+    return pool()[level][rng.randrange(first, end)]
+
+
+def _row(graded: Graded, seed: int) -> Row:
+    text = graded.query.text
+    said = cloud.answer(seed, text)
+    return Row(
+        features=of_text(text),
+        local=float(graded.right),
+        cloud=float(is_correct(text, said)),
+        score=graded.logprob,
+        local_usd=LOCAL.cost_usd(len(text) + 2, len(graded.query.answer) + 1),
+        cloud_usd=CLOUD.cost_usd(cloud.prompt_tokens(text), cloud.tokens(said)),
+    )
+
+
+@cache
+def configuration(target: float) -> Configuration:
+    """What the demo runs with."""
+    with TemporaryDirectory() as directory:
+        return prepare(Path(directory), Options(target_quality=target)).configuration
+
+
+def start(target: float) -> PolicyDocument:
+    """The demo's first policy."""
+    untrained = start_policy(configuration(target), EPOCH)
+    unit_usd = float(untrained.cloud.expected_cost_usd(PROMPT_CHARS))
+    return untrained.replaced(cost_unit_usd=unit_usd).rederived()
+
+
+class Witnessed(Learner):
+    """A learner whose lessons are kept: ``told`` is by the place of the query."""
+
+    def __init__(self, tiers: tuple[str, str], settings: LearnerSettings) -> None:
+        super().__init__(tiers, settings)
+        self.told: dict[int, Labelled] = {}
+
+    def learn(self, labelled: Sequence[Labelled]) -> None:
+        self.told |= {each.observation.decision_id.int: each for each in labelled}
+        super().learn(labelled)
+
+
+def learner(target: float) -> Witnessed:
+    """The demo's learner."""
+    connected = {"database_url_controlplane": SecretStr("none")}
+    found = school(settings(configuration(target).model_copy(update=connected), {})).fresh()
+    assert isinstance(found, Learner)
+    return Witnessed(found.tiers, found.settings)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One demo's worth of queries, served."""
+
+    rows: list[Row]
+    served: list[Served]
+    policies: dict[int, PolicyDocument]
+    told: dict[int, Labelled]
+
+    @property
+    def right(self) -> Array:
+        """Worth of each served answer (N,)."""
+        return np.array([each.quality for each in self.served])
+
+    @property
+    def cost_share(self) -> float:
+        """Cost of serving and shadowing over that of sending everything to the cloud."""
+        spent = sum(each.cost_usd + each.shadow_usd for each in self.served)
+        return spent / sum(row.cloud_usd for row in self.rows)
+
+    @property
+    def label_share(self) -> float:
+        """Labels per query."""
+        return sum(each.labels for each in self.served) / len(self.served)
+
+    def live(self, at: int) -> PolicyDocument:
+        """The policy that served a query."""
+        return self.policies[self.served[at].policy_version]
+
+    def recovery(self, seed: int, target: float, count: int = 2000) -> int | None:
+        """Queries after half way until the live policy is, and stays, good enough on the new mix.
+
+        0 if it always was, None if it was not at the end.
+        """
+        half, fixed = len(self.served) // 2, probes(seed, count, "hard")
+        versions = [each.policy_version for each in self.served[half:]]
+        scored = {version: worth(self.policies[version], fixed) for version in set(versions)}
+        bad = [at for at, version in enumerate(versions) if scored[version] < target]
+        if not bad:
+            return 0
+        return bad[-1] + 1 if bad[-1] + 1 < len(versions) else None
+
+
+def worth(policy: PolicyDocument, rows: Sequence[Row]) -> float:
+    """Share right if this policy served these rows."""
+    return quality(policy, [_both(row) for row in rows])
+
+
+def _both(row: Row) -> Both:
+    assert row.score is not None
+    return Both(
+        row.features,
+        bool(row.local),
+        bool(row.cloud),
+        row.score,
+        row.local_usd,
+        row.cloud_usd,
+    )
+
+
+@cache
+def serve(seed: int, count: int, target: float = 0.9, *, frozen: bool = False) -> Run:
+    """Serve a stream whose mix turns harder half way, from the start policy, labels late."""
+    rows = stream(seed, count, "easy", "hard")
+    taught = learner(target)
+    replay = Replay(start(target), None if frozen else taught, seed=seed, delay=LATE, every=EVERY)
+    served = list(replay.run(rows))
+    return Run(rows, served, {policy.version: policy for policy in replay.policies}, taught.told)
