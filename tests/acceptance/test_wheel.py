@@ -76,9 +76,8 @@ def test_it_carries_all_that_is_not_code(wheel: Path) -> None:
 
 def test_it_imports_nothing_from_a_checkout(programs: Path, tmp_path: Path) -> None:
     packages = ("dataplane", "controlplane", "dashboard", "migrations")
-    where = (
-        f"import {', '.join(packages)}; print(*({', '.join(f'{p}.__file__' for p in packages)}))"
-    )
+    files = ", ".join(f"{package}.__file__" for package in packages)
+    where = f"import {', '.join(packages)}; print({files})"
     said = run(programs / "python", "-c", where, cwd=tmp_path)
     assert all(Path(file).is_relative_to(programs.parent) for file in said.split())
 
