@@ -5,6 +5,8 @@ from river.bandit.base import ArmID
 from controlplane.learn.policy_family import PolicyFamily
 from dataplane.contract.terms import SegmentPolicy
 
+SURE = 2.0  # standard errors of the best arm below the target before it is called unreachable
+
 
 def reason(
     was: SegmentPolicy, pulled: ArmID, family: PolicyFamily, labels: int, opens: bool
@@ -18,7 +20,9 @@ def reason(
         "of a cloud call"
     )
     if not family.reaches(pulled):
-        return f"{said}; target {family.target:.3f} unreachable, serving the best"
+        hopeless = known.quality + SURE * known.quality_se < family.target
+        short = "unreachable" if hopeless else "not known to be reached yet"
+        return f"{said}; target {family.target:.3f} {short}, serving the best"
     gate = "; the judge may decide from now on" if opens else ""
     return (
         f"{said}, the cheapest that reaches {family.target:.3f} by {labels} labels "

@@ -49,7 +49,7 @@ def test_the_usual_run(run: Run, asked: list[Options]) -> None:
     code, out, said = run()
     assert (code, out) == (0, "")
     assert "--keep DIR would keep it" in said
-    assert asked == [Options(queries=6000, target_quality=0.9, seed=0)]
+    assert asked == [Options(queries=6000, target_quality=0.93, seed=0)]
 
 
 def test_what_is_asked_is_what_is_run(run: Run, asked: list[Options], tmp_path: Path) -> None:
