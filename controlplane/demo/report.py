@@ -124,7 +124,7 @@ def _recovery(after: int | None) -> str:
         return "the live policy's quality did not come back within tolerance"
     if after == 0:
         return "the live policy's quality never left its tolerance"
-    return f"the live policy's quality was back, to stay, after {after:,} queries"
+    return f"the live policy's quality was back after {after:,} queries"
 
 
 def _money(report: Report, options: Options) -> list[str]:
