@@ -53,17 +53,17 @@ train: .venv-train/.ready $(READY) ## train the sandbox's model and write its ca
 	$(BIN)/python -m dataplane.sandbox.model_card
 
 $(READY): requirements-dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Penstock needs Python 3.11 or newer: install it, or name it by make PYTHON=python3.12"; exit 2; }
 	@command -v cc >/dev/null && command -v c++ >/dev/null || \
 		{ echo "Penstock compiles llama.cpp: install a C and C++ compiler (Debian: apt-get install build-essential)"; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 2; }
 	@echo "Installing from requirements-dev.lock; the first time llama.cpp is compiled (3 to 10 minutes on two cores)"
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps -e .
 	@touch $@
 
 .venv-train/.ready: requirements-train.lock
-	@test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
+	@test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train || { rm -rf .venv-train; exit 2; }
 	@.venv-train/bin/python -m pip install --quiet --require-hashes -r requirements-train.lock
 	@touch $@
