@@ -59,7 +59,7 @@ objective:
   target_quality: {target}
   tolerance: {tolerance}
 audit:
-  rate: 0.07
+  rate: 0.065
   label_price_usd: {label_price}
 shadow:
   rate: 0.03
