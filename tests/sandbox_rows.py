@@ -15,7 +15,9 @@ import numpy as np
 from pydantic import SecretStr
 
 from controlplane.app import school
+from controlplane.demo.lines import Line
 from controlplane.demo.options import Options
+from controlplane.demo.scoreboard import recovered_after
 from controlplane.demo.site import prepare
 from controlplane.demo.story import PROMPT_CHARS
 from controlplane.evaluate.replay import EPOCH, Delay, Replay, Row, Served
@@ -37,6 +39,7 @@ from dataplane.sandbox.tasks import DIFFICULTIES, MIXES, draw_query, is_correct
 STREAMED, PROBES = 800, 200  # tasks of each difficulty: those that may be sent, and the others
 LATE = Delay(50, 500, silent=0.1)
 EVERY = 50  # queries between two turns of the cycle: about one second of the demo
+TARGET = Options().target_quality
 
 
 @cache
@@ -138,30 +141,39 @@ class Run:
 
     @property
     def label_share(self) -> float:
-        """Labels per query."""
-        return sum(each.labels for each in self.served) / len(self.served)
+        """Labels that came, per query."""
+        return sum(len(each.right) for each in self.told.values()) / len(self.served)
 
     def live(self, at: int) -> PolicyDocument:
         """The policy that served a query."""
         return self.policies[self.served[at].policy_version]
 
-    def recovery(self, seed: int, target: float, count: int = 2000) -> int | None:
-        """Queries after half way until the live policy is, and stays, good enough on the new mix.
-
-        0 if it always was, None if it was not at the end.
-        """
-        half, fixed = len(self.served) // 2, probes(seed, count, "hard")
-        versions = [each.policy_version for each in self.served[half:]]
-        scored = {version: worth(self.policies[version], fixed) for version in set(versions)}
-        bad = [at for at, version in enumerate(versions) if scored[version] < target]
-        if not bad:
-            return 0
-        return bad[-1] + 1 if bad[-1] + 1 < len(versions) else None
+    def recovery(self, seed: int, floor: float, count: int = 2000) -> int | None:
+        """Queries after half way until the live policy is back at ``floor``, as the demo counts."""
+        fixed = probes(seed, count, "hard")
+        half = len(self.served) // 2
+        after = {each.policy_version for each in self.served[half:]}
+        scored = {version: worth(self.policies[version], fixed) for version in after}
+        return recovered_after([_line(each) for each in self.served], scored, half, floor)
 
 
 def worth(policy: PolicyDocument, rows: Sequence[Row]) -> float:
     """Share right if this policy served these rows."""
     return quality(policy, [_both(row) for row in rows])
+
+
+def _line(served: Served) -> Line:
+    return Line(
+        place=served.at,
+        at=0.0,
+        decision_id=None,
+        policy_version=served.policy_version,
+        tier=None,
+        cost_usd=served.cost_usd,
+        right=int(served.quality),
+        latency_ms=0.0,
+        error=None,
+    )
 
 
 def _both(row: Row) -> Both:
@@ -177,7 +189,7 @@ def _both(row: Row) -> Both:
 
 
 @cache
-def serve(seed: int, count: int, target: float = 0.9, *, frozen: bool = False) -> Run:
+def serve(seed: int, count: int, target: float = TARGET, *, frozen: bool = False) -> Run:
     """Serve a stream whose mix turns harder half way, from the start policy, labels late."""
     rows = stream(seed, count, "easy", "hard")
     taught = learner(target)

@@ -8,14 +8,12 @@ that the learner was tuned on.
 import numpy as np
 import pytest
 
-from controlplane.demo.options import Options
 from dataplane.contract.rule import Array
-from tests.sandbox_rows import Run, serve
+from tests.sandbox_rows import TARGET, Run, serve
 
 pytestmark = pytest.mark.slow
 
 QUERIES = 6000
-TARGET = Options().target_quality
 SEEDS = range(101, 107)
 
 
