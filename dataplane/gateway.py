@@ -84,7 +84,7 @@ class Gateway:
         eligibility = self._eligibility(query, policy)
         trail = Trail(decision_id, query, policy, eligibility, self._timeout_s)
         if not trail.tiers_left:
-            raise errors.unavailable("no tier can answer now", "no_tier_available")
+            raise self._none_left(query)
         return trail
 
     async def serve(self, trail: Trail) -> AsyncGenerator[Delta | Reply, None]:
@@ -130,7 +130,17 @@ class Gateway:
         if query.pinned not in (None, name):
             return "pinned by the request"
         tier = self.tiers.get(name)
-        return "not configured here" if tier is None else tier.unavailable
+        if tier is None:
+            return "not configured here"
+        return tier.tier.lacks(query.body) or tier.unavailable
+
+    def _none_left(self, query: Query) -> ApiError:
+        """Why a query cannot be admitted: a pinned tier cannot do it, or none is well."""
+        missing = query.pinned and self.tiers[query.pinned].tier.lacks(query.body)
+        if missing:
+            said = f"{query.pinned} has {missing}: leave it out, or let the policy choose"
+            return errors.invalid(said, "model", "unsupported_parameter")
+        return errors.unavailable("no tier can answer now", "no_tier_available")
 
     def _no_judge(self, policy: PolicyDocument) -> str | None:
         if policy.judge.judge not in JUDGES:

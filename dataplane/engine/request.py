@@ -1,6 +1,7 @@
 """The OpenAI chat body, as far as the engine honours it."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -42,7 +43,7 @@ class _StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-_UNSUPPORTED = {
+_UNSUPPORTED: Mapping[str, str] = {
     "tools": "tool calls",
     "functions": "function calls",
     "response_format": "structured output",
@@ -51,6 +52,37 @@ _UNSUPPORTED = {
     "presence_penalty": "presence_penalty",
     "audio": "audio",
 }
+
+
+class Unsupported(NamedTuple):
+    """What a body asks for in vain: its parameter, and its name in words."""
+
+    param: str
+    name: str
+
+
+def unsupported(body: Mapping[str, Any]) -> Unsupported | None:
+    """The first thing in a body that this engine does not do, None if there is none."""
+    for param, name in _UNSUPPORTED.items():
+        if body.get(param) and body[param] != {"type": "text"}:
+            return Unsupported(param, name)
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if found := _unreadable(message):
+            return Unsupported("messages", found)
+    return None
+
+
+def _unreadable(message: Any) -> str | None:
+    """What a message holds that the chat template would silently drop."""
+    if not isinstance(message, Mapping):
+        return None
+    if message.get("tool_calls"):
+        return "tool calls"
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    kinds = (part.get("type") for part in parts if isinstance(part, Mapping))
+    return next((f"input of type {str(kind)[:40]}" for kind in kinds if kind != "text"), None)
 
 
 class ChatRequest(BaseModel):
@@ -91,20 +123,15 @@ def parse(body: Any) -> ChatRequest:
     """Validate a decoded JSON body. Raises `RequestError`."""
     if not isinstance(body, dict):
         raise RequestError("the body must be a JSON object")
-    _refuse_unsupported(body)
+    if missing := unsupported(body):
+        raise RequestError(
+            f"this model has no {missing.name}; leave it out",
+            code="unsupported_parameter",
+            param=missing.param,
+        )
     try:
         return ChatRequest.model_validate({k: v for k, v in body.items() if v is not None})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         param = ".".join(str(step) for step in first["loc"])
         raise RequestError(f"{param}: {first['msg']}", param=param) from error
-
-
-def _refuse_unsupported(body: dict[str, Any]) -> None:
-    for key, name in _UNSUPPORTED.items():
-        if body.get(key) and body[key] != {"type": "text"}:
-            raise RequestError(
-                f"this model has no {name}; leave out {key}",
-                code="unsupported_parameter",
-                param=key,
-            )

@@ -110,6 +110,10 @@ class Tier(Protocol):
         """What is known now; never waits."""
         ...
 
+    def lacks(self, request: Mapping[str, Any]) -> str | None:
+        """What the request needs and this tier cannot do, in words; None if it may be asked."""
+        ...
+
     async def complete(self, request: Mapping[str, Any], deadline: float) -> Answer:
         """The whole answer at once."""
         ...

@@ -25,6 +25,7 @@ class FakeTier:
         model: str = "fake",
         logprob: float | None = math.log(0.5),
         gate: asyncio.Event | None = None,
+        lacks: str | None = None,
     ) -> None:
         self.name = name
         self.model = model
@@ -33,6 +34,7 @@ class FakeTier:
         self._script = list(script)
         self._logprob = logprob
         self._gate = gate
+        self._lacks = lacks
         self._up = False
 
     async def start(self) -> None:
@@ -46,6 +48,10 @@ class FakeTier:
     def health(self) -> TierHealth:
         """Up between `start` and `close`."""
         return TierHealth(up=self._up)
+
+    def lacks(self, request: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - the seam's shape
+        """What it was told to lack."""
+        return self._lacks
 
     async def complete(self, request: Mapping[str, Any], deadline: float) -> Answer:
         """The next line of the script."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from dataplane.engine.request import unsupported
 from dataplane.tiers.base import Answer, Delta, TierError, TierHealth, TierUnusableError
 from dataplane.tiers.openai import OpenAITier
 from dataplane.tiers.process import EngineOptions, EngineProcess
@@ -98,6 +99,11 @@ class LocalTier:
         """Whether the engine answers, its process, and how often it was started again."""
         pid = None if self._engine is None else self._engine.pid
         return TierHealth(up=self._up, pid=pid, restarts=self._restarts, detail=self._detail)
+
+    def lacks(self, request: Mapping[str, Any]) -> str | None:
+        """What the engine would refuse."""
+        missing = unsupported(request)
+        return missing and f"no {missing.name}"
 
     async def statistics(self) -> dict[str, Any]:
         """The engine's own account: slots, queue, memory. Raises `TierError`."""

@@ -86,6 +86,10 @@ class OpenAITier:
         """Up unless the last call could not connect."""
         return TierHealth(up=not self._unreachable, detail=self._unreachable)
 
+    def lacks(self, request: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - the seam's shape
+        """Nothing that we would know of: the upstream says what it refuses."""
+        return None
+
     async def complete(self, request: Mapping[str, Any], deadline: float) -> Answer:
         """The whole answer at once. Raises `TierError`."""
         watch = _Stopwatch()

@@ -91,6 +91,11 @@ async def test_it_is_a_tier_and_up(tier: Tier) -> None:
     assert tier.health().up
 
 
+async def test_it_lacks_nothing_for_a_plain_chat(tier: Tier) -> None:
+    assert tier.lacks(REQUEST) is None
+    assert tier.lacks({}) is None
+
+
 async def test_an_answer_is_whole(tier: Tier) -> None:
     answer = await tier.complete(REQUEST, soon())
     assert answer.message["role"] == "assistant"

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.engine.request import RequestError, parse
+from dataplane.engine.request import RequestError, parse, unsupported
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 
@@ -51,7 +51,7 @@ def test_the_newer_limit_wins_and_one_stop_is_enough() -> None:
         ({"messages": MESSAGES, "response_format": {"type": "json_object"}}, "response_format"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-            "messages.0.content",
+            "messages",
         ),
     ],
 )
@@ -60,6 +60,27 @@ def test_what_cannot_be_honoured_is_refused_by_name(body: Any, param: str | None
         parse(body)
     assert caught.value.status == 400
     assert (caught.value.param or "").startswith(param or "")
+
+
+@pytest.mark.parametrize(
+    ("body", "missing"),
+    [
+        ({"messages": MESSAGES}, None),
+        ({"messages": MESSAGES, "response_format": {"type": "text"}}, None),
+        ({"messages": MESSAGES, "tools": [{}]}, ("tools", "tool calls")),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            ("messages", "input of type image_url"),
+        ),
+        (
+            {"messages": [*MESSAGES, {"role": "assistant", "tool_calls": [{"id": "a"}]}]},
+            ("messages", "tool calls"),
+        ),
+        ({"messages": 5}, None),
+    ],
+)
+def test_what_a_body_asks_for_in_vain_is_named(body: Any, missing: Any) -> None:
+    assert unsupported(body) == missing
 
 
 @pytest.mark.parametrize("key", ["tools", "logit_bias", "presence_penalty"])
