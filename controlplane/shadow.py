@@ -97,6 +97,7 @@ class ShadowJob:
             "tier": task["tier"],
             "policy_version": task["policy_version"],
             "messages": json.loads(task["prompt"]),
+            "options": json.loads(task["options"] or "{}"),
         }
         try:
             response = self._client.post(ROUTE, json=body, timeout=self._terms.timeout_s)

@@ -11,6 +11,7 @@ from dataplane.errors import ApiError, invalid
 
 VIRTUAL_MODEL = "penstock"  # the policy decides
 MAX_DEPTH = 64
+_NO_OPTIONS = {"model", "messages", "stream", "stream_options", "user", "metadata", "store"}
 MAX_NAME = 200  # characters of a conversation's or a request's name
 
 _Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -91,6 +92,11 @@ class Query:
         """The conversation so far."""
         messages: list[dict[str, Any]] = self.body["messages"]
         return messages
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How the answer is wanted: the body less its messages, its form and whose it is."""
+        return {name: value for name, value in self.body.items() if name not in _NO_OPTIONS}
 
     @property
     def stream(self) -> bool:

@@ -30,6 +30,7 @@ class ShadowCall(BaseModel):
     tier: Annotated[str, Field(min_length=1, max_length=100)]
     policy_version: Annotated[int, Field(ge=1)]
     messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    options: dict[str, Any] = {}
 
 
 class ShadowEnding(BaseModel):
@@ -62,8 +63,9 @@ class Shadows:
         tier = self._tier(call)
         policy = self._policies.policy_for(str(call.decision_id))
         began_s = time.monotonic()
+        body = {**call.options, "messages": call.messages}
         try:
-            answer = await tier.ask_unseen({"messages": call.messages}, began_s + self._timeout_s)
+            answer = await tier.ask_unseen(body, began_s + self._timeout_s)
         except TierError as error:
             latency_ms = (time.monotonic() - began_s) * 1e3
             failed = Call.failed(call.tier, tier.tier.model, error, latency_ms)

@@ -227,8 +227,9 @@ class Trail:
             self._pending += self._texts()
 
     def _draws(self) -> list[Draw]:
-        """The draws that fell, but for a shadow on a tier that the client's request shut out."""
+        """The draws that fell, but for a shadow on a tier that may not answer this query."""
         drawn = draw(self.policy, tuple(self.answers), self.seed)
+        may = self._eligibility.eligible
         return [
             Draw(
                 decision_id=self.id,
@@ -238,14 +239,14 @@ class Trail:
                 probability=one.probability,
             )
             for one in drawn
-            if one.tier is None or self.query.pinned is None
+            if one.tier is None or one.tier in may
         ]
 
     def _texts(self) -> list[Text]:
-        prompt = orjson.dumps(self.query.messages).decode()
-        bodies = {"prompt": prompt} | {
-            f"answer:{tier}": answer.text for tier, answer in self.answers.items()
-        }
+        bodies = {
+            "prompt": orjson.dumps(self.query.messages).decode(),
+            "options": orjson.dumps(self.query.options).decode(),
+        } | {f"answer:{tier}": answer.text for tier, answer in self.answers.items()}
         return [
             Text(decision_id=self.id, at=self.at, key=key, body=body)
             for key, body in bodies.items()

@@ -31,6 +31,7 @@ from dataplane.features import FEATURE_VERSION, of_text
 from dataplane.strategies import JUDGE, REPLY, Drawn, State, choose, consider
 
 EPOCH_MS = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp() * 1000)
+OPTIONS = '{"temperature": 0}'
 PROMPT = '[{"role": "user", "content": "3 + 4 ="}]'
 Status: TypeAlias = Literal["ok", "error", "aborted"]
 
@@ -106,6 +107,7 @@ def records(
     ]
     if fallen:
         found.append(Text(**child, key="prompt", body=PROMPT))
+        found.append(Text(**child, key="options", body=OPTIONS))
         found += [answer(observation, tier) for tier in observation.answered]
     return found
 

@@ -153,6 +153,9 @@ FROM (
 WHERE t.at = ready.at AND t.decision_id = ready.decision_id
 RETURNING t.at, t.decision_id;
 
+-- name: waiting_label_tasks
+SELECT count(*) AS tasks FROM label_tasks WHERE status = 'pending';
+
 -- name: texts_of
 SELECT t.decision_id, t.key, t.body
 FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
@@ -255,6 +258,8 @@ WHERE t.at = ready.at AND t.decision_id = ready.decision_id AND t.tier = ready.t
 RETURNING t.at, t.decision_id, t.tier, t.attempts, t.created_at,
     (SELECT p.body FROM texts p
         WHERE p.at = t.at AND p.decision_id = t.decision_id AND p.key = 'prompt') AS prompt,
+    (SELECT o.body FROM texts o
+        WHERE o.at = t.at AND o.decision_id = t.decision_id AND o.key = 'options') AS options,
     (SELECT d.policy_version FROM decisions d
         WHERE d.at = t.at AND d.id = t.decision_id) AS policy_version;
 

@@ -241,11 +241,14 @@ class Outcome(_Child):
 
 
 class Text(_Child):
-    """A prompt or an answer in words, kept for a drawn query until its draw is resolved."""
+    """A prompt or an answer in words, kept for a drawn query until its draw is resolved.
+
+    ``options``: what the request asked for beside its messages, so that a shadow is asked alike.
+    """
 
     table: ClassVar[str] = "texts"
 
-    key: Annotated[str, StringConstraints(pattern=r"^(prompt|answer:.+)$")]
+    key: Annotated[str, StringConstraints(pattern=r"^(prompt|options|answer:.+)$")]
     body: Foreign
 
 

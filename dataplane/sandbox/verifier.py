@@ -2,7 +2,7 @@
 
 It knows of a query only what the control plane's labels API hands out: drawn answers, blind. Its
 verdicts come late, and some never do. On SIGTERM it hands in what it holds, goes on without
-delay until nothing is left to lease, and ends. Its API key is in ``PENSTOCK_LABEL_KEY``.
+delay until no task is left, and ends. Its API key is in ``PENSTOCK_LABEL_KEY``.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from dataplane.sandbox.tasks import is_correct
 KEY_VARIABLE = "PENSTOCK_LABEL_KEY"
 NAME = "verifier:SIMULATED"
 POLL_S = 0.25
+FLUSH_POLL_S = 0.05
 AT_ONCE = 50  # leased in one request
 PATIENCE_S = 60.0  # with a control plane that does not answer
 TIMEOUT_S = 10.0
@@ -68,6 +69,7 @@ class Verifier:
         self._name = name
         self._held: list[Held] = []
         self._observed = 0
+        self._waiting = 0
         self.handed_in = 0
         self.refused = 0
 
@@ -87,14 +89,22 @@ class Verifier:
             heapq.heappop(self._held)
         return leased
 
-    def flush(self) -> None:
-        """Hand in everything, leasing on until nothing is left."""
+    def flush(self, patience_s: float = PATIENCE_S) -> None:
+        """Hand in everything, leasing on until no task is left, or none could be for so long.
+
+        A task waits until its words, and those of its shadow, have reached the control plane.
+        """
         self._observed = sys.maxsize
-        while True:
+        given_up_s = time.monotonic() + patience_s
+        while time.monotonic() < given_up_s:
             for held in self._held:
                 held.due = 0
-            if not self.turn() and not self._held:
+            if self.turn():
+                given_up_s = time.monotonic() + patience_s
+            elif not self._held and not self._waiting:
                 return
+            elif not self._held:
+                time.sleep(FLUSH_POLL_S)
 
     def _lease(self) -> int:
         asked = {"limit": AT_ONCE, "labeller": self._name}
@@ -102,6 +112,7 @@ class Verifier:
         response.raise_for_status()
         leased = response.json()
         self._observed = max(self._observed, int(leased["observed"]))
+        self._waiting = int(leased["waiting"])
         for task in leased["tasks"]:
             self._hold(task)
         return len(leased["tasks"])

@@ -76,6 +76,7 @@ def test_a_shadow_is_asked_once_and_its_words_are_forgotten(
     assert job.run(datetime.now(UTC)) == {}
     (asked,) = plane.asked
     assert asked["messages"] == [{"role": "user", "content": "3 + 4 ="}]
+    assert asked["options"] == {"temperature": 0}
     assert (asked["tier"], asked["policy_version"]) == ("cloud", 1)
     assert (asked["decision_id"], asked["at"]) == (
         str(query(1).decision_id),
@@ -91,7 +92,7 @@ def test_words_that_a_label_still_needs_are_kept(traffic: PostgresTraffic, store
         PostgresLog(connection).new({})
     ScriptedDataPlane(said("done")).job(store).run(datetime.now(UTC))
     assert statuses(store) == ["done", "done"]
-    assert words(store) == 2  # of the audited one: prompt and answer
+    assert words(store) == 3  # of the audited one: prompt, options and answer
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,14 @@ def test_a_shadow_call_of_the_cloud_is_not_judged() -> None:
     assert front.kept.of(Attempt)[0].cost_usd > 0
 
 
+def test_a_shadow_is_asked_with_the_options_of_its_query() -> None:
+    front = Front()
+    options = {"temperature": 0, "max_tokens": 48}
+    front.ask("POST", "/v1/shadow", json=call("cloud", options=options))
+    (asked,) = front.cloud.requests  # type: ignore[attr-defined]
+    assert asked == {**options, "messages": [{"role": "user", "content": "1 + 1 ="}]}
+
+
 def test_a_failed_shadow_call_costs_what_it_used() -> None:
     spent = Usage(100, 0, exact=False)
     refused = TierError("status", "no", status=400, usage=spent)

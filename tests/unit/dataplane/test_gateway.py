@@ -156,24 +156,51 @@ def test_completion_and_its_draws_are_one_frame() -> None:
     house = House(document)
     ask(house)
     last = house.kept.frames[-1]
-    assert [type(record) for record in last[-5:]] == [Completion, Draw, Draw, Text, Text]
+    assert [type(record) for record in last[-6:]] == [Completion, Draw, Draw, Text, Text, Text]
     audit, shadow = house.kept.of(Draw)
     assert (audit.kind, audit.tier, audit.probability) == ("audit", None, 1.0)
     assert (shadow.kind, shadow.tier, shadow.probability) == ("shadow", "cloud", 1.0)
     texts = {text.key: text.body for text in house.kept.of(Text)}
     assert texts["answer:local"] == "from local"
     assert orjson.loads(texts["prompt"]) == [{"role": "user", "content": "12 + 30 ="}]
+    assert orjson.loads(texts["options"]) == {}
+
+
+def test_a_shadow_can_be_asked_as_the_client_asked() -> None:
+    house = House(policy(audit=AuditTerms(rate=1.0)))
+    ask(house, temperature=0, max_tokens=48, user="someone", metadata={"conversation": "c"})
+    (options,) = (text.body for text in house.kept.of(Text) if text.key == "options")
+    assert orjson.loads(options) == {"temperature": 0, "max_tokens": 48}
 
 
 @pytest.mark.parametrize(
     ("keep", "rate", "draws", "texts"),
-    [("none", 1.0, 0, 0), ("sampled", 0.0, 0, 0), ("all", 0.0, 0, 2), ("all", 1.0, 1, 2)],
+    [("none", 1.0, 0, 0), ("sampled", 0.0, 0, 0), ("all", 0.0, 0, 3), ("all", 1.0, 1, 3)],
 )
 def test_text_is_kept_as_configured(keep: Keep, rate: float, draws: int, texts: int) -> None:
     house = House(policy(audit=AuditTerms(rate=rate)), keep=keep)
     ask(house)
     assert len(house.kept.of(Draw)) == draws
     assert len(house.kept.of(Text)) == texts
+
+
+def test_a_tier_that_cannot_do_it_is_not_asked_and_not_shadowed() -> None:
+    document = policy(shadow=ShadowTerms(rate=1.0), audit=AuditTerms(rate=1.0))
+    house = House(document, local=FakeTier("local", logprob=SURE, lacks="no tool calls"))
+    _, _, reply = ask(house)
+    assert reply.tier == "cloud"
+    assert house.local.requests == []
+    (decision,) = house.kept.of(Decision)
+    assert decision.eligible == ("cloud", "judge")
+    assert decision.excluded == {"local": "no tool calls"}
+    assert [draw.kind for draw in house.kept.of(Draw)] == ["audit"]
+
+
+def test_a_pinned_tier_that_cannot_do_it_says_what_it_lacks() -> None:
+    house = House(policy(), local=FakeTier("local", logprob=SURE, lacks="no tool calls"))
+    said = refusal(house, model="local")
+    assert (said.status, said.code) == (400, "unsupported_parameter")
+    assert said.message == "local has no tool calls: leave it out, or let the policy choose"
 
 
 def test_a_pinned_query_asks_its_tier_only_and_is_never_shadowed() -> None:
