@@ -8,9 +8,10 @@ labelled part alone (METHODS section 2; Robins, Rotnitzky and Zhao 1994 for the 
 
 import numpy as np
 
-from controlplane.learn.evidence import Columns, Labels
+from controlplane.learn.evidence import Labels
 from controlplane.learn.imagine import Imagined, imagine
 from controlplane.learn.policy_family import Arms, Estimate
+from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
 

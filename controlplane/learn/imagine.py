@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from controlplane.learn.evidence import Columns
+from controlplane.learn.traffic import Columns
 from dataplane.contract import rule
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array, Mask

@@ -13,7 +13,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from controlplane.learn import logistic
-from controlplane.learn.evidence import Columns, Labels
+from controlplane.learn.evidence import Labels
+from controlplane.learn.traffic import Columns
 from dataplane.contract.rule import Array, expit, logit
 from dataplane.contract.terms import JudgeTable, Platt
 

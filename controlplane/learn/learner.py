@@ -38,7 +38,7 @@ from dataplane.contract.terms import (
     Typical,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "alarmed_at", "binned_at")
 UNIT_DRIFT = 1.5  # beyond this factor the unit of cost is set anew
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from controlplane.learn import judge
-from controlplane.learn.evidence import Columns, Labels
+from controlplane.learn.evidence import Labels
+from controlplane.learn.traffic import Columns
 from dataplane.contract.rule import Array, expit, logit
 from tests.unit.dataplane.policies import judge as table
 

@@ -1,0 +1,129 @@
+"""Recent queries as columns: what the learner looks at again under each new estimator."""
+
+import base64
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataplane.contract.rule import Array, expit
+from dataplane.contract.terms import LinearEstimator
+from dataplane.features import BUCKETS, Features
+
+Buckets: TypeAlias = NDArray[np.uint16]
+
+assert np.iinfo(np.uint16).max >= BUCKETS - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows as arrays of shape (N,), NaN where unknown."""
+
+    p_hat: Array
+    chars: Array
+    score: Array
+
+
+class _Seen(NamedTuple):
+    buckets: Buckets
+    chars: int
+    score: float  # NaN: not judged
+
+
+class Traffic:
+    """The last ``most`` queries, or as many of them as have ``most_buckets`` buckets together.
+
+    Long prompts have many buckets: they take the room of several short ones.
+    """
+
+    def __init__(self, most: int, most_buckets: int) -> None:
+        self._most = most
+        self._most_buckets = most_buckets
+        self._seen: deque[_Seen] = deque()
+        self._held = 0
+        self._stacked: tuple[Buckets, NDArray[np.intp], Array, Array] | None = None
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def append(self, features: Features, score: float | None) -> None:
+        """Remember one more, and forget the oldest where there is no room."""
+        buckets = np.array(features.buckets, dtype=np.uint16)
+        self._append(_Seen(buckets, features.chars, np.nan if score is None else score))
+
+    def _append(self, seen: _Seen) -> None:
+        self._seen.append(seen)
+        self._held += len(seen.buckets)
+        while len(self._seen) > self._most or self._held > self._most_buckets:
+            self._held -= len(self._seen.popleft().buckets)
+        self._stacked = None
+
+    def keep_last(self, count: int) -> None:
+        """Forget all but the last ``count``."""
+        while len(self._seen) > count:
+            self._held -= len(self._seen.popleft().buckets)
+        self._stacked = None
+
+    def columns(self, estimator: LinearEstimator) -> Columns:
+        """All of them, under this estimator."""
+        buckets, sizes, chars, score = self._columns()
+        return Columns(expit(log_odds(estimator, buckets, sizes)), chars, score)
+
+    def _columns(self) -> tuple[Buckets, NDArray[np.intp], Array, Array]:
+        if self._stacked is None:
+            self._stacked = _stack(self._seen)
+        return self._stacked
+
+    def state(self) -> dict[str, Any]:
+        """As JSON values; the buckets are packed, two bytes each."""
+        buckets, sizes, chars, score = self._columns()
+        return {
+            "buckets": _packed(buckets.astype("<u2").tobytes()),
+            "sizes": sizes.tolist(),
+            "chars": chars.astype(int).tolist(),
+            "score": [None if np.isnan(each) else each for each in score.tolist()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Inverse of ``state``."""
+        for seen in _unstacked(state):
+            self._append(seen)
+
+
+def log_odds(estimator: LinearEstimator, buckets: Buckets, sizes: NDArray[np.intp]) -> Array:
+    """The estimator's log-odds (N,) of queries whose buckets stand one after the other."""
+    weights = np.zeros(BUCKETS)
+    weights[list(estimator.buckets)] = estimator.weights
+    rows = np.repeat(np.arange(len(sizes)), sizes)
+    sums = np.bincount(rows, weights=weights[buckets], minlength=len(sizes))
+    return np.asarray(estimator.intercept + sums / np.sqrt(np.maximum(sizes, 1)))
+
+
+def _stack(seen: deque[_Seen]) -> tuple[Buckets, NDArray[np.intp], Array, Array]:
+    buckets = [each.buckets for each in seen]
+    return (
+        np.concatenate(buckets) if buckets else np.zeros(0, dtype=np.uint16),
+        np.array([len(each) for each in buckets], dtype=np.intp),
+        np.array([each.chars for each in seen], dtype=np.float64),
+        np.array([each.score for each in seen], dtype=np.float64),
+    )
+
+
+def _unstacked(state: dict[str, Any]) -> Iterator[_Seen]:
+    buckets = np.frombuffer(_unpacked(state["buckets"]), dtype="<u2").astype(np.uint16)
+    ends = np.cumsum(state["sizes"], dtype=np.intp)
+    for end, size, chars, score in zip(
+        ends, state["sizes"], state["chars"], state["score"], strict=True
+    ):
+        yield _Seen(buckets[end - size : end], chars, np.nan if score is None else score)
+
+
+def _packed(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _unpacked(text: str) -> bytes:
+    return base64.b64decode(text)
