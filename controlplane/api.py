@@ -128,12 +128,14 @@ def build(parts: Parts) -> FastAPI:
 
 @router.post("/v1/labels/lease", **scoped("label"))
 def lease_labels(body: LeaseBody, caller: Caller, parts: Given) -> dict[str, Any]:
-    """Drawn answers to grade, without model, score or cost."""
+    """Drawn answers to grade, without model, score or cost; and how many wait to be shown."""
     labeller = Labeller(body.labeller, caller.id)
     with parts.connect() as connection:
         tasks = labels.lease(connection, labeller, body.limit, _now(), parts.label_terms)
         observed = states.load_value(connection, OBSERVED, default=0)
-    return {"tasks": [_shown(task) for task in tasks], "observed": observed}
+        waiting = labels.waiting(connection)
+    shown = [_shown(task) for task in tasks]
+    return {"tasks": shown, "observed": observed, "waiting": waiting}
 
 
 @router.post("/v1/labels", **scoped("label"))

@@ -61,6 +61,12 @@ def lease(
     return [_show(connection, key, words[key.id], until) for key in wanted]
 
 
+def waiting(connection: Connection) -> int:
+    """Tasks that nobody holds: ready to be leased, or soon, when their words have arrived."""
+    row = connection.execute(SQL["waiting_label_tasks"]).fetchone()
+    return int(row["tasks"]) if row else 0
+
+
 def submit(
     connection: Connection,
     labeller: Labeller,

@@ -9,11 +9,12 @@ from controlplane.demo.site import PROVIDER_KEY, Site
 from controlplane.launch import Program, sheltered
 
 SANDBOX = "dataplane.sandbox"
-LABELS = {  # seconds: a label may be late, and one that never comes holds the estimate back
-    "PENSTOCK_LABEL_LEASE_S": "120",
+LABELS = {  # seconds: longer than any run, so that a slow machine loses no label by the clock
+    "PENSTOCK_LABEL_LEASE_S": "900",
     "PENSTOCK_LABEL_PATIENCE_S": "10",
-    "PENSTOCK_LABEL_EXPIRY_S": "20",
+    "PENSTOCK_LABEL_EXPIRY_S": "900",
 }
+UNSURE, NEVER = 0.10, 0.0  # a silence would hold the estimate back until it expired
 
 
 def provider(site: Site, options: Options) -> Program:
@@ -44,7 +45,14 @@ def dashboard(site: Site, database: Database) -> Program:
 def verifier(site: Site, options: Options, key: str) -> Program:
     """The SIMULATED labeller."""
     control = site.configuration.control.listen.url
-    return _stand_in("verifier", {"PENSTOCK_LABEL_KEY": key}, control=control, seed=options.seed)
+    return _stand_in(
+        "verifier",
+        {"PENSTOCK_LABEL_KEY": key},
+        control=control,
+        seed=options.seed,
+        unsure=UNSURE,
+        never=NEVER,
+    )
 
 
 def workload(site: Site, options: Options, key: str) -> Program:

@@ -28,6 +28,7 @@ from controlplane.launch import Part, Program, running
 from controlplane.start import start_policy
 from controlplane.steps import Steps
 from dataplane.contract.keys import Scope
+from dataplane.contract.terms import AuditTerms, ShadowTerms
 
 Linger: TypeAlias = Callable[[Site, Program], None]
 
@@ -95,7 +96,7 @@ def _house(
         name: keys.create(connection, tenant="demo", scopes=[scope], name=name).reveal()
         for name, scope in NAMES.items()
     }
-    _publish_first(place, store)
+    _publish_first(place, store, options)
     with ExitStack() as stack:
 
         def start(name: str, program: Program) -> Part:
@@ -115,11 +116,20 @@ def _house(
         yield House(place, connection, made["clients"], planes, verifier)
 
 
-def _publish_first(place: Site, store: Database) -> None:
-    """Version 1: always the cloud, nothing trained; its unit of cost is this traffic's."""
+def _publish_first(place: Site, store: Database, options: Options) -> None:
+    """Version 1: always the cloud, nothing trained; its unit of cost is this traffic's.
+
+    Frozen it stays for the whole run, so it audits and shadows as in quiet times.
+    """
     untrained = start_policy(place.configuration, datetime.now(UTC))
+    rates: dict[str, object] = {}
+    if options.freeze:
+        audit, shadow = place.configuration.audit, place.configuration.shadow
+        price = audit.label_price_usd
+        rates["audit"] = AuditTerms(rate=audit.rate, label_price_usd=price)
+        rates["shadow"] = ShadowTerms(rate=shadow.rate)
     unit_usd = float(untrained.cloud.expected_cost_usd(PROMPT_CHARS))
-    first = untrained.replaced(cost_unit_usd=unit_usd).rederived()
+    first = untrained.replaced(cost_unit_usd=unit_usd, **rates).rederived()
     place.start_policy.write_bytes(first.to_json())
     app.publish_first(partial(connect, store.url_for("penstock_controlplane")), first)
 

@@ -18,13 +18,17 @@ class ScriptedControl:
     waiting: list[dict[str, Any]]
     observed: int = 0
     status: int = 200
+    late: int = 0  # requests until the waiting tasks can be shown
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         if request.url.path == "/v1/labels/lease":
-            leased, self.waiting = self.waiting[: body["limit"]], self.waiting[body["limit"] :]
-            return httpx.Response(200, json={"tasks": leased, "observed": self.observed})
+            count = 0 if self.late > 0 else body["limit"]
+            self.late -= 1
+            leased, self.waiting = self.waiting[:count], self.waiting[count:]
+            found = {"tasks": leased, "observed": self.observed, "waiting": len(self.waiting)}
+            return httpx.Response(200, json=found)
         if self.status == 200:
             self.told.append(body)
         return httpx.Response(self.status, json={"status": "labelled"})
@@ -87,6 +91,18 @@ def test_a_flush_hands_in_all_and_leases_on_until_nothing_is_left() -> None:
     verifier.flush()
     assert {told["decision_id"] for told in control.told} == {f"d{n}" for n in range(180)}
     assert (verifier.held, verifier.handed_in) == (0, 180)
+
+
+def test_a_flush_waits_for_tasks_whose_words_are_on_their_way() -> None:
+    control = ScriptedControl([task(1, "4")], late=3)
+    Verifier(control.client(), Habits()).flush()
+    assert len(control.told) == 1
+
+
+def test_a_flush_gives_up_on_a_task_that_cannot_be_shown() -> None:
+    control = ScriptedControl([task(1, "4")], late=10**6)
+    Verifier(control.client(), Habits()).flush(patience_s=0.2)
+    assert (control.told, len(control.waiting)) == ([], 1)
 
 
 def test_one_that_would_never_come_is_unsure_at_the_flush() -> None:
