@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import numpy as np
+
 from controlplane.cycle import turn
 from controlplane.learn.learner import Learner
 from controlplane.observations import Observation
 from controlplane.observe import MemoryLog, Watermark
 from dataplane.contract.policy import PolicyDocument
 from dataplane.features import Features
-from dataplane.strategies import JUDGE, State, choose, consider, draw
+from dataplane.strategies import JUDGE, State, call, courses, draw
+from dataplane.strategies.base import CALL
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-REPLY = "reply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,13 @@ class Replay:
         return self.policies[-1]
 
     def run(self, rows: Sequence[Row]) -> Iterator[Served]:
-        """Serve the rows in order."""
-        for at, row in enumerate(rows):
-            yield self._serve(at, row)
-            if self.learner is not None and (at + 1) % self._every == 0:
-                self._turn(at + 1, self.learner)
+        """Serve the rows in order, those between two turns of the cycle under one policy."""
+        for first in range(0, len(rows), self._every):
+            block = rows[first : first + self._every]
+            for at, (row, actions) in enumerate(self._decide(block), first):
+                yield self._serve(at, row, actions)
+            if self.learner is not None and len(block) == self._every:
+                self._turn(first + len(block), self.learner)
 
     def _turn(self, at: int, learner: Learner) -> None:
         """The control plane's own cycle, on a log in memory."""
@@ -119,35 +123,39 @@ class Replay:
         for asked in due:
             self._log.resolve(asked.decision_id, asked.right, asked.score)
 
-    def _serve(self, at: int, row: Row) -> Served:
+    def _decide(self, rows: Sequence[Row]) -> Iterator[tuple[Row, tuple[str, ...]]]:
+        """Each row with the actions that lead to its reply under the live policy."""
+        policy = self.live
+        local, cloud = call(policy.local.name), call(policy.cloud.name)
+        score = np.array([np.nan if row.score is None else row.score for row in rows])
+        found = courses(policy, policy.segments[0], [row.features for row in rows], score)
+        ways = zip(rows, found.straight, found.judged, found.escalated, strict=True)
+        for row, straight, judged, escalated in ways:
+            taken = (cloud,) if straight else (local, JUDGE) if judged else (local,)
+            yield row, (*taken, cloud) if escalated else taken
+
+    def _serve(self, at: int, row: Row, actions: tuple[str, ...]) -> Served:
         policy, seed = self.live, self._rng.getrandbits(63)
         tiers = (policy.local.name, policy.cloud.name)
-        eligible = {*tiers, JUDGE} if row.score is not None else set(tiers)
-        context = consider(policy, row.features, "default", eligible)
-        state, actions = State(), []
-        while (action := choose(context, state, seed).action) != REPLY:
-            actions.append(action)
-            if action == JUDGE:
-                state = State(state.answered, row.score)
-            else:
-                state = State((*state.answered, action.removeprefix("call:")), state.score)
-        drawn = draw(policy, state.answered, seed)
+        answered = tuple(a.removeprefix(CALL) for a in actions if a != JUDGE)
+        state = State(answered, row.score if JUDGE in actions else None)
+        drawn = draw(policy, answered, seed)
         shadowed = tuple(each.tier for each in drawn if each.tier is not None)
         usd = dict(zip(tiers, (row.local_usd, row.cloud_usd), strict=True))
         worth = dict(zip(tiers, (row.local, row.cloud), strict=True))
-        cost = sum(usd[tier] for tier in state.answered) + actions.count(JUDGE) * row.judge_usd
+        cost = sum(usd[tier] for tier in answered) + actions.count(JUDGE) * row.judge_usd
         self._log.complete(_seen(at, row, policy, state, cost), drawn)
         labels = 0
         if any(each.kind == "audit" for each in drawn):
-            answered = (*state.answered, *shadowed)
+            told = (*answered, *shadowed)
             score = row.score if policy.local.name in shadowed else None
-            self._ask(at, {tier: worth[tier] for tier in answered}, score)
-            labels = len(answered)
+            self._ask(at, {tier: worth[tier] for tier in told}, score)
+            labels = len(told)
         return Served(
             at=at,
             policy_version=policy.version,
-            actions=tuple(actions),
-            quality=worth[state.answered[-1]],
+            actions=actions,
+            quality=worth[answered[-1]],
             cost_usd=cost,
             shadow_usd=_shadow_usd(row, policy, shadowed),
             labels=labels,

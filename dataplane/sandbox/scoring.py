@@ -16,6 +16,7 @@ from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import orjson
 import uvloop
 from pydantic import BaseModel, ConfigDict
@@ -28,8 +29,7 @@ from dataplane.sandbox import MODEL_PATH, cloud, model_sha256
 from dataplane.sandbox.tasks import Query, is_correct
 from dataplane.sandbox.traffic import fixed, traffic
 from dataplane.sandbox.workload import MAX_TOKENS
-from dataplane.strategies import JUDGE, REPLY, State, choose, consider
-from dataplane.strategies.base import CALL
+from dataplane.strategies import courses
 from dataplane.tiers.base import Answer, Tier
 from dataplane.tiers.local import LocalTier
 from dataplane.tiers.process import EngineOptions
@@ -189,19 +189,10 @@ def _assignment(run: Sequence[Both], serve: Callable[[Both], tuple[bool, float]]
 
 def quality(policy: PolicyDocument, queries: Sequence[Both]) -> float:
     """Share right if this policy served these queries, by the strategies' own code."""
-    return sum(_right(policy, each, seed) for seed, each in enumerate(queries)) / len(queries)
-
-
-def _right(policy: PolicyDocument, query: Both, seed: int) -> bool:
-    local, dear = policy.local.name, policy.cloud.name
-    context = consider(policy, query.features, policy.segments[0].name, {local, dear, JUDGE})
-    state = State()
-    while (action := choose(context, state, seed).action) != REPLY:
-        if action == JUDGE:
-            state = State(state.answered, query.score)
-        else:
-            state = State((*state.answered, action.removeprefix(CALL)), state.score)
-    return query.local_right if state.answered[-1] == local else query.cloud_right
+    scores = np.array([each.score for each in queries])
+    found = courses(policy, policy.segments[0], [each.features for each in queries], scores)
+    local, cloud = np.array([(each.local_right, each.cloud_right) for each in queries]).T
+    return float(np.where(found.to_cloud, cloud, local).mean())
 
 
 async def score(task: Task, tier: Tier) -> Result:

@@ -3,6 +3,7 @@
 from dataplane.strategies.base import JUDGE, REPLY, Choice, Context, State, call, consider
 from dataplane.strategies.cascading import calibrated
 from dataplane.strategies.choose import choose
+from dataplane.strategies.courses import Courses, courses
 from dataplane.strategies.draws import Drawn, draw
 
 __all__ = [
@@ -10,11 +11,13 @@ __all__ = [
     "REPLY",
     "Choice",
     "Context",
+    "Courses",
     "Drawn",
     "State",
     "calibrated",
     "call",
     "choose",
     "consider",
+    "courses",
     "draw",
 ]

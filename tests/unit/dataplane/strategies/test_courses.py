@@ -1,0 +1,72 @@
+"""Many queries at once come out as one by one."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.terms import Arm, LinearEstimator
+from dataplane.features import Features, of_text
+from dataplane.strategies import JUDGE, REPLY, State, call, choose, consider, courses
+from tests.unit.dataplane.policies import policy
+
+LOCAL, CLOUD = call("local"), call("cloud")
+MODES = ("route", "cascade", "cascade_route", "always_cloud", "always_local")
+
+
+def queries(seed: int, count: int) -> tuple[list[Features], list[float | None]]:
+    rng = random.Random(seed)
+    texts = [f"What is {rng.randrange(10 ** rng.randrange(1, 9))} + 1?" for _ in range(count)]
+    scores = [None if rng.random() < 0.1 else -rng.expovariate(3.0) for _ in texts]
+    return [of_text(text) for text in texts], scores
+
+
+def one_by_one(document: PolicyDocument, features: Features, score: float | None) -> list[str]:
+    eligible = ("local", "cloud") if score is None else ("local", "cloud", JUDGE)
+    context, state, actions = consider(document, features, "default", eligible), State(), []
+    while (action := choose(context, state, 0).action) != REPLY:
+        actions.append(action)
+        if action == JUDGE:
+            state = State(state.answered, score)
+        else:
+            state = State((*state.answered, action.removeprefix("call:")), state.score)
+    return actions
+
+
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from(MODES),
+    st.floats(0.0, 1.5),
+    st.floats(-2, 2),
+    st.floats(-3, 3),
+)
+def test_they_are_those_that_the_gateway_would_take(
+    seed: int, mode: str, lambda_: float, intercept: float, weight: float
+) -> None:
+    features, scores = queries(seed, 40)
+    buckets = tuple(sorted({bucket for each in features for bucket in each.buckets}))
+    weights = tuple(weight * np.sin(bucket) for bucket in buckets)
+    estimator = LinearEstimator(intercept=intercept, buckets=buckets, weights=weights)
+    document = policy(segment={"mode": mode, "lambda_": lambda_}, estimator=estimator)
+    raw = np.array([np.nan if score is None else score for score in scores])
+    found = courses(document, document.segments[0], features, raw)
+    for at, (each, score) in enumerate(zip(features, scores, strict=True)):
+        wanted = [CLOUD] if found.straight[at] else [LOCAL]
+        wanted += [JUDGE] if found.judged[at] else []
+        wanted += [CLOUD] if found.escalated[at] else []
+        assert one_by_one(document, each, score) == wanted
+        assert bool(found.to_cloud[at]) == (wanted[-1] == CLOUD)
+
+
+def test_of_no_query_there_is_no_course() -> None:
+    document = policy()
+    assert len(courses(document, document.segments[0], [], np.zeros(0)).straight) == 0
+
+
+def test_what_is_drawn_by_weights_is_refused() -> None:
+    document = policy(segment={"arms": (Arm(mode="route", lambda_=0.1, weight=1.0),)})
+    with pytest.raises(ValueError, match="arm weights"):
+        courses(document, document.segments[0], [], np.zeros(0))
