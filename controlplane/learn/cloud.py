@@ -9,16 +9,26 @@ import numpy as np
 from controlplane.learn import logistic
 from controlplane.learn.evidence import Labels
 from controlplane.learn.judge import Bins
-from dataplane.contract.rule import Array, logit
+from controlplane.learn.logistic import Normal
+from dataplane.contract.rule import logit
 from dataplane.contract.terms import Platt
 
-PRIOR_MENDS = np.array([1.5, 0.0, 0.0])
-PRIOR_SPOILS = np.array([-3.0, 0.0, 0.0])
-PRECISION = np.array([0.3, 20.0, 20.0])
+PRECISION = np.array([0.3, 2.0, 20.0])
+MENDS = Normal.independent(np.array([1.5, 0.0, 0.0]), PRECISION)
+SPOILS = Normal.independent(np.array([-3.0, 0.0, 0.0]), PRECISION)
 
 
-def fit(parted: Bins, labels: Labels, calibration: Platt) -> tuple[Platt, Platt]:
-    """``g`` and ``b`` as functions of logit p and z; where nothing is scored, of logit p alone."""
+def fit(
+    parted: Bins,
+    labels: Labels,
+    calibration: Platt,
+    mends: Normal = MENDS,
+    spoils: Normal = SPOILS,
+) -> tuple[Normal, Normal]:
+    """What is believed of ``g`` and ``b``: intercept, slope of logit p, slope of z.
+
+    Where nothing is scored they are functions of logit p alone.
+    """
     both = ~np.isnan(labels.local) & ~np.isnan(labels.cloud)
     scored = ~np.isnan(labels.score)
     both = both & scored if scored.any() else both
@@ -26,11 +36,13 @@ def fit(parted: Bins, labels: Labels, calibration: Platt) -> tuple[Platt, Platt]
     p = calibration.probability(logit(labels.p_hat[both]))
     x = np.column_stack([np.ones_like(z), logit(p), z])
     local, cloud, weight = labels.local[both], labels.cloud[both], labels.weight[both]
-    g = _platt(logistic.fit(x, cloud, weight * (1 - local), PRIOR_MENDS, PRECISION))
-    b = _platt(logistic.fit(x, 1 - cloud, weight * local, PRIOR_SPOILS, PRECISION))
-    return g, b
+    return (
+        logistic.fit(x, cloud, weight * (1 - local), mends),
+        logistic.fit(x, 1 - cloud, weight * local, spoils),
+    )
 
 
-def _platt(theta: Array) -> Platt:
-    intercept, slope, z_slope = (float(value) for value in theta)
+def platt(believed: Normal) -> Platt:
+    """As a policy states it."""
+    intercept, slope, z_slope = (float(value) for value in believed.mean)
     return Platt(intercept=intercept, slope=slope, z_slope=z_slope)

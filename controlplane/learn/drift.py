@@ -1,25 +1,54 @@
-"""Drift of the mix, by ADWIN on a signal that the policy does not move.
+"""Drift, by ADWIN on signals that the policy does not move (METHODS section 4).
 
-The signal is p_hat under a *reference* estimator, frozen when it had learned enough: it changes
-when the traffic changes, not when the learner or its policies do (METHODS section 4).
+Both are measured against a *reference*, frozen from what had been learned by then: p_hat of each
+query, which moves when the mix does; and how far up each judge score stands among those that its
+query was expected to get, which moves when the judge or the local tier does. Which queries are
+judged is the policy's choice by x alone, and a score's standing is conditional on x: uniform on
+[0, 1] under every policy while the reference holds.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from river.drift import ADWIN
 
+from dataplane.contract.rule import logit
+from dataplane.contract.terms import Frozen, JudgeTable, LinearEstimator, Platt
+from dataplane.features import Features
+
 DELTA = 0.002
-KEPT = 4000  # ADWIN is rebuilt from the kept values, so that its state is plain JSON
+KEPT = 2500  # ADWIN is rebuilt from the kept values, so that its state is plain JSON
+
+
+class Reference(Frozen):
+    """What the signals are measured against."""
+
+    estimator: LinearEstimator
+    calibration: Platt
+    judge: JudgeTable
+
+    def p_hat(self, features: Features) -> float:
+        """The query's p_hat, as it was when this was frozen."""
+        return self.estimator.p_hat(features)
+
+    def standing(self, features: Features, score: float) -> float:
+        """The share of scores expected of such a query that lie below this one, ties halved."""
+        p = float(self.calibration.probability(logit(self.p_hat(features))))
+        bins = self.judge.bins
+        expected = p * bins.f1 + (1 - p) * bins.f0
+        at = self.judge.bin(self.judge.clip(score))
+        return float(np.sum(expected[:at]) + expected[at] / 2)
 
 
 class DriftDetector:
     """ADWIN over at most ``2 * KEPT`` values; its state is the values themselves."""
 
     def __init__(self, values: Iterable[float] = ()) -> None:
-        self._restart(values)
+        self.restart(values)
 
-    def _restart(self, values: Iterable[float]) -> None:
+    def restart(self, values: Iterable[float] = ()) -> None:
+        """Forget all but these values."""
         self._values: list[float] = []
         self._adwin = ADWIN(delta=DELTA)
         for value in values:
@@ -30,9 +59,9 @@ class DriftDetector:
         self._feed(value)
         alarm = bool(self._adwin.drift_detected)
         if alarm:
-            self._restart(())
+            self.restart()
         elif len(self._values) >= 2 * KEPT:
-            self._restart(self._values[-KEPT:])
+            self.restart(self._values[-KEPT:])
         return alarm
 
     def _feed(self, value: float) -> None:

@@ -11,7 +11,8 @@ from dataplane.contract.rule import Array
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import Features
 
-BUCKETS_KEPT = 100_000  # of all contexts: 270 kB of JSON
+BUCKETS_KEPT = 80_000  # of all contexts: 210 kB of JSON
+BUCKETS_SHADOWED = 40_000  # of those that were judged later
 
 
 class Record(NamedTuple):
@@ -49,7 +50,7 @@ class Evidence:
 
     def __init__(self, contexts: int, records: int) -> None:
         self.contexts = Traffic(contexts, BUCKETS_KEPT)
-        self.shadowed = Traffic(contexts, BUCKETS_KEPT)
+        self.shadowed = Traffic(contexts, BUCKETS_SHADOWED)
         self.records: deque[Record] = deque(maxlen=records)
         self.faded: deque[float] = deque(maxlen=records)
 

@@ -1,8 +1,9 @@
 """The judge's likelihood by exponential tilt, from few labels and many unlabelled scores.
 
-``logit P(local right | x, k) = a + s logit p_hat(x) + beta z_k`` is fitted on labelled scores with
-a prior; the bins' marginals come from all judged traffic; alpha then splits the marginals into
-f1 and f0 = f1 / exp(alpha + beta z) so that both sum to one (METHODS section 2, point 1).
+``logit P(local right | x, k) = a + s logit p_hat(x) + alpha + beta z_k``, with no alpha and beta
+where no score is known, is fitted on labels with a prior. The bins' marginals come from all judged
+traffic, and alpha is what splits them into f1 and f0 = f1 / exp(alpha + beta z) so that both sum to
+one (METHODS section 2, point 1). Each depends on the other, so they take turns.
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from scipy.stats import norm
 
 from controlplane.learn import logistic
 from controlplane.learn.evidence import Labels
+from controlplane.learn.logistic import Normal
 from controlplane.learn.traffic import Columns
 from dataplane.contract.rule import Array, expit, logit
 from dataplane.contract.terms import JudgeTable, Platt
 
-PRIOR = np.array([0.0, 1.0, 1.0])
-PRECISION = np.array([0.5, 4.0, 1.0])
+PRIOR = Normal.independent(np.array([0.0, 1.0, 1.0]), np.array([0.5, 4.0, 1.0]))
+ROUNDS = 4  # turns of fit and split: alpha moves little with the others
 SCORES_PER_BIN = 6
 MAX_BINS = 20
 LEAST_SLOPE = 0.05  # a policy's calibration must rise with p_hat
@@ -74,49 +76,57 @@ def unjudged(table: JudgeTable) -> Bins:
     return Bins(table.bins.edges, table.bins.raw, table.bins.z)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tilt:
-    """A fitted judge: how p_hat is calibrated, and the table of its bins."""
+    """A fitted judge: what is believed of (a, s, beta), and the table of its bins."""
 
-    calibration: Platt
+    believed: Normal
     f1: Array
     f0: Array
     support: float
 
+    @property
+    def calibration(self) -> Platt:
+        """How p_hat is calibrated."""
+        a, s, _ = (float(value) for value in self.believed.mean)
+        return Platt(intercept=a, slope=max(s, LEAST_SLOPE))
 
-def fit(parted: Bins, labels: Labels, judged: Columns) -> Tilt:
+
+def fit(parted: Bins, labels: Labels, judged: Columns, prior: Normal = PRIOR) -> Tilt:
     """Fit calibration and likelihoods to labels and to all judged answers.
 
     ``support`` is the effective number of labelled scores. Without any score, p_hat is calibrated
     on the labels alone, ``support`` counts those, and the table says nothing.
     """
-    if not len(judged.score):
-        return _without_scores(parted, labels)
-    known = ~np.isnan(labels.local) & ~np.isnan(labels.score)
-    z = parted.z[parted.of(labels.score[known])]
-    x = np.column_stack([np.ones_like(z), logit(labels.p_hat[known]), z])
-    weight = labels.weight[known]
-    a, s, beta = logistic.fit(x, labels.local[known], weight, PRIOR, PRECISION)
-    s = max(s, LEAST_SLOPE)
-    alpha, f1, f0 = _split(parted, judged.score, a + s * logit(judged.p_hat), beta)
-    return Tilt(Platt(intercept=a - alpha, slope=s), f1, f0, effective(weight))
-
-
-def _without_scores(parted: Bins, labels: Labels) -> Tilt:
     known = ~np.isnan(labels.local)
-    x = np.column_stack([np.ones(known.sum()), logit(labels.p_hat[known])])
-    weight = labels.weight[known]
-    a, s = logistic.fit(x, labels.local[known], weight, PRIOR[:2], PRECISION[:2])
-    even = np.full(len(parted.z), 1 / len(parted.z))
-    return Tilt(Platt(intercept=a, slope=max(s, LEAST_SLOPE)), even, even, effective(weight))
+    scored = known & ~np.isnan(labels.score) if len(judged.score) else np.zeros_like(known)
+    z = np.where(scored, parted.z[parted.of(np.nan_to_num(labels.score))], 0.0)
+    x = np.column_stack([np.ones_like(z), logit(labels.p_hat), z])[known]
+    y, weight = labels.local[known], labels.weight[known]
+    if not len(judged.score):
+        even = np.full(len(parted.z), 1 / len(parted.z))
+        return Tilt(logistic.fit(x, y, weight, prior), even, even, effective(weight))
+    alpha = 0.0
+    for _ in range(ROUNDS):
+        believed = logistic.fit(x, y, weight, prior, np.where(scored[known], alpha, 0.0))
+        alpha, f1, f0 = _split(parted, judged, believed, alpha)
+    return Tilt(believed, f1, f0, effective(labels.weight[scored]))
 
 
-def _split(parted: Bins, scores: Array, log_odds: Array, beta: float) -> tuple[float, Array, Array]:
-    counts = np.bincount(parted.of(scores), minlength=len(parted.z)) + SMOOTHING
+def _split(
+    parted: Bins, judged: Columns, believed: Normal, alpha: float
+) -> tuple[float, Array, Array]:
+    """The alpha that normalises both likelihoods, and they.
+
+    Scored labels tell a + alpha rather than either, so the next a is what is left of that sum.
+    """
+    a, s, beta = believed.mean
+    log_odds = a + alpha + max(s, LEAST_SLOPE) * logit(judged.p_hat)
+    counts = np.bincount(parted.of(judged.score), minlength=len(parted.z)) + SMOOTHING
     marginal = counts / counts.sum()
 
     def wrong(alpha: float) -> Array:
-        share = float(expit(log_odds - alpha).mean()) if len(log_odds) else 0.5
+        share = float(expit(log_odds - alpha).mean())
         return np.asarray(marginal / (share * np.exp(alpha + beta * parted.z) + 1 - share))
 
     alpha = float(brentq(lambda alpha: float(wrong(alpha).sum()) - 1, -25, 25))

@@ -10,17 +10,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from river.bandit.base import ArmID
 
 from controlplane.learn import cloud, judge
-from controlplane.learn.drift import DriftDetector
+from controlplane.learn.drift import DriftDetector, Reference
 from controlplane.learn.estimate import estimate
 from controlplane.learn.evidence import Evidence, Record
 from controlplane.learn.imagine import ArmGrid, imagine
 from controlplane.learn.policy_family import COARSE, FINE, Arms, PolicyFamily
+from controlplane.learn.prior import NONE as NO_PRIOR
+from controlplane.learn.prior import Prior
 from controlplane.learn.quality import QualityPredictor
 from controlplane.learn.reason import reason
 from controlplane.learn.settings import DrawRates, LearnerSettings
@@ -38,21 +40,39 @@ from dataplane.contract.terms import (
     Typical,
 )
 
-SCHEMA = 2
-COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "alarmed_at", "binned_at")
+SCHEMA = 3
+COUNTERS = (
+    "observed", "labelled", "proposed_at", "considered_at", "alarmed_at", "binned_at", "referred",
+)  # fmt: skip
 UNIT_DRIFT = 1.5  # beyond this factor the unit of cost is set anew
+
+
+class Trust(NamedTuple):
+    """Shares of the prior that alarms left: of what it says of the local tier, and the cloud."""
+
+    local: float = 1.0
+    cloud: float = 1.0
 
 
 class Learner:
     """See the module's docstring. ``tiers`` names the local and the cloud tier."""
 
-    def __init__(self, tiers: tuple[str, str], settings: LearnerSettings | None = None) -> None:
+    def __init__(
+        self,
+        tiers: tuple[str, str],
+        settings: LearnerSettings | None = None,
+        prior: Prior = NO_PRIOR,
+    ) -> None:
         self.tiers = tiers
         self.settings = settings or LearnerSettings()
+        self.prior = prior
+        self.trust = Trust()
         self.evidence = Evidence(self.settings.contexts, self.settings.records)
-        self.quality = QualityPredictor()
-        self.drift = DriftDetector()
-        self.reference: LinearEstimator | None = None
+        self.quality = QualityPredictor.restore(prior.predictor)
+        self.mix = DriftDetector()
+        self.scores = DriftDetector()
+        self.reference: Reference | None = None
+        self.referred = 0
         self.observed = 0
         self.labelled = 0
         self.proposed_at = 0
@@ -72,21 +92,40 @@ class Learner:
             self._watch(seen)
 
     def _watch(self, seen: Observation) -> None:
-        if self.reference is None:
-            if self.labelled >= self.settings.reference_labels:
-                self.reference = self.quality.estimator()
-        elif self.drift.update(self.reference.p_hat(seen.features)):
-            self._alarm()
+        reference = self.reference
+        if reference is None:
+            return
+        if self.mix.update(reference.p_hat(seen.features)):
+            self._alarm("the mix of queries changed (ADWIN on p_hat", self.settings.keep_at_alarm)
+        elif seen.score is not None and self.scores.update(
+            reference.standing(seen.features, seen.score)
+        ):
+            keep = self.settings.keep_at_judge_alarm
+            self.trust = Trust(self.trust.local * keep, self.trust.cloud)
+            self._alarm("the judge's scores are not as expected (ADWIN on their standing", keep)
 
-    def _alarm(self) -> None:
+    def _alarm(self, what: str, keep: float) -> None:
         self.alarmed_at = self.observed
-        self.reference = self.quality.estimator()
+        self.reference = None
         self.binned_at = 0
-        self.evidence.forget(self.settings.keep_at_alarm, self.settings.contexts_at_alarm)
+        self.evidence.forget(keep, self.settings.contexts_at_alarm)
         self._alarms.append(
-            f"the mix of queries changed (ADWIN on p_hat, at observation {self.observed}): "
+            f"{what}, at observation {self.observed}): "
             "old labels fade, more queries are audited and shadowed"
         )
+
+    def _refer(self, draft: PolicyDocument) -> None:
+        """Freeze a reference once there are labels to trust, and anew when they have doubled."""
+        settled = self.alarmed_at is None or self.observed - self.alarmed_at >= self.settings.burst
+        enough = self.labelled >= max(self.settings.reference_labels, 2 * self.referred)
+        if settled and (enough or (self.reference is None and self.referred)):
+            segment = draft.segments[0]
+            self.reference = Reference(
+                estimator=draft.estimator, calibration=segment.calibration, judge=draft.judge
+            )
+            self.referred = self.labelled
+            self.mix.restart()
+            self.scores.restart()
 
     def alarms(self) -> list[str]:
         """What alarmed since the last call, in words."""
@@ -130,6 +169,7 @@ class Learner:
         draft = self._fit(live, now)
         if draft is None:
             return None
+        self._refer(draft)
         coarse = Arms.of(self.settings.mode, _within(live.step_limits, live.segments[0], COARSE))
         arms = coarse.around(self._informed(draft, coarse).pull(list(coarse.names)), FINE)
         family = self._informed(draft, arms)
@@ -155,12 +195,13 @@ class Learner:
         labels = self.evidence.labels(self.observed, self.settings.half_life)
         estimator = self.quality.estimator()
         traffic = self.evidence.traffic(estimator)
-        tilt = judge.fit(parted, labels, self.evidence.judged(estimator))
-        g, b = cloud.fit(parted, labels, tilt.calibration)
+        prior = self.prior.weakened(self.trust.local, self.trust.cloud)
+        tilt = judge.fit(parted, labels, self.evidence.judged(estimator), prior.local)
+        mends, spoils = cloud.fit(parted, labels, tilt.calibration, prior.mends, prior.spoils)
         fitted: dict[str, Any] = {
             "calibration": tilt.calibration,
-            "cloud_if_local_wrong": g,
-            "cloud_wrong_if_local_right": b,
+            "cloud_if_local_wrong": cloud.platt(mends),
+            "cloud_wrong_if_local_right": cloud.platt(spoils),
             "typical": _typical(traffic.p_hat, traffic.chars),
             "arms": (),
         }
@@ -246,7 +287,10 @@ class Learner:
             "tiers": self.tiers,
             "evidence": self.evidence.state(),
             "quality": self.quality.state(),
-            "drift": self.drift.state(),
+            "prior": self.prior.beliefs().to_json(),
+            "trust": self.trust,
+            "mix": self.mix.state(),
+            "scores": self.scores.state(),
             "reference": self.reference.model_dump() if self.reference else None,
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "bins": {k: v.tolist() for k, v in asdict(self.bins).items()} if self.bins else None,
@@ -263,11 +307,14 @@ class Learner:
         body = json.loads(envelope["body"])
         if body["schema"] != SCHEMA:
             raise ValueError(f"learner state: schema {body['schema']} is unknown, {SCHEMA} is read")
-        learner = cls((body["tiers"][0], body["tiers"][1]), settings)
+        tiers = (body["tiers"][0], body["tiers"][1])
+        learner = cls(tiers, settings, Prior.from_json(body["prior"]))
+        learner.trust = Trust(*body["trust"])
         learner.evidence.restore(body["evidence"])
         learner.quality = QualityPredictor.restore(body["quality"])
-        learner.drift = DriftDetector(body["drift"]["values"])
-        learner.reference = body["reference"] and LinearEstimator(**body["reference"])
+        learner.mix = DriftDetector(body["mix"]["values"])
+        learner.scores = DriftDetector(body["scores"]["values"])
+        learner.reference = body["reference"] and Reference(**body["reference"])
         for name in COUNTERS:
             setattr(learner, name, body["counters"][name])
         columns = body["bins"]

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 from river import linear_model, optim
 from river.utils import VectorDict
 
+from controlplane.learn.packing import packed, unpacked
+from dataplane.contract.rule import expit
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import Features
 
@@ -24,8 +27,10 @@ class QualityPredictor:
         self._exported: LinearEstimator | None = None
 
     def predict(self, features: Features) -> float:
-        """p_hat in (0, 1)."""
-        return self.estimator().p_hat(features)
+        """p_hat in (0, 1), by weights that are not rounded yet."""
+        known = self._model.weights
+        total = sum(known.get(bucket, 0.0) for bucket in features.buckets)
+        return float(expit(self._model.intercept + features.weight * total))
 
     def learn(self, features: Features, right: float) -> None:
         """One label of the local answer, in [0, 1]."""
@@ -39,12 +44,14 @@ class QualityPredictor:
         return self._exported
 
     def _export(self) -> LinearEstimator:
-        rounded = {b: round(w, DIGITS) for b, w in sorted(self._model.weights.items())}
-        kept = {bucket: weight for bucket, weight in rounded.items() if weight}
+        weights = self._model.weights
+        buckets = np.array(sorted(weights), dtype=np.intp)
+        rounded = np.array([weights[bucket] for bucket in buckets.tolist()]).round(DIGITS)
+        kept = np.flatnonzero(rounded)
         return LinearEstimator(
             intercept=round(float(self._model.intercept), DIGITS),
-            buckets=tuple(kept),
-            weights=tuple(kept.values()),
+            buckets=tuple(buckets[kept].tolist()),
+            weights=tuple(rounded[kept].tolist()),
         )
 
     @staticmethod
@@ -52,22 +59,29 @@ class QualityPredictor:
         return dict.fromkeys(features.buckets, features.weight)
 
     def state(self) -> dict[str, Any]:
-        """Everything that ``restore`` needs, as JSON values."""
+        """Everything that ``restore`` needs, as JSON values; up to 400 kB."""
+        buckets = np.array(sorted(self._model.weights), dtype=np.uint16)
         return {
             "intercept": float(self._model.intercept),
-            "weights": sorted(self._model.weights.items()),
-            "squares": sorted((k, float(v)) for k, v in self._optimizer.g2.items()),
+            "buckets": packed(buckets),
+            "weights": packed(np.array([self._model.weights[int(b)] for b in buckets])),
+            "squares": packed(np.array([float(self._optimizer.g2[int(b)]) for b in buckets])),
             "steps": int(self._optimizer.n_iterations),
         }
 
     @classmethod
-    def restore(cls, state: dict[str, Any]) -> "QualityPredictor":
-        """Inverse of ``state``."""
+    def restore(cls, state: dict[str, Any] | None) -> "QualityPredictor":
+        """Inverse of ``state``; of None, one that has learned nothing."""
         predictor = cls()
+        if state is None:
+            return predictor
         model, optimizer = predictor._model, predictor._optimizer
+        buckets = unpacked(state["buckets"], np.uint16).tolist()
+        weights, squares = (
+            unpacked(state[name], np.float64).tolist() for name in ("weights", "squares")
+        )
         model.intercept = state["intercept"]
-        weights = {int(bucket): weight for bucket, weight in state["weights"]}
-        model._weights = VectorDict(weights, model.initializer)
-        optimizer.g2.update({int(bucket): square for bucket, square in state["squares"]})
+        model._weights = VectorDict(dict(zip(buckets, weights, strict=True)), model.initializer)
+        optimizer.g2.update(dict(zip(buckets, squares, strict=True)))
         optimizer.n_iterations = state["steps"]
         return predictor

@@ -1,6 +1,5 @@
 """Recent queries as columns: what the learner looks at again under each new estimator."""
 
-import base64
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from controlplane.learn.packing import packed, unpacked
 from dataplane.contract.rule import Array, expit
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import BUCKETS, Features
@@ -81,7 +81,7 @@ class Traffic:
         """As JSON values; the buckets are packed, two bytes each."""
         buckets, sizes, chars, score = self._columns()
         return {
-            "buckets": _packed(buckets.astype("<u2").tobytes()),
+            "buckets": packed(buckets),
             "sizes": sizes.tolist(),
             "chars": chars.astype(int).tolist(),
             "score": [None if np.isnan(each) else each for each in score.tolist()],
@@ -113,17 +113,9 @@ def _stack(seen: deque[_Seen]) -> tuple[Buckets, NDArray[np.intp], Array, Array]
 
 
 def _unstacked(state: dict[str, Any]) -> Iterator[_Seen]:
-    buckets = np.frombuffer(_unpacked(state["buckets"]), dtype="<u2").astype(np.uint16)
+    buckets = unpacked(state["buckets"], np.uint16)
     ends = np.cumsum(state["sizes"], dtype=np.intp)
     for end, size, chars, score in zip(
         ends, state["sizes"], state["chars"], state["score"], strict=True
     ):
         yield _Seen(buckets[end - size : end], chars, np.nan if score is None else score)
-
-
-def _packed(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _unpacked(text: str) -> bytes:
-    return base64.b64decode(text)

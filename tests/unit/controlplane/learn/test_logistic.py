@@ -2,38 +2,78 @@ import numpy as np
 import pytest
 
 from controlplane.learn import logistic
-from dataplane.contract.rule import expit
+from controlplane.learn.logistic import Normal
+from dataplane.contract.rule import Array, expit
 
-NONE = np.zeros(2)
-LOOSE = np.full(2, 1e-6)
+
+def believing(precision: float) -> Normal:
+    return Normal.independent(np.zeros(2), np.full(2, precision))
+
+
+def data(count: int, seed: int = 1) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+    x = np.column_stack([np.ones(count), rng.normal(size=count)])
+    return x, (rng.random(count) < expit(x @ np.array([0.5, -1.2]))).astype(float)
 
 
 def test_it_finds_the_coefficients_that_made_the_data() -> None:
-    rng = np.random.default_rng(1)
-    x = np.column_stack([np.ones(20_000), rng.normal(size=20_000)])
-    y = (rng.random(20_000) < expit(x @ np.array([0.5, -1.2]))).astype(float)
-    theta = logistic.fit(x, y, np.ones(20_000), NONE, LOOSE)
-    assert theta == pytest.approx([0.5, -1.2], abs=0.06)
+    x, y = data(20_000)
+    found = logistic.fit(x, y, np.ones(20_000), believing(1e-6))
+    assert found.mean == pytest.approx([0.5, -1.2], abs=0.06)
+
+
+def test_how_sure_it_is_says_how_far_it_errs() -> None:
+    """Laplace: over many samples, errors have the covariance that each fit claims."""
+    away = []
+    for seed in range(300):
+        x, y = data(400, seed)
+        found = logistic.fit(x, y, np.ones(400), believing(1e-6))
+        error = found.mean - np.array([0.5, -1.2])
+        away.append(float(error @ found.precision @ error))
+    assert np.mean(away) == pytest.approx(2, abs=0.35)  # chi-squared of two degrees of freedom
 
 
 def test_without_data_it_is_the_prior() -> None:
-    prior = np.array([0.3, 2.0])
-    theta = logistic.fit(np.empty((0, 2)), np.empty(0), np.empty(0), prior, np.ones(2))
-    assert theta == pytest.approx(prior)
+    prior = Normal.independent(np.array([0.3, 2.0]), np.array([1.0, 4.0]))
+    found = logistic.fit(np.empty((0, 2)), np.empty(0), np.empty(0), prior)
+    assert found.mean == pytest.approx(prior.mean)
+    assert found.precision == pytest.approx(prior.precision)
 
 
 def test_separable_data_stay_finite() -> None:
     x = np.column_stack([np.ones(4), np.array([-2.0, -1.0, 1.0, 2.0])])
     y = np.array([0.0, 0.0, 1.0, 1.0])
-    theta = logistic.fit(x, y, np.full(4, 100.0), NONE, np.full(2, 0.1))
-    assert np.isfinite(theta).all()
-    assert theta[1] > 1
+    found = logistic.fit(x, y, np.full(4, 100.0), believing(0.1))
+    assert np.isfinite(found.mean).all()
+    assert found.mean[1] > 1
 
 
 def test_a_weight_of_two_is_an_observation_twice() -> None:
-    rng = np.random.default_rng(2)
-    x = np.column_stack([np.ones(30), rng.normal(size=30)])
-    y = (rng.random(30) < 0.4).astype(float)
-    once = logistic.fit(np.vstack([x, x]), np.tile(y, 2), np.ones(60), NONE, np.ones(2))
-    twice = logistic.fit(x, y, np.full(30, 2.0), NONE, np.ones(2))
-    assert once == pytest.approx(twice)
+    x, y = data(30)
+    once = logistic.fit(np.vstack([x, x]), np.tile(y, 2), np.ones(60), believing(1.0))
+    twice = logistic.fit(x, y, np.full(30, 2.0), believing(1.0))
+    assert once.mean == pytest.approx(twice.mean)
+    assert once.precision == pytest.approx(twice.precision)
+
+
+def test_a_known_offset_is_left_out_of_the_intercept() -> None:
+    x, y = data(5000)
+    plain = logistic.fit(x, y, np.ones(5000), believing(1e-6))
+    offset = logistic.fit(x, y, np.ones(5000), believing(1e-6), np.full(5000, 0.4))
+    assert offset.mean == pytest.approx(plain.mean - np.array([0.4, 0.0]), abs=1e-5)
+
+
+def test_two_halves_one_after_the_other_teach_about_what_the_whole_does() -> None:
+    x, y = data(2000)
+    whole = logistic.fit(x, y, np.ones(2000), believing(0.1))
+    first = logistic.fit(x[:1000], y[:1000], np.ones(1000), believing(0.1))
+    both = logistic.fit(x[1000:], y[1000:], np.ones(1000), first)
+    assert both.mean == pytest.approx(whole.mean, abs=0.02)
+    assert both.precision == pytest.approx(whole.precision, rel=0.05)
+
+
+def test_weakened_it_is_as_easily_moved_as_its_floor() -> None:
+    floor = believing(0.5)
+    sure = Normal.independent(np.array([3.0, 1.0]), np.full(2, 100.0))
+    assert sure.weakened(0.0, floor).precision == pytest.approx(floor.precision)
+    assert sure.weakened(0.1, floor).precision == pytest.approx(np.diag([10.5, 10.5]))

@@ -1,0 +1,116 @@
+"""Prior: what a learner believes before the first label of its own traffic.
+
+Either next to nothing (``NONE``), or what a recording of the same kind of traffic taught: the
+weights of p_hat, and Gaussian beliefs about its calibration and about g and b. A recording is never
+worth more than ``MOST`` labels: its traffic is not quite ours, and ours must be able to say so.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from controlplane.learn import cloud, judge, logistic
+from controlplane.learn.logistic import Normal
+from controlplane.learn.offline import train
+from dataplane.contract.rule import Array, logit
+from dataplane.contract.terms import Platt
+from dataplane.features import FEATURE_VERSION, Features
+
+SCHEMA = 1
+MOST = 1500.0  # labels that a recording may be worth
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """``local``: (a, s, beta) of the judge's tilt; ``mends`` and ``spoils``: see ``cloud``.
+
+    ``labels`` is how many labels it comes from; ``predictor`` is ``QualityPredictor``'s state.
+    """
+
+    local: Normal = judge.PRIOR
+    mends: Normal = cloud.MENDS
+    spoils: Normal = cloud.SPOILS
+    labels: int = 0
+    predictor: dict[str, Any] | None = field(default=None, hash=False)
+
+    def weakened(self, local: float, dear: float) -> "Prior":
+        """The same, trusted less: shares of what it said of the local tier, and of the cloud."""
+        return Prior(
+            self.local.weakened(local, judge.PRIOR),
+            self.mends.weakened(dear, cloud.MENDS),
+            self.spoils.weakened(dear, cloud.SPOILS),
+            self.labels,
+            self.predictor,
+        )
+
+    def beliefs(self) -> "Prior":
+        """The same without the predictor, which a learner soon makes its own."""
+        return Prior(self.local, self.mends, self.spoils, self.labels)
+
+    def to_json(self) -> str:
+        """As a file; ``from_json`` is its inverse."""
+        body = {
+            "schema": SCHEMA,
+            "feature_version": FEATURE_VERSION,
+            "labels": self.labels,
+            "predictor": self.predictor,
+        }
+        beliefs = {"local": self.local, "mends": self.mends, "spoils": self.spoils}
+        return json.dumps(body | {name: _plain(each) for name, each in beliefs.items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Prior":
+        """Raises ``ValueError`` with the reason."""
+        try:
+            body = json.loads(text)
+            if (body["schema"], body["feature_version"]) != (SCHEMA, FEATURE_VERSION):
+                raise ValueError(
+                    f"schema {body['schema']} of feature version {body['feature_version']}; "
+                    f"{SCHEMA} of {FEATURE_VERSION} is read: fit it anew"
+                )
+            beliefs = {name: _normal(body[name]) for name in ("local", "mends", "spoils")}
+            return cls(**beliefs, labels=int(body["labels"]), predictor=body["predictor"])
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"not a prior: {error!r}") from None
+
+
+NONE = Prior()
+
+
+def fit(features: Sequence[Features], local: Array, dear: Array) -> Prior:
+    """The prior of a recording: queries with what either tier's answer was worth, (N,).
+
+    p_hat is calibrated where it was not trained: each fold's by the others' labels. The judge is
+    another one in production, so nothing is said of it.
+    """
+    trained = train(features, local)
+    p_hat = trained.p_hat
+    x = np.column_stack([np.ones_like(p_hat), logit(p_hat), np.zeros_like(p_hat)])
+    share = min(1.0, MOST / max(len(features), 1))
+    weight = np.full(len(features), share)
+    believed = logistic.fit(x, local, weight, judge.PRIOR)
+    calibration = Platt(intercept=float(believed.mean[0]), slope=float(believed.mean[1]))
+    x[:, 1] = logit(calibration.probability(x[:, 1]))
+    return Prior(
+        believed,
+        logistic.fit(x, dear, weight * (1 - local), cloud.MENDS),
+        logistic.fit(x, 1 - dear, weight * local, cloud.SPOILS),
+        len(features),
+        trained.state(),
+    )
+
+
+def _plain(believed: Normal) -> dict[str, Any]:
+    return {"mean": believed.mean.tolist(), "precision": believed.precision.tolist()}
+
+
+def _normal(plain: dict[str, Any]) -> Normal:
+    mean, precision = np.array(plain["mean"], float), np.array(plain["precision"], float)
+    if mean.shape != (3,) or precision.shape != (3, 3) or not np.isfinite(precision).all():
+        raise ValueError("not a prior: a belief needs 3 means and a 3 x 3 precision")
+    if np.linalg.eigvalsh(precision).min() <= 0:
+        raise ValueError("not a prior: a precision is not positive definite")
+    return Normal(mean, precision)

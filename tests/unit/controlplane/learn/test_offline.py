@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from controlplane.learn.offline import train
+from controlplane.learn.quality import QualityPredictor
+from dataplane.contract.rule import expit
+from dataplane.features import Features, of_text
+
+
+def recording(count: int, seed: int) -> tuple[list[Features], np.ndarray, np.ndarray]:
+    """Words that make a query easy or hard; its true chance, and one outcome."""
+    rng = np.random.default_rng(seed)
+    worth = {"sum": 1.5, "capital": 2.5, "proof": -2.0, "poem": -0.5}
+    words = rng.choice(list(worth), (count, 2))
+    chance = expit(np.array([sum(worth[word] for word in pair) for pair in words]))
+    features = [of_text(" ".join(pair) + f" {number}") for number, pair in enumerate(words)]
+    return features, chance, (rng.random(count) < chance).astype(float)
+
+
+def test_out_of_fold_it_says_what_is_true() -> None:
+    features, chance, right = recording(3000, 1)
+    trained = train(features, right)
+    assert np.abs(trained.p_hat - chance).mean() < 0.05
+    assert trained.p_hat.mean() == pytest.approx(right.mean(), abs=0.01)
+
+
+def test_of_pure_chance_it_learns_the_rate() -> None:
+    features, _, _ = recording(2000, 2)
+    right = (np.random.default_rng(3).random(2000) < 0.7).astype(float)
+    trained = train(features, right)
+    assert np.abs(trained.p_hat - 0.7).mean() < 0.06
+
+
+def test_a_predictor_goes_on_from_it() -> None:
+    features, chance, right = recording(3000, 4)
+    trained = train(features, right)
+    predictor = QualityPredictor.restore(trained.state())
+    said = np.array([predictor.predict(each) for each in features])
+    assert np.abs(said - chance).mean() < 0.05
+    assert [predictor.estimator().p_hat(each) for each in features[:50]] == pytest.approx(
+        said[:50], abs=1e-3
+    )
+    for each, outcome in zip(features[:300], right[:300], strict=True):
+        predictor.learn(each, outcome)
+    after = np.array([predictor.predict(each) for each in features])
+    assert np.abs(after - said).mean() < 0.02  # what it knows is not shaken by a few more
+
+
+def test_the_same_recording_trains_the_same() -> None:
+    features, _, right = recording(500, 5)
+    assert train(features, right).state() == train(features, right).state()
