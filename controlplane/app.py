@@ -68,7 +68,7 @@ def school(settings: Settings) -> School:
         support=wanted.min_effective_sample,
     ).drawing(settings.audit_rate, settings.shadow_rate)
     return School(
-        fresh=lambda: Learner(settings.tiers, learner),
+        fresh=lambda: Learner(settings.tiers, learner, settings.prior),
         restored=lambda text: Learner.from_json(text, learner),
     )
 

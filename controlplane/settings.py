@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from controlplane.audit.labels import Terms
 from controlplane.database import DatabaseUnavailable
+from controlplane.learn.prior import NONE, Prior, read
 from dataplane.contract.address import Address
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.errors import OperatorError
@@ -30,6 +31,7 @@ class Settings:
     learner: Learner
     audit_rate: float
     shadow_rate: float
+    prior: Prior
     labels: Terms
 
 
@@ -51,6 +53,7 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         learner=configuration.learner,
         audit_rate=configuration.audit.rate,
         shadow_rate=configuration.shadow.rate,
+        prior=NONE if configuration.learner.prior is None else read(configuration.learner.prior),
         labels=label_terms(environ),
     )
 

@@ -57,6 +57,9 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
     shuffle: Annotated[bool, typer.Option(help="Serve in an order drawn by the seed.")] = True,
     repeat: Annotated[int, typer.Option(min=1, help="Serve the file so many times.")] = 1,
     every: Annotated[int, typer.Option(min=1, help="Queries between turns of the cycle.")] = 50,
+    prior: Annotated[
+        Path | None, typer.Option(help="What `penstock prior` wrote of another recording.")
+    ] = None,
     json_to: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to a file, - for output.")
     ] = None,
@@ -71,6 +74,7 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
     from controlplane.evaluate import recorded, scoreboard  # noqa: PLC0415
     from controlplane.evaluate.pairing import Wanted, pair  # noqa: PLC0415
     from controlplane.evaluate.rehearsal import Plan, rehearse  # noqa: PLC0415
+    from controlplane.learn.prior import NONE, read  # noqa: PLC0415
 
     wanted = Wanted(
         local=local,
@@ -81,7 +85,7 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
         cloud_price=cloud_price,
         judge_price=judge_price,
         category=category,
-        where=_chosen(where or ()),
+        where=chosen(where),
     )
     path = recorded.find(file, data)
     pairs = pair(recorded.read(path, wanted.columns), wanted)
@@ -95,7 +99,7 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
         repeat=repeat,
         every=every,
     )
-    rehearsal = rehearse(pairs, wanted, plan)
+    rehearsal = rehearse(pairs, wanted, plan, NONE if prior is None else read(prior))
     _run(rehearsal, Console(stderr=True))
     report = scoreboard.report(path.name, rehearsal, local, cloud)
     _show(report, Console(stderr=json_to == OUTPUT))
@@ -120,14 +124,15 @@ def _target(text: str, local: float, cloud: float) -> float:
     return local + number / 100 * (cloud - local) if share else number
 
 
-def _chosen(where: Sequence[str]) -> dict[str, list[str]]:
-    chosen: dict[str, list[str]] = {}
-    for each in where:
+def chosen(where: Sequence[str] | None) -> dict[str, list[str]]:
+    """What ``--where`` keeps: column to its values."""
+    kept: dict[str, list[str]] = {}
+    for each in where or ():
         column, equals, value = each.partition("=")
         if not equals:
             raise OperatorError(f"--where {each}: give COLUMN=VALUE")
-        chosen.setdefault(column, []).append(value)
-    return chosen
+        kept.setdefault(column, []).append(value)
+    return kept
 
 
 def _run(rehearsal: "Rehearsal", console: "Console") -> None:

@@ -16,6 +16,7 @@ from scipy.stats import norm
 from controlplane.evaluate.pairing import Pairs, Scores, Wanted
 from controlplane.evaluate.replay import EPOCH, Replay, Row, Served
 from controlplane.learn.learner import Learner
+from controlplane.learn.prior import NONE, Prior
 from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.start import untrained
 from dataplane.contract.policy import PolicyDocument
@@ -70,12 +71,12 @@ class Rehearsal:
             yield served
 
 
-def rehearse(pairs: Pairs, wanted: Wanted, plan: Plan) -> Rehearsal:
-    """A rehearsal that is ready to run."""
+def rehearse(pairs: Pairs, wanted: Wanted, plan: Plan, prior: Prior = NONE) -> Rehearsal:
+    """A rehearsal that is ready to run; a prior must come from other queries than these."""
     mode: Mode = "route" if pairs.judge is None else "cascade_route"
     settings = LearnerSettings(mode=mode).drawing(plan.audit, plan.shadow)
     start = start_policy(pairs, wanted, plan, settings.cold)
-    learner = Learner((wanted.local, wanted.cloud), settings)
+    learner = Learner((wanted.local, wanted.cloud), settings, prior)
     replay = Replay(start, learner, seed=plan.seed, every=plan.every)
     return Rehearsal(pairs, plan, replay, order(len(pairs.rows), plan))
 

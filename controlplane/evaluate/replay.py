@@ -19,7 +19,7 @@ from controlplane.observations import Observation
 from controlplane.observe import MemoryLog, Watermark
 from dataplane.contract.policy import PolicyDocument
 from dataplane.features import Features
-from dataplane.strategies import JUDGE, State, call, courses, draw
+from dataplane.strategies import JUDGE, Queries, State, call, courses, draw
 from dataplane.strategies.base import CALL
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -128,7 +128,8 @@ class Replay:
         policy = self.live
         local, cloud = call(policy.local.name), call(policy.cloud.name)
         score = np.array([np.nan if row.score is None else row.score for row in rows])
-        found = courses(policy, policy.segments[0], [row.features for row in rows], score)
+        queries = Queries.of(policy, [row.features for row in rows], score)
+        found = courses(policy, policy.segments[0], queries)
         ways = zip(rows, found.straight, found.judged, found.escalated, strict=True)
         for row, straight, judged, escalated in ways:
             taken = (cloud,) if straight else (local, JUDGE) if judged else (local,)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from river.drift import ADWIN
 
-from dataplane.contract.rule import logit
+from dataplane.contract.rule import Array, logit
 from dataplane.contract.terms import Frozen, JudgeTable, LinearEstimator, Platt
 from dataplane.features import Features
 
@@ -32,13 +32,14 @@ class Reference(Frozen):
         """The query's p_hat, as it was when this was frozen."""
         return self.estimator.p_hat(features)
 
-    def standing(self, features: Features, score: float) -> float:
+    def standing(self, p_hat: float | Array, score: float | Array) -> Array:
         """The share of scores expected of such a query that lie below this one, ties halved."""
-        p = float(self.calibration.probability(logit(self.p_hat(features))))
         bins = self.judge.bins
+        p = self.calibration.probability(logit(p_hat))[..., None]
         expected = p * bins.f1 + (1 - p) * bins.f0
-        at = self.judge.bin(self.judge.clip(score))
-        return float(np.sum(expected[:at]) + expected[at] / 2)
+        at = np.searchsorted(bins.edges, self.judge.clipped(score), side="right")[..., None]
+        middle = np.cumsum(expected, axis=-1) - expected / 2
+        return np.asarray(np.take_along_axis(middle, at, axis=-1)[..., 0])
 
 
 class DriftDetector:

@@ -95,10 +95,11 @@ class Learner:
         reference = self.reference
         if reference is None:
             return
-        if self.mix.update(reference.p_hat(seen.features)):
+        p_hat = reference.p_hat(seen.features)
+        if self.mix.update(p_hat):
             self._alarm("the mix of queries changed (ADWIN on p_hat", self.settings.keep_at_alarm)
         elif seen.score is not None and self.scores.update(
-            reference.standing(seen.features, seen.score)
+            float(reference.standing(p_hat, seen.score))
         ):
             keep = self.settings.keep_at_judge_alarm
             self.trust = Trust(self.trust.local * keep, self.trust.cloud)
@@ -115,7 +116,10 @@ class Learner:
         )
 
     def _refer(self, draft: PolicyDocument) -> None:
-        """Freeze a reference once there are labels to trust, and anew when they have doubled."""
+        """Freeze a reference once there are labels to trust, and anew when they have doubled.
+
+        What it makes of the recent traffic is what later queries are compared with.
+        """
         settled = self.alarmed_at is None or self.observed - self.alarmed_at >= self.settings.burst
         enough = self.labelled >= max(self.settings.reference_labels, 2 * self.referred)
         if settled and (enough or (self.reference is None and self.referred)):
@@ -124,8 +128,11 @@ class Learner:
                 estimator=draft.estimator, calibration=segment.calibration, judge=draft.judge
             )
             self.referred = self.labelled
-            self.mix.restart()
-            self.scores.restart()
+            recent = self.evidence.traffic(draft.estimator)
+            judged = ~np.isnan(recent.score)
+            standing = self.reference.standing(recent.p_hat[judged], recent.score[judged])
+            self.mix.restart(recent.p_hat.tolist())
+            self.scores.restart(standing.tolist())
 
     def alarms(self) -> list[str]:
         """What alarmed since the last call, in words."""
@@ -341,11 +348,16 @@ def _unit(live: PolicyDocument, typical: Typical) -> float:
 
 
 def _within(limits: StepLimits, live: SegmentPolicy, lambdas: Sequence[float]) -> tuple[float, ...]:
-    """The lambdas that one retune may reach; from a fixed tier it may go anywhere."""
+    """The lambdas that one retune may reach; from a fixed tier it may go anywhere.
+
+    Never beyond the given ones, ascending, unless the live one already is.
+    """
     if live.mode.startswith("always"):
         return tuple(lambdas)
     factor = math.exp(limits.log_lambda)
-    low, high = live.lambda_ / factor, live.lambda_ * factor
+    low, high = max(live.lambda_ / factor, lambdas[0]), min(live.lambda_ * factor, lambdas[-1])
+    if low >= high:
+        return (live.lambda_,)
     return (low, *(each for each in lambdas if low < each < high), high)
 
 

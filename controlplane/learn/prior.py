@@ -8,6 +8,7 @@ worth more than ``MOST`` labels: its traffic is not quite ours, and ours must be
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from controlplane.learn import cloud, judge, logistic
 from controlplane.learn.logistic import Normal
 from controlplane.learn.offline import train
+from dataplane.contract.errors import OperatorError
 from dataplane.contract.rule import Array, logit
 from dataplane.contract.terms import Platt
 from dataplane.features import FEATURE_VERSION, Features
@@ -74,10 +76,22 @@ class Prior:
             beliefs = {name: _normal(body[name]) for name in ("local", "mends", "spoils")}
             return cls(**beliefs, labels=int(body["labels"]), predictor=body["predictor"])
         except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"not a prior: {error!r}") from None
+            raise ValueError(f"not a prior ({type(error).__name__})") from None
 
 
 NONE = Prior()
+
+
+def read(path: Path) -> Prior:
+    """The prior in a file; an ``OperatorError`` names what is wrong with it."""
+    try:
+        return Prior.from_json(path.read_text("utf-8"))
+    except OSError as error:
+        raise OperatorError(
+            f"cannot read the prior {path}: {error.strerror}; fit one with `penstock prior`"
+        ) from error
+    except ValueError as error:
+        raise OperatorError(f"{path}: {error}; fit one with `penstock prior`") from error
 
 
 def fit(features: Sequence[Features], local: Array, dear: Array) -> Prior:

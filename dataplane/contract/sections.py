@@ -188,12 +188,13 @@ class Shadow(Section):
 
 
 class Learner(Section):
-    """How often, on how much and how warily the learner retunes."""
+    """How often, on how much and how warily the learner retunes; what it knows beforehand."""
 
     retune_interval_s: Positive = 30.0
     min_decisions: Whole = 200
     min_effective_sample: Positive = 50.0
     kappa: NonNegative = 1.0
+    prior: Beside | None = None
 
 
 class Limits(Section):

@@ -29,7 +29,7 @@ from dataplane.sandbox import MODEL_PATH, cloud, model_sha256
 from dataplane.sandbox.tasks import Query, is_correct
 from dataplane.sandbox.traffic import fixed, traffic
 from dataplane.sandbox.workload import MAX_TOKENS
-from dataplane.strategies import courses
+from dataplane.strategies import Queries, courses
 from dataplane.tiers.base import Answer, Tier
 from dataplane.tiers.local import LocalTier
 from dataplane.tiers.process import EngineOptions
@@ -190,7 +190,8 @@ def _assignment(run: Sequence[Both], serve: Callable[[Both], tuple[bool, float]]
 def quality(policy: PolicyDocument, queries: Sequence[Both]) -> float:
     """Share right if this policy served these queries, by the strategies' own code."""
     scores = np.array([each.score for each in queries])
-    found = courses(policy, policy.segments[0], [each.features for each in queries], scores)
+    seen = Queries.of(policy, [each.features for each in queries], scores)
+    found = courses(policy, policy.segments[0], seen)
     local, cloud = np.array([(each.local_right, each.cloud_right) for each in queries]).T
     return float(np.where(found.to_cloud, cloud, local).mean())
 

@@ -3,7 +3,7 @@
 from dataplane.strategies.base import JUDGE, REPLY, Choice, Context, State, call, consider
 from dataplane.strategies.cascading import calibrated
 from dataplane.strategies.choose import choose
-from dataplane.strategies.courses import Courses, courses
+from dataplane.strategies.courses import Courses, Queries, courses
 from dataplane.strategies.draws import Drawn, draw
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Context",
     "Courses",
     "Drawn",
+    "Queries",
     "State",
     "calibrated",
     "call",

@@ -31,25 +31,38 @@ class Courses:
         return self.straight | self.escalated
 
 
-def courses(
-    policy: PolicyDocument, segment: SegmentPolicy, features: Sequence[Features], score: Array
-) -> Courses:
-    """The courses of queries with these features; ``score`` (N,) is NaN where no judge can be.
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """What decides the courses of queries, (N,) each; ``score`` is NaN where no judge can be."""
+
+    p_hat: Array
+    chars: Array
+    score: Array
+
+    @classmethod
+    def of(cls, policy: PolicyDocument, features: Sequence[Features], score: Array) -> "Queries":
+        """Queries with these features, as this policy's estimator sees them."""
+        p_hat = np.array([policy.estimator.p_hat(each) for each in features])
+        return cls(p_hat, np.array([each.chars for each in features], dtype=np.float64), score)
+
+
+def courses(policy: PolicyDocument, segment: SegmentPolicy, queries: Queries) -> Courses:
+    """The courses of these queries.
 
     Raises ``ValueError`` for a segment with arm weights: its courses are drawn, not certain.
     """
     if segment.arms:
         raise ValueError(f"segment {segment.name} has arm weights: its courses are not certain")
-    p_hat = np.array([policy.estimator.p_hat(each) for each in features])
-    beliefs = policy.beliefs(segment, p_hat)
-    costs = policy.costs(np.array([each.chars for each in features], dtype=np.float64))
-    scored = ~np.isnan(score)
+    beliefs = policy.beliefs(segment, queries.p_hat)
+    costs = policy.costs(queries.chars)
+    scored = ~np.isnan(queries.score)
     values = rule.value(beliefs, costs, segment.lambda_)
     straight, judged = first_moves(values, segment.mode, may_judge=scored)
-    bins = policy.judge.bins.raw
-    lowest, highest = policy.judge.lowest, policy.judge.highest
-    cutoff = rule.cutoff(beliefs, costs, segment.lambda_, bins, lowest, highest)
-    below = policy.judge.clipped(score) < cutoff  # False where there is no score
+    judge = policy.judge
+    cutoff = rule.cutoff(
+        beliefs, costs, segment.lambda_, judge.bins.raw, judge.lowest, judge.highest
+    )
+    below = judge.clipped(queries.score) < cutoff  # False where there is no score
     return Courses(straight, judged, judged & below)
 
 

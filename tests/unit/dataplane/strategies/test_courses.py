@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Arm, LinearEstimator
 from dataplane.features import Features, of_text
-from dataplane.strategies import JUDGE, REPLY, State, call, choose, consider, courses
+from dataplane.strategies import JUDGE, REPLY, Queries, State, call, choose, consider, courses
 from tests.unit.dataplane.policies import policy
 
 LOCAL, CLOUD = call("local"), call("cloud")
@@ -52,7 +52,7 @@ def test_they_are_those_that_the_gateway_would_take(
     estimator = LinearEstimator(intercept=intercept, buckets=buckets, weights=weights)
     document = policy(segment={"mode": mode, "lambda_": lambda_}, estimator=estimator)
     raw = np.array([np.nan if score is None else score for score in scores])
-    found = courses(document, document.segments[0], features, raw)
+    found = courses(document, document.segments[0], Queries.of(document, features, raw))
     for at, (each, score) in enumerate(zip(features, scores, strict=True)):
         wanted = [CLOUD] if found.straight[at] else [LOCAL]
         wanted += [JUDGE] if found.judged[at] else []
@@ -63,10 +63,11 @@ def test_they_are_those_that_the_gateway_would_take(
 
 def test_of_no_query_there_is_no_course() -> None:
     document = policy()
-    assert len(courses(document, document.segments[0], [], np.zeros(0)).straight) == 0
+    none = Queries.of(document, [], np.zeros(0))
+    assert len(courses(document, document.segments[0], none).straight) == 0
 
 
 def test_what_is_drawn_by_weights_is_refused() -> None:
     document = policy(segment={"arms": (Arm(mode="route", lambda_=0.1, weight=1.0),)})
     with pytest.raises(ValueError, match="arm weights"):
-        courses(document, document.segments[0], [], np.zeros(0))
+        courses(document, document.segments[0], Queries.of(document, [], np.zeros(0)))

@@ -1,0 +1,50 @@
+"""`penstock prior`: what a recording teaches a learner before its first label."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controlplane.commands.replay import chosen
+from dataplane.contract.errors import OperatorError
+
+
+def prior(
+    file: Annotated[
+        str, typer.Argument(help="Parquet, CSV or JSONL with one row per (query, model).")
+    ],
+    local: Annotated[str, typer.Option(help="The cheap tier's model, as the file names it.")],
+    cloud: Annotated[str, typer.Option(help="The dear tier's model.")],
+    out: Annotated[Path, typer.Option(help="Where the prior goes: JSON.")],
+    where: Annotated[
+        list[str] | None, typer.Option(help="Keep rows with COLUMN=VALUE; may be repeated.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(envvar="PENSTOCK_DATA", help="Where files are looked for, too.")
+    ] = None,
+) -> None:
+    """Fit a prior: which queries the local tier gets right, and what the cloud makes of them.
+
+    Name it as `learner.prior` in penstock.yaml, or give it to `penstock replay --prior`. A learner
+    that has one trusts it like at most some hundreds of labels of its own, and less after a drift.
+    """
+    import numpy as np  # noqa: PLC0415 - only where it is needed
+
+    from controlplane.evaluate import recorded  # noqa: PLC0415
+    from controlplane.evaluate.pairing import Wanted, pair  # noqa: PLC0415
+    from controlplane.learn import prior as priors  # noqa: PLC0415
+
+    wanted = Wanted(local=local, cloud=cloud, local_price=0, cloud_price=0, where=chosen(where))
+    path = recorded.find(file, data)
+    pairs = pair(recorded.read(path, wanted.columns), wanted)
+    worth = np.array([(row.local, row.cloud) for row in pairs.rows])
+    fitted = priors.fit([row.features for row in pairs.rows], worth[:, 0], worth[:, 1])
+    try:
+        out.write_text(fitted.to_json(), "utf-8")
+    except OSError as error:
+        raise OperatorError(f"cannot write {out}: {error.strerror}") from error
+    trusted = min(fitted.labels, round(priors.MOST))
+    typer.echo(
+        f"{out}: {fitted.labels:,} queries; local right {worth[:, 0].mean():.3f}, "
+        f"cloud {worth[:, 1].mean():.3f}; trusted like {trusted:,} labels"
+    )

@@ -1,0 +1,170 @@
+"""The frontier: what the rule's policies, fitted on the teaching half, make of a stream.
+
+One document is fitted to the whole teaching half with plentiful judge scores; its lambda is then
+swept over the very queries of a window, and the concave hull of (cost, quality) is the frontier.
+Policies fitted beforehand and mixed by chance reach it; nothing is fitted to the window itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from controlplane.evaluate.replay import EPOCH, Row
+from controlplane.learn import cloud, judge
+from controlplane.learn.evidence import Labels
+from controlplane.learn.quality import QualityPredictor
+from controlplane.learn.traffic import Columns
+from controlplane.start import untrained
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.rule import Array
+from dataplane.contract.terms import (
+    AuditTerms,
+    JudgeTable,
+    QualityTarget,
+    ShadowTerms,
+    TierTerms,
+)
+from dataplane.strategies import Queries, courses
+from tests.benchmarks.streams import CLOUD_COST, JUDGE_COST, LOCAL_COST, LOST, Drift, Halves, scores
+
+LAMBDAS = np.geomspace(0.03, 1.2, 40)
+COPIES = 6  # judge scores drawn for each query that the document is fitted to
+LOWEST, HIGHEST = -8.0, 8.0  # beyond all scores
+TIERS = ("local", "cloud")
+
+
+def start(target: float, audit: float, shadow: float) -> PolicyDocument:
+    """The policy before anything is learned: always the cloud."""
+    prices = zip(TIERS, (LOCAL_COST, CLOUD_COST), strict=True)
+    return untrained(
+        tuple(_priced(name, cost) for name, cost in prices),  # type: ignore[arg-type] # two of them
+        _untrained_judge(),
+        QualityTarget(target_quality=target),
+        EPOCH,
+        audit=AuditTerms(rate=audit),
+        shadow=ShadowTerms(rate=shadow),
+    )
+
+
+def _priced(name: str, cost: float) -> TierTerms:
+    """A tier of which every call costs the same."""
+    price = cost * 1e6
+    return TierTerms(
+        name=name, input_usd_per_mtok=0, output_usd_per_mtok=price, completion_tokens=1
+    )
+
+
+def _untrained_judge() -> JudgeTable:
+    return JudgeTable(
+        judge="SIMULATED",
+        lowest=LOWEST,
+        highest=HIGHEST,
+        edges=(0.5,),
+        raw=(-0.5, 1.5),
+        z=(-0.7, 0.7),
+        f1=(0.25, 0.75),
+        f0=(0.75, 0.25),
+        cost_usd=JUDGE_COST,
+    )
+
+
+def fitted(halves: Halves, drift: Drift) -> PolicyDocument:
+    """The document of the teaching half, whose p_hat is out of fold there."""
+    rng, taught = np.random.default_rng(99), halves.taught
+    p_hat, local, dear = (
+        np.tile(column, COPIES) for column in (halves.trained.p_hat, taught.local, taught.cloud)
+    )
+    if drift == "local":
+        local = np.where(rng.random(len(local)) < LOST, 0.0, local)
+    score = scores(local, drift, rng)
+    ones = np.ones(len(p_hat))
+    labels = Labels(p_hat, ones, score, local, dear, ones, ones, ones / COPIES)
+    parted = judge.bins(score)
+    assert parted is not None
+    tilt = judge.fit(parted, labels, Columns(p_hat, ones, score))
+    mends, spoils = cloud.fit(parted, labels, tilt.calibration)
+    plain = start(halves.target, 0.0, 0.0)
+    segment = plain.segments[0].replaced(
+        mode="cascade_route",
+        trust="open",
+        calibration=tilt.calibration,
+        cloud_if_local_wrong=cloud.platt(mends),
+        cloud_wrong_if_local_right=cloud.platt(spoils),
+    )
+    return plain.model_copy(
+        update={
+            "estimator": QualityPredictor.restore(halves.prior.predictor).estimator(),
+            "judge": judge.table(plain.judge, parted, tilt),
+            "segments": (segment,),
+        }
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """Points of a hull by rising cost: ``cost`` and ``quality`` (H,)."""
+
+    cost: Array
+    quality: Array
+
+    def cost_at(self, quality: float) -> float:
+        """The least mean cost of this mean quality."""
+        return float(np.interp(quality, self.quality, self.cost))
+
+
+def frontier(document: PolicyDocument, rows: Sequence[Row]) -> Frontier:
+    """Sweep the document's lambda over these rows."""
+    swept = Sweep(document, rows)
+    points = [(LOCAL_COST, float(swept.local.mean())), (CLOUD_COST, float(swept.cloud.mean()))]
+    return hull(np.array(points + [swept.point(float(each)) for each in LAMBDAS]))
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What one document makes of rows at any lambda."""
+
+    document: PolicyDocument
+    rows: Sequence[Row]
+
+    @cached_property
+    def local(self) -> Array:
+        """Worth of the local answers (N,)."""
+        return np.array([row.local for row in self.rows])
+
+    @cached_property
+    def cloud(self) -> Array:
+        """Worth of the cloud's answers (N,)."""
+        return np.array([row.cloud for row in self.rows])
+
+    @cached_property
+    def _queries(self) -> Queries:
+        score = np.array([row.score for row in self.rows], dtype=np.float64)
+        return Queries.of(self.document, [row.features for row in self.rows], score)
+
+    def point(self, lambda_: float) -> tuple[float, float]:
+        """Mean cost and quality at this lambda."""
+        segment = self.document.segments[0].replaced(lambda_=lambda_)
+        way = courses(self.document, segment, self._queries)
+        cost = np.where(way.straight, 0.0, LOCAL_COST) + way.judged * JUDGE_COST
+        quality = np.where(way.to_cloud, self.cloud, self.local)
+        return float((cost + way.to_cloud * CLOUD_COST).mean()), float(quality.mean())
+
+
+def hull(points: Array) -> Frontier:
+    """The upper concave hull of (cost, quality) points (N, 2), up to the best quality."""
+    ordered = points[np.lexsort((-points[:, 1], points[:, 0]))]
+    kept: list[Array] = []
+    for point in ordered:
+        while len(kept) >= 2 and _turns_up(kept[-2], kept[-1], point):
+            kept.pop()
+        kept.append(point)
+    corners = np.array(kept)
+    corners = corners[: int(corners[:, 1].argmax()) + 1]
+    return Frontier(corners[:, 0], corners[:, 1])
+
+
+def _turns_up(first: Array, second: Array, third: Array) -> bool:
+    one, other = second - first, third - first
+    return bool(one[1] * other[0] <= other[1] * one[0])
