@@ -98,9 +98,11 @@ class Learner:
         p_hat = reference.p_hat(seen.features)
         if self.mix.update(p_hat):
             self._alarm("the mix of queries changed (ADWIN on p_hat", self.settings.keep_at_alarm)
-        elif seen.score is not None and self.scores.update(
-            float(reference.standing(p_hat, seen.score))
-        ):
+        elif seen.score is not None and self.referred >= self.settings.judged_labels:
+            self._watch_score(float(reference.standing(p_hat, seen.score)))
+
+    def _watch_score(self, standing: float) -> None:
+        if self.scores.update(standing):
             keep = self.settings.keep_at_judge_alarm
             self.trust = Trust(self.trust.local * keep, self.trust.cloud)
             self._alarm("the judge's scores are not as expected (ADWIN on their standing", keep)

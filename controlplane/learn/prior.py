@@ -22,7 +22,7 @@ from dataplane.contract.terms import Platt
 from dataplane.features import FEATURE_VERSION, Features
 
 SCHEMA = 1
-MOST = 1500.0  # labels that a recording may be worth
+MOST = 500.0  # labels that a recording may be worth
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class LearnerSettings:
     contexts: int = 2000
     records: int = 2400
     reference_labels: int = 120  # before the drift detectors' reference is frozen
+    judged_labels: int = 400  # before it is good enough to tell the judge's scores by
     keep_at_alarm: float = 0.6  # share of a label's weight after the mix changed
     keep_at_judge_alarm: float = 0.15  # and after the judge or the local tier did
     contexts_at_alarm: int = 150

@@ -1,0 +1,82 @@
+"""`penstock prior`, as a person types it, and what a learner then makes of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from controlplane.cli import app
+from controlplane.learn.prior import Prior, read
+from dataplane.contract.errors import OperatorError
+
+HEAD = "query_id,prompt,model,correct,cost_usd"
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Sums are right locally, proofs are not; the cloud is always right."""
+    lines = [HEAD]
+    for number in range(200):
+        prompt = f"sum {number}" if number % 2 else f"proof {number}"
+        lines.append(f"q{number},{prompt},small,{number % 2},0.001")
+        lines.append(f"q{number},{prompt},large,1,0.01")
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def penstock(*words: str | Path) -> tuple[int, str, BaseException | None]:
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    return done.exit_code, done.output, done.exception
+
+
+def test_a_recording_becomes_a_prior(recording: Path, tmp_path: Path) -> None:
+    out = tmp_path / "prior.json"
+    code, said, _ = penstock(
+        "prior", recording, "--local", "small", "--cloud", "large", "--out", out
+    )
+    assert code == 0
+    assert "200 queries; local right 0.500, cloud 1.000; trusted like 200 labels" in said
+    assert read(out).labels == 200
+
+
+def test_a_replay_takes_it(recording: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "prior.json", tmp_path / "told.json"
+    names = ("--local", "small", "--cloud", "large")
+    penstock("prior", recording, *names, "--out", out)
+    code, _, _ = penstock(
+        "replay", recording, *names, "--target", "0.9", "--prior", out, "--json", told
+    )
+    assert code == 0
+    assert json.loads(told.read_text())["queries"] == 200
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--local", "tiny"), 'no model "tiny"; its models are large, small'),
+        (("--out", "nowhere/prior.json"), "cannot write nowhere/prior.json: No such file"),
+    ],
+)
+def test_bad_input_is_one_line(
+    recording: Path, tmp_path: Path, words: tuple[str, str], complaint: str
+) -> None:
+    usual = {"--local": "small", "--cloud": "large", "--out": str(tmp_path / "p.json")}
+    given = [word for pair in (usual | {words[0]: words[1]}).items() for word in pair]
+    _, _, raised = penstock("prior", recording, *given)
+    assert isinstance(raised, OperatorError)
+    assert complaint in str(raised)
+    assert "\n" not in str(raised)
+
+
+def test_a_file_that_is_no_prior_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text("[]")
+    with pytest.raises(
+        OperatorError, match=r"p.json: not a prior .*; fit one with `penstock prior`"
+    ):
+        read(path)
+    with pytest.raises(OperatorError, match="cannot read the prior"):
+        read(tmp_path / "none.json")
+    assert isinstance(Prior.from_json(Prior().to_json()), Prior)
