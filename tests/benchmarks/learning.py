@@ -384,7 +384,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     first, _, last = chosen.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
-    data = data_folder(chosen.data)
+    try:
+        data = data_folder(chosen.data)
+    except FileNotFoundError as error:
+        parser.error(str(error))
     _halves(data).prior  # noqa: B018 - once, before the processes part
     found: dict[str, list[Outcome]] = {name: [] for name in SCENARIOS}
     told: Callable[[str], object] = sys.stderr.write

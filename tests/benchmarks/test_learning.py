@@ -1,0 +1,77 @@
+"""The learning benchmark on a few queries: it runs, and it leaks nothing."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.learning import SCENARIOS, Figure, Once, main, run
+from tests.benchmarks.streams import Halves, data_folder, halves, stream, warm
+from tests.unit.controlplane.learn.rows import EASY, rows
+
+DATA = os.environ.get("PENSTOCK_DATA")
+recorded = pytest.mark.skipif(DATA is None, reason="PENSTOCK_DATA names no folder of recordings")
+
+
+@pytest.fixture(scope="module")
+def parts() -> Halves:
+    return halves(data_folder(None))
+
+
+@pytest.mark.slow
+@recorded
+def test_no_prompt_is_on_two_sides(parts: Halves) -> None:
+    sides = [set(pool.features) for pool in (parts.taught, parts.warm, parts.served)]
+    shared = sum(len(one & other) for one, other in zip(sides, [*sides[1:], sides[0]], strict=True))
+    assert shared < 0.005 * len(parts.served)  # prompts of equal features, by chance
+    again = halves(data_folder(None), tuning=1)
+    served = set(parts.served.features)
+    assert len(served & set(again.served.features)) < 0.005 * len(served)
+
+
+@pytest.mark.slow
+@recorded
+@pytest.mark.parametrize("name", ["stationary", "judge_drift", "cold"])
+def test_a_short_run_is_measured(parts: Halves, name: str) -> None:
+    outcome = run(parts, SCENARIOS[name], seed=2001, queries=1000)
+    assert (outcome.recovered is None) == (name != "judge_drift")
+    for window in outcome.windows:
+        assert -0.5 < window.error < 0.5
+        assert window.total > 0.2
+    assert outcome.labels > 30
+    assert outcome.state_bytes < 1_100_000
+
+
+@pytest.mark.slow
+@recorded
+def test_the_same_seed_is_the_same_run(parts: Halves) -> None:
+    one, other = (run(parts, SCENARIOS["stationary"], seed=2002, queries=600) for _ in range(2))
+    assert one == other
+    assert stream(parts, 1, 50, "none").rows != stream(parts, 2, 50, "none").rows
+    assert len(warm(parts, 1, 10)) == 10
+
+
+def test_a_prompt_teaches_p_hat_once() -> None:
+    features = rows(1, 1, EASY)[0].features
+    once = Once()
+    once.learn(features, 1.0)
+    after = once.predict(features)
+    once.learn(features, 1.0)
+    assert once.predict(features) == after
+
+
+def test_a_figure_has_its_interval() -> None:
+    figure = Figure.mean([1.0, 2.0, 3.0], "fraction")
+    assert figure.value == 2.0
+    assert figure.upper - figure.lower == pytest.approx(2 * 1.96 / np.sqrt(3))
+
+
+def test_without_recordings_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PENSTOCK_DATA", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["--data", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "name their folder with --data DIR" in capsys.readouterr().err
