@@ -20,7 +20,6 @@ are in units of one mean cloud call, ``lambda_`` in quality per such unit.
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import reduce
 from itertools import product
 from types import EllipsisType
 from typing import TypeAlias
@@ -209,18 +208,14 @@ def plan(
 ) -> Plan:
     """The value and the best action of every state from ``start`` on, by backward induction."""
     ground = _Ground.of(chain, lambda_, forbidden)
-    worth, action, answer = ground.blank(np.nan), ground.blank(-1), ground.blank(-1)
+    worth, action = ground.blank(np.nan), np.full(ground.shape, -1, dtype=np.int8)
     for block in _blocks(chain, start or chain.start):
         at = _place(block)
         worth[at], action[at] = _preferred(ground, worth, block)
-        answer[at] = _best_answer(ground, block)
     value = worth / np.maximum(ground.total, 1e-300)
-    flat = (*value.shape[: value.ndim - chain.tiers], -1)
-    return Plan(
-        value.reshape(flat),
-        action.reshape(flat).astype(np.int8),
-        answer.reshape(flat).astype(np.int8),
-    )
+    answer = np.broadcast_to(ground.answer, ground.shape)
+    flat = (*ground.lead, -1)
+    return Plan(value.reshape(flat), action.reshape(flat), answer.reshape(flat))
 
 
 def best(
@@ -268,10 +263,11 @@ class _Ground:
     chain: Chain
     lead: tuple[int, ...]
     total: Array  # (..., *digits) P(the state's scores | x)
-    right: tuple[Array, ...]  # per tier (..., *digits) P(the state's scores, tier right | x)
+    reply: Array  # (..., *digits) P(the state's scores, the best answer at hand right | x)
+    answer: Actions  # (..., *digits) whose answer that is
     calls: tuple[Array, ...]  # per tier (..., 1, .., 1) lambda times the cost of a call
     judges: tuple[Array, ...]  # the same of judging
-    forbidden: Mask  # (*digits, N + 1)
+    forbidden: Mask | None  # (*digits, N + 1)
 
     @classmethod
     def of(
@@ -281,14 +277,13 @@ class _Ground:
         forbidden: Mask | None,
         lead: tuple[int, ...] = (),
     ) -> "_Ground":
-        masses = _masses(chain)
-        of_all = tuple(np.moveaxis(masses, -1 - chain.tiers, 0))
+        total, *right = np.moveaxis(_masses(chain), -1 - chain.tiers, 0)
+        reply, answer = _replies(chain, total, right)
         calls = _per_tier(chain, lambda_, chain.costs)
         judges = _per_tier(chain, lambda_, chain.judge_costs)
-        leads = [each.shape[: each.ndim - chain.tiers] for each in (of_all[0], *calls, *judges)]
+        leads = [each.shape[: each.ndim - chain.tiers] for each in (total, *calls, *judges)]
         whole = np.broadcast_shapes(lead, *leads)
-        mask = _allowed(chain) if forbidden is None else forbidden
-        return cls(chain, whole, of_all[0], of_all[1:], calls, judges, mask)
+        return cls(chain, whole, total, reply, answer, calls, judges, forbidden)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -322,6 +317,18 @@ def _seen(likelihood: Array) -> Array:
     """(..., digits, 2^N) What a digit says of the patterns: uncalled and unjudged say nothing."""
     silent = np.ones((*likelihood.shape[:-2], 2, likelihood.shape[-2]))
     return np.concatenate([silent, likelihood.swapaxes(-1, -2)], axis=-2)
+
+
+def _replies(chain: Chain, total: Array, right: list[Array]) -> tuple[Array, Actions]:
+    """The probability that the best answer is right, and its tier: the first within a tie."""
+    greatest, answer = np.full(total.shape, -np.inf), np.full(total.shape, -1, dtype=np.int8)
+    margin = TIE * total
+    for tier, each in enumerate(right):
+        called = _place((slice(1, None), *(slice(None),) * (chain.tiers - 1 - tier)))
+        better = each[called] > greatest[called] + margin[called]
+        answer[called] = np.where(better, np.int8(tier), answer[called])
+        greatest[called] = np.maximum(greatest[called], each[called])
+    return greatest, answer
 
 
 def _per_tier(chain: Chain, lambda_: float | Array, costs: Array) -> tuple[Array, ...]:
@@ -367,10 +374,8 @@ def _open(chain: Chain, block: Block) -> Iterator[int]:
 
 def _options(ground: _Ground, worth: Array, block: Block) -> Iterator[tuple[int, Array]]:
     """Each possible action and its worth, times the probability of the state's scores."""
-    at = _place(block)
-    answers = [right[at] for right in _at_hand(ground, block)]
-    if answers:
-        yield REPLY, _unless(ground, block, REPLY, reduce(np.maximum, answers))
+    if any(digits != _UNCALLED for digits in block):
+        yield REPLY, _unless(ground, block, REPLY, ground.reply[_place(block)])
     for tier in _open(ground.chain, block):
         option = _ahead(worth, block, tier) - _charge(ground, tier, block)
         yield advance(tier), _unless(ground, block, advance(tier), option)
@@ -384,23 +389,6 @@ def _preferred(ground: _Ground, worth: Array, block: Block) -> tuple[Array, Acti
         action = np.where(option > greatest + margin, np.int8(candidate), action)
         greatest = np.maximum(greatest, option)
     return greatest, action
-
-
-def _at_hand(ground: _Ground, block: Block) -> list[Array]:
-    called = [digits != _UNCALLED for digits in block]
-    return [right for right, is_called in zip(ground.right, called, strict=True) if is_called]
-
-
-def _best_answer(ground: _Ground, block: Block) -> Actions:
-    """The tier most likely right of those called; the first of them within a tie."""
-    at = _place(block)
-    margin = TIE * ground.total[at]
-    greatest, answer = np.array(-np.inf), np.array(-1, dtype=np.int8)
-    for tier, (right, digits) in enumerate(zip(ground.right, block, strict=True)):
-        if digits != _UNCALLED:
-            answer = np.where(right[at] > greatest + margin, np.int8(tier), answer)
-            greatest = np.maximum(greatest, right[at])
-    return answer
 
 
 def _charge(ground: _Ground, tier: int, block: Block) -> Array:
@@ -418,4 +406,6 @@ def _ahead(worth: Array, block: Block, tier: int) -> Array:
 
 
 def _unless(ground: _Ground, block: Block, action: int, option: Array) -> Array:
+    if ground.forbidden is None:
+        return option
     return np.where(ground.forbidden[..., action][block], -np.inf, option)
