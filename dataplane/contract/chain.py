@@ -106,14 +106,14 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The best action in every state that can follow the one planned from; elsewhere NaN, -1.
+    """What is best in every state that can follow the one planned from; elsewhere NaN and -1.
 
     All are (..., S), states in mixed-radix order; ties fall to replying, then to the earlier tier.
     """
 
     value: Array  # expected quality minus lambda times the cost still to come
     action: Actions  # REPLY or advance(tier)
-    answer: Actions  # the tier to reply from, or -1 where none was called
+    answer: Actions  # the tier to reply from, or -1 where none was called; given in all states
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +208,7 @@ def plan(
 ) -> Plan:
     """The value and the best action of every state from ``start`` on, by backward induction."""
     ground = _Ground.of(chain, lambda_, forbidden)
-    worth, action = ground.blank(np.nan), np.full(ground.shape, -1, dtype=np.int8)
-    for block in _blocks(chain, start or chain.start):
-        at = _place(block)
-        worth[at], action[at] = _preferred(ground, worth, block)
+    worth, action = _induced(ground, start or chain.start)
     value = worth / np.maximum(ground.total, 1e-300)
     answer = np.broadcast_to(ground.answer, ground.shape)
     flat = (*ground.lead, -1)
@@ -222,24 +219,22 @@ def best(
     chain: Chain, state: State, lambda_: float | Array, forbidden: Mask | None = None
 ) -> Options:
     """What one state offers, and what is best there."""
-    found = plan(chain, lambda_, forbidden, start=state)
     ground = _Ground.of(chain, lambda_, forbidden)
-    block = tuple(slice(digit, digit + 1) for digit in state)
-    mass = np.broadcast_to(ground.total, ground.shape)
-    worth = found.value.reshape(ground.shape) * mass
+    worth, action = _induced(ground, state)
+    at = _place(state)
+    reached = np.maximum(ground.total[at], 1e-300)
     values = np.full((*ground.lead, 1 + chain.tiers), -np.inf)
-    reached = np.maximum(mass[_place(state)], 1e-300)
-    for action, option in _options(ground, worth, block):
-        values[..., action] = option.reshape(ground.lead) / reached
-    at = chain.index(state)
-    return Options(values, found.action[..., at], found.answer[..., at])
+    for each, option in _options(ground, worth, tuple(slice(d, d + 1) for d in state)):
+        values[..., each] = option.reshape(option.shape[: -chain.tiers]) / reached
+    return Options(values, action[at], np.broadcast_to(ground.answer[at], ground.lead))
 
 
 def spend(chain: Chain, planned: Plan) -> Array:
     """Expected cost (...) of following a plan from the start, at the chain's costs.
 
-    Expected quality is then the plan's value plus lambda times this. The chain may be another one:
-    true beliefs under a plan made on estimates; with a single cost of 1, how often that is paid.
+    On the beliefs it was made from, a plan's expected quality is its value plus lambda times this.
+    On a chain with other beliefs or costs it is what that plan would cost there; with one cost of
+    1 and the others 0, how often that one is paid.
     """
     ground = _Ground.of(chain, 1.0, None, lead=planned.action.shape[:-1])
     action = planned.action.reshape(ground.shape)
@@ -370,6 +365,15 @@ def _open(chain: Chain, block: Block) -> Iterator[int]:
     for tier, (digits, judged) in enumerate(zip(block, chain.judged, strict=True)):
         if digits == _UNCALLED or (digits == _UNJUDGED and judged):
             yield tier
+
+
+def _induced(ground: _Ground, start: State) -> tuple[Array, Actions]:
+    """The worth and the best action of every state from ``start`` on; elsewhere NaN and -1."""
+    worth, action = ground.blank(np.nan), np.full(ground.shape, -1, dtype=np.int8)
+    for block in _blocks(ground.chain, start):
+        at = _place(block)
+        worth[at], action[at] = _preferred(ground, worth, block)
+    return worth, action
 
 
 def _options(ground: _Ground, worth: Array, block: Block) -> Iterator[tuple[int, Array]]:

@@ -136,6 +136,9 @@ def test_following_the_plan_earns_its_value_at_its_cost(
     chain = believed(bins, seed)
     planned = chains.plan(chain, lambda_)
     ends = np.array([followed(chain, planned, *outcome) for outcome in outcomes(bins)])
+    elsewhere = replace(believed(bins, seed + 1), costs=chain.costs, judge_costs=chain.judge_costs)
+    spent_there = probabilities(elsewhere, bins) @ ends[:, 1]
+    assert spent_there == pytest.approx(float(chains.spend(elsewhere, planned)), abs=1e-9)
     quality, cost = probabilities(chain, bins) @ ends
     assert cost == pytest.approx(float(chains.spend(chain, planned)), abs=1e-9)
     assert quality - lambda_ * cost == pytest.approx(float(at_start(planned)), abs=1e-9)
@@ -395,6 +398,8 @@ def test_scores_that_cannot_be_have_a_plan_all_the_same() -> None:
     planned = chains.plan(chain, 0.2)
     assert np.isfinite(planned.value[1:]).all()
     assert planned.action[chain.index((binned(0), UNCALLED))] == REPLY
+    bound = chains.best(chain, (UNJUDGED, UNCALLED), 0.2, chains.cascading(chain))
+    assert list(np.isfinite(bound.values)) == [False, True, False]
 
 
 @pytest.mark.parametrize(
