@@ -194,6 +194,12 @@ def test_routing_is_the_best_tier_alone(bins: tuple[int, ...], seed: int, lambda
     assert at_start(alone) == pytest.approx((right - lambda_ * chain.costs).max())
 
 
+def test_a_router_that_has_an_answer_replies() -> None:
+    chain = believed((3, 2, 0), 1)
+    options = chains.best(chain, (UNJUDGED, UNCALLED, UNCALLED), 0.0, chains.routing(chain))
+    assert list(np.isfinite(options.values)) == [True, False, False, False]
+
+
 def cascaded(chain: Chain, lambda_: float, weights: Array, tier: int = 0) -> float:
     """A cascade by recursion on the weights (2^N) of the patterns: escalate, or keep the best."""
     price, patterns = float(chain.costs[tier]), np.arange(len(weights))
@@ -305,6 +311,8 @@ def test_a_tilted_judge_is_a_distribution_that_shifts_log_odds(
     tilt = rng.normal(size=4)
     told = chains.likelihood(f1, f0, tier, tiers, tilt)
     np.testing.assert_allclose(told.sum(axis=-1), 1.0)
+    np.testing.assert_allclose(told[0], f0)  # with no later tier right nothing is tilted
+    np.testing.assert_allclose(told[1 << tier], f1)
     later = 1 << tier + 1
     shift = np.log(told[later] / told[0])  # of the next tier's log-odds, this one wrong
     np.testing.assert_allclose(np.diff(shift), np.diff(tilt), atol=1e-9)
@@ -374,6 +382,18 @@ def test_one_state_is_decided_as_within_the_whole_plan(
     assert (options.action == planned.action[:, index]).all()
     assert (options.answer == planned.answer[:, index]).all()
     np.testing.assert_allclose(options.values.max(axis=-1), planned.value[:, index], atol=1e-9)
+
+
+def test_what_cannot_follow_is_not_planned() -> None:
+    chain = believed((2, 2, 0), 1)
+    planned = chains.plan(chain, 0.1, start=(binned(1), UNJUDGED, UNCALLED))
+    reached = [chain.state(int(index)) for index in np.flatnonzero(planned.action >= 0)]
+    assert set(reached) == {
+        (binned(1), middle, last)
+        for middle in (UNJUDGED, binned(0), binned(1))
+        for last in (UNCALLED, UNJUDGED)
+    }
+    assert (np.isnan(planned.value) == (planned.action < 0)).all()
 
 
 def test_a_tier_unjudged_before_may_be_judged_still() -> None:

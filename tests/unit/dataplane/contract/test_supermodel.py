@@ -16,7 +16,7 @@ from dataplane.contract.supermodel import Estimates, choose, draws, expected_max
 LAMBDAS = (0.0, 0.02, 0.1, 0.3, 1.0, 4.0)
 ERROR = 0.03  # of an expected maximum, in the greatest standard deviation
 seeds = st.integers(0, 2**31)
-lambdas = st.floats(0.0, 2.0)
+lambdas = st.one_of(st.floats(0.0, 0.2), st.floats(0.0, 2.0))
 few = settings(max_examples=30)
 
 
@@ -174,6 +174,16 @@ def test_a_dominated_model_changes_nothing(models: int, seed: int, lambda_: floa
     assert models not in found.members
     without = search(estimates, costs, lambda_).value(lambda_)
     assert found.value(lambda_) == pytest.approx(without, abs=2 * ERROR * spread(estimates))
+
+
+@pytest.mark.parametrize("called", [[], [0]])
+@pytest.mark.parametrize(("lambda_", "joins"), [(0.0999, True), (0.1, False), (0.1001, False)])
+def test_a_model_joins_iff_it_gains_more_than_its_price(
+    called: list[int], lambda_: float, joins: bool
+) -> None:
+    certain = Estimates(np.array([0.5, 0.6]), np.zeros((2, 2)))
+    found = search(certain, np.array([0.0, 1.0]), lambda_, called)
+    assert (1 in found.members) == joins
 
 
 def test_of_two_alike_the_cheaper_is_called() -> None:
