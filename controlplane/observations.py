@@ -14,7 +14,8 @@ class Observation:
 
     ``answered``: the tiers that answered while serving, in order. ``score``: the judge's raw score
     of the local answer, from serving or, where the query went straight to the cloud, from its
-    shadow. ``served``: the tier whose answer the client got.
+    shadow. ``served``: the tier whose answer the client got. ``free``: whether more than one tier
+    could have answered; the others are served, charged and audited, but no policy decides them.
     """
 
     decision_id: UUID
@@ -26,6 +27,7 @@ class Observation:
     served: str
     score: float | None
     cost_usd: float
+    free: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,9 @@ def query(
     score: float | None = None,
     cost_usd: float = 0.001,
     policy_version: int = 1,
+    free: bool = True,
 ) -> Observation:
-    """One answered query; the last tier to answer served it."""
+    """One answered query; the last tier to answer served it. Not free: it pinned that tier."""
     id_ = decision_id(number)
     return Observation(
         decision_id=id_,
@@ -63,6 +64,7 @@ def query(
         served=answered[-1],
         score=score,
         cost_usd=cost_usd,
+        free=free,
     )
 
 
@@ -71,7 +73,8 @@ def records(
 ) -> list[Record]:
     """What the data plane would have written of it."""
     child = {"decision_id": observation.decision_id, "at": observation.at}
-    found: list[Record] = [_decision(observation, ("local", "cloud", JUDGE))]
+    tiers = ("local", "cloud") if observation.free else (observation.served,)
+    found: list[Record] = [_decision(observation, (*tiers, JUDGE))]
     found += [
         Attempt(
             **child,

@@ -85,8 +85,13 @@ class Learner:
     # -- see
 
     def observe(self, observations: Sequence[Observation]) -> None:
-        """Completed queries, labelled or not: the traffic and its judge scores."""
+        """Completed queries, labelled or not: the traffic and its judge scores.
+
+        Only what a policy can decide: a request that pinned its tier says nothing of an arm.
+        """
         for seen in observations:
+            if not seen.free:
+                continue
             self.observed += 1
             self.evidence.saw(seen.features, seen.score)
             self._watch(seen)
@@ -148,6 +153,8 @@ class Learner:
         local, dear = self.tiers
         for each in labelled:
             seen = each.observation
+            if not seen.free:
+                continue
             p_hat = self.quality.predict(seen.features)  # before the update: out of sample
             right = each.right.get(local)
             if local not in seen.answered and seen.score is not None:

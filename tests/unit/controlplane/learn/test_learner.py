@@ -9,8 +9,10 @@ import pytest
 from controlplane.evaluate.replay import EPOCH, Delay, Replay, Row, Served
 from controlplane.learn.learner import Learner
 from controlplane.learn.settings import DrawRates, LearnerSettings
+from controlplane.observations import Labelled
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import AuditTerms, LinearEstimator, QualityTarget, ShadowTerms
+from tests.traffic import query
 from tests.unit.controlplane.learn.rows import EASY, HARD, rows
 from tests.unit.dataplane.policies import policy
 
@@ -99,6 +101,17 @@ def test_a_useless_judge_is_not_paid_for() -> None:
     table = replay.live.judge
     ratio = np.array(table.f1) / np.array(table.f0)
     assert ratio.max() / ratio.min() < 6
+
+
+def test_what_no_policy_decides_is_not_learned_from() -> None:
+    learner = Learner(TIERS, SETTINGS)
+    before = learner.to_json()
+    pinned = query(1, score=-0.1, free=False)
+    learner.observe([pinned])
+    learner.learn([Labelled(pinned, {"local": 0.0}, 0.5, 0.0)])
+    assert learner.to_json() == before
+    learner.observe([query(2, score=-0.1)])
+    assert learner.to_json() != before
 
 
 def test_same_records_same_state_bit_for_bit() -> None:
