@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from river.drift import ADWIN
 
+from controlplane.learn.quality import packed_estimator, unpacked_estimator
 from dataplane.contract.rule import Array, logit
 from dataplane.contract.terms import Frozen, JudgeTable, LinearEstimator, Platt
 from dataplane.features import Features
@@ -27,6 +28,16 @@ class Reference(Frozen):
     estimator: LinearEstimator
     calibration: Platt
     judge: JudgeTable
+
+    def state(self) -> dict[str, Any]:
+        """As JSON values, the weights packed: a dense estimator is 130 kB of them."""
+        rest = self.model_dump(exclude={"estimator"})
+        return rest | {"estimator": packed_estimator(self.estimator)}
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> "Reference":
+        """Inverse of ``state``."""
+        return cls(**state | {"estimator": unpacked_estimator(state["estimator"])})
 
     def p_hat(self, features: Features) -> float:
         """The query's p_hat, as it was when this was frozen."""

@@ -307,7 +307,7 @@ class Learner:
             "trust": self.trust,
             "mix": self.mix.state(),
             "scores": self.scores.state(),
-            "reference": self.reference.model_dump() if self.reference else None,
+            "reference": self.reference and self.reference.state(),
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "bins": {k: v.tolist() for k, v in asdict(self.bins).items()} if self.bins else None,
         }
@@ -330,7 +330,7 @@ class Learner:
         learner.quality = QualityPredictor.restore(body["quality"])
         learner.mix = DriftDetector(body["mix"]["values"])
         learner.scores = DriftDetector(body["scores"]["values"])
-        learner.reference = body["reference"] and Reference(**body["reference"])
+        learner.reference = body["reference"] and Reference.restored(body["reference"])
         for name in COUNTERS:
             setattr(learner, name, body["counters"][name])
         columns = body["bins"]

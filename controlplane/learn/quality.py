@@ -89,3 +89,22 @@ class QualityPredictor:
         optimizer.g2.update(dict(zip(buckets, squares, strict=True)))
         optimizer.n_iterations = state["steps"]
         return predictor
+
+
+def packed_estimator(estimator: LinearEstimator) -> dict[str, Any]:
+    """An exported predictor as JSON values; its weights have ``DIGITS`` decimals."""
+    scaled = np.rint(np.array(estimator.weights) * 10**DIGITS)
+    return {
+        "intercept": estimator.intercept,
+        "buckets": packed(np.array(estimator.buckets, dtype=np.uint16)),
+        "weights": packed(scaled.astype(np.int32)),
+    }
+
+
+def unpacked_estimator(state: dict[str, Any]) -> LinearEstimator:
+    """Inverse of ``packed_estimator``, exactly."""
+    return LinearEstimator(
+        intercept=state["intercept"],
+        buckets=tuple(unpacked(state["buckets"], np.uint16).tolist()),
+        weights=tuple((unpacked(state["weights"], np.int32) / 10**DIGITS).tolist()),
+    )

@@ -40,7 +40,7 @@ def test_a_short_run_is_measured(parts: Halves, name: str) -> None:
         assert -0.5 < window.error < 0.5
         assert window.total > 0.2
     assert outcome.labels > 30
-    assert outcome.state_bytes < 1_100_000
+    assert outcome.state_bytes < 1_000_000
 
 
 @pytest.mark.slow

@@ -1,0 +1,57 @@
+import json
+
+import numpy as np
+import pytest
+
+from controlplane.learn.quality import QualityPredictor, packed_estimator, unpacked_estimator
+from dataplane.contract.terms import LinearEstimator
+from tests.unit.controlplane.learn.rows import EASY, rows
+
+
+def taught(count: int) -> QualityPredictor:
+    predictor = QualityPredictor()
+    for row in rows(60, count, EASY):
+        predictor.learn(row.features, row.local)
+    return predictor
+
+
+def test_what_it_says_is_what_it_exports() -> None:
+    predictor, estimator = taught(300), taught(300).estimator()
+    for row in rows(61, 50, EASY):
+        assert predictor.predict(row.features) == pytest.approx(
+            estimator.p_hat(row.features), abs=1e-4
+        )
+
+
+def test_it_tells_easy_from_hard() -> None:
+    predictor = taught(1500)
+    new = rows(62, 1000, EASY)
+    said = np.array([predictor.predict(row.features) for row in new])
+    right = np.array([row.local for row in new])
+    assert said[right == 1].mean() - said[right == 0].mean() > 0.2
+
+
+def test_its_intercept_stays() -> None:
+    assert taught(500).estimator().intercept == 0.0
+
+
+def test_it_goes_on_exactly_where_it_was() -> None:
+    one = taught(200)
+    other = QualityPredictor.restore(json.loads(json.dumps(one.state())))
+    for row in rows(63, 100, EASY):
+        one.learn(row.features, row.local)
+        other.learn(row.features, row.local)
+    assert one.state() == other.state()
+    assert one.estimator() == other.estimator()
+
+
+def test_an_estimator_is_packed_exactly() -> None:
+    rng = np.random.default_rng(1)
+    weights = rng.normal(size=4000).round(5)
+    buckets = np.sort(rng.choice(1 << 14, 4000, replace=False))
+    estimator = LinearEstimator(
+        intercept=0.123456789, buckets=tuple(buckets.tolist()), weights=tuple(weights.tolist())
+    )
+    again = unpacked_estimator(json.loads(json.dumps(packed_estimator(estimator))))
+    assert again == estimator
+    assert again.weights == estimator.weights
