@@ -98,8 +98,9 @@ class Feed:
         news = {source.channel for source in self._sources}
         while not self._stopping:
             self._refresh(connection, news)
-            spoke = self._wait(self._poll_s, connection)
-            told = {notify.channel for notify in connection.notifies(timeout=0)} if spoke else set()
+            told = _told(connection)  # while refreshing: the socket will not speak of it again
+            if not told and self._wait(self._poll_s, connection):
+                told = _told(connection)
             news = told or {source.channel for source in self._sources}
 
     def _refresh(self, connection: Connection, channels: set[str]) -> None:
@@ -125,3 +126,8 @@ class Feed:
     def _lost(self, error: psycopg.Error) -> None:
         level = logging.WARNING if self.connected else logging.DEBUG
         log.log(level, "the store cannot be reached, serving the last good state: %s", error)
+
+
+def _told(connection: Connection) -> set[str]:
+    """The channels of the notifications that have arrived."""
+    return {notify.channel for notify in connection.notifies(timeout=0)}

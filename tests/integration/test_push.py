@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 
 from controlplane import keys as issued
 from controlplane import push, registry
@@ -325,6 +325,26 @@ def test_the_answer_is_given_again_after_a_crash_before_it(
 
 
 # ------------------------------------------------------------------ keys
+
+
+class Overtaken:
+    """A source that is told of news in the very moment in which it refreshes."""
+
+    channel = "penstock_overtaken"
+
+    def __init__(self) -> None:
+        self.refreshed = 0
+
+    def refresh(self, connection: psycopg.Connection[DictRow]) -> None:
+        self.refreshed += 1
+        if self.refreshed == 1:
+            connection.execute("SELECT pg_notify('penstock_overtaken', '')")
+
+
+def test_news_that_come_during_a_refresh_are_not_left_to_the_poll(database: Database) -> None:
+    source = Overtaken()
+    with following(Feed(database.url_for("penstock_dataplane"), [source], poll_s=60)):
+        until(lambda: source.refreshed >= 2)
 
 
 def test_a_key_works_until_it_is_revoked(
