@@ -127,9 +127,8 @@ class Learner:
 
         What it makes of the recent traffic is what later queries are compared with.
         """
-        settled = self.alarmed_at is None or self.observed - self.alarmed_at >= self.settings.burst
         enough = self.labelled >= max(self.settings.reference_labels, 2 * self.referred)
-        if settled and (enough or (self.reference is None and self.referred)):
+        if not self._alarmed and (enough or (self.reference is None and self.referred)):
             segment = draft.segments[0]
             self.reference = Reference(
                 estimator=draft.estimator, calibration=segment.calibration, judge=draft.judge
@@ -249,16 +248,24 @@ class Learner:
     def _rates(self, support: float) -> DrawRates:
         if support < self.settings.support:
             return self.settings.cold
-        recent = self.alarmed_at is not None and (
-            self.observed - self.alarmed_at < self.settings.burst
-        )
-        return self.settings.alarmed if recent else self.settings.steady
+        return self.settings.alarmed if self._alarmed else self.settings.steady
+
+    @property
+    def _alarmed(self) -> bool:
+        """Whether the last alarm is so recent that caution is due."""
+        at = self.alarmed_at
+        return at is not None and self.observed - at < self.settings.burst
+
+    @property
+    def _kappa(self) -> float:
+        usual = self.settings.kappa
+        return max(usual, self.settings.kappa_alarmed) if self._alarmed else usual
 
     def _informed(self, draft: PolicyDocument, arms: Arms) -> PolicyFamily:
         """A bandit whose arms know their doubly robust estimates."""
         target = draft.objective
         assert isinstance(target, QualityTarget), "only a quality target is served yet"
-        family = PolicyFamily(target.target_quality, self.settings.kappa, self.settings.support)
+        family = PolicyFamily(target.target_quality, self._kappa, self.settings.support)
         traffic = self.evidence.traffic(draft.estimator)
         labels = self.evidence.labels(self.observed, self.settings.rectifier_half_life)
         estimates = estimate(draft, traffic, labels, arms, self.settings.rectifier_prior)
