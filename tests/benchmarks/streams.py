@@ -26,8 +26,7 @@ from dataplane.contract.rule import Array
 from dataplane.features import Features
 
 FILES = ("routellm_mmlu", "routellm_gsm8k")
-COLUMNS = ("query_id", "prompt", "model", "correct", "cost_usd", "contaminated")
-LOCAL, CLOUD = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
+WANTED = Wanted("mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview")
 LOCAL_COST, JUDGE_COST, CLOUD_COST = 0.02, 0.03, 1.0
 AUROC, AUROC_AFTER = 0.80, 0.60
 LOST = 0.25  # of the local tier's right answers
@@ -99,8 +98,8 @@ def _load(data: Path) -> tuple[list[str], Pool]:
     prompts: list[str] = []
     pools: list[Pool] = []
     for name in FILES:
-        recording = read(data / f"{name}.parquet", COLUMNS)
-        pairs = pair(recording, Wanted(LOCAL, CLOUD))
+        recording = read(data / f"{name}.parquet", WANTED.columns)
+        pairs = pair(recording, WANTED)
         texts = dict(zip(recording.texts("query_id"), recording.texts("prompt"), strict=True))
         prompts += [texts[each] or "" for each in pairs.ids]
         local, cloud = np.array([(row.local, row.cloud) for row in pairs.rows]).T
