@@ -59,7 +59,7 @@ objective:
   target_quality: {target}
   tolerance: {tolerance}
 audit:
-  rate: 0.065
+  rate: 0.06
   label_price_usd: {label_price}
 shadow:
   rate: 0.03

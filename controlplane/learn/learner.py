@@ -128,7 +128,8 @@ class Learner:
         What it makes of the recent traffic is what later queries are compared with.
         """
         enough = self.labelled >= max(self.settings.reference_labels, 2 * self.referred)
-        if not self._alarmed and (enough or (self.reference is None and self.referred)):
+        settled = not self._alarmed_within(self.settings.careful)
+        if settled and (enough or (self.reference is None and self.referred)):
             segment = draft.segments[0]
             self.reference = Reference(
                 estimator=draft.estimator, calibration=segment.calibration, judge=draft.judge
@@ -248,18 +249,16 @@ class Learner:
     def _rates(self, support: float) -> DrawRates:
         if support < self.settings.support:
             return self.settings.cold
-        return self.settings.alarmed if self._alarmed else self.settings.steady
+        recent = self._alarmed_within(self.settings.burst)
+        return self.settings.alarmed if recent else self.settings.steady
 
-    @property
-    def _alarmed(self) -> bool:
-        """Whether the last alarm is so recent that caution is due."""
-        at = self.alarmed_at
-        return at is not None and self.observed - at < self.settings.burst
+    def _alarmed_within(self, queries: int) -> bool:
+        return self.alarmed_at is not None and self.observed - self.alarmed_at < queries
 
     @property
     def _kappa(self) -> float:
-        usual = self.settings.kappa
-        return max(usual, self.settings.kappa_alarmed) if self._alarmed else usual
+        usual, alarmed = self.settings.kappa, self.settings.kappa_alarmed
+        return max(usual, alarmed) if self._alarmed_within(self.settings.careful) else usual
 
     def _informed(self, draft: PolicyDocument, arms: Arms) -> PolicyFamily:
         """A bandit whose arms know their doubly robust estimates."""
