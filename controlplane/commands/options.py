@@ -20,6 +20,20 @@ ConfigFile: TypeAlias = Annotated[
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+RecordingFile: TypeAlias = Annotated[
+    str, typer.Argument(help="Parquet, CSV or JSONL with one row per (query, model).")
+]
+LocalModel: TypeAlias = Annotated[
+    str, typer.Option(help="The cheap tier's model, as the file names it.")
+]
+CloudModel: TypeAlias = Annotated[str, typer.Option(help="The dear tier's model.")]
+Where: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Keep rows with COLUMN=VALUE; may be repeated.")
+]
+DataFolder: TypeAlias = Annotated[
+    Path | None, typer.Option(envvar="PENSTOCK_DATA", help="Where files are looked for, too.")
+]
+
 CONFIG_FILE = Path("penstock.yaml")
 
 

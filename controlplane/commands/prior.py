@@ -5,23 +5,24 @@ from typing import Annotated
 
 import typer
 
+from controlplane.commands.options import (
+    CloudModel,
+    DataFolder,
+    LocalModel,
+    RecordingFile,
+    Where,
+)
 from controlplane.commands.replay import chosen
 from dataplane.contract.errors import OperatorError
 
 
 def prior(
-    file: Annotated[
-        str, typer.Argument(help="Parquet, CSV or JSONL with one row per (query, model).")
-    ],
-    local: Annotated[str, typer.Option(help="The cheap tier's model, as the file names it.")],
-    cloud: Annotated[str, typer.Option(help="The dear tier's model.")],
+    file: RecordingFile,
+    local: LocalModel,
+    cloud: CloudModel,
     out: Annotated[Path, typer.Option(help="Where the prior goes: JSON.")],
-    where: Annotated[
-        list[str] | None, typer.Option(help="Keep rows with COLUMN=VALUE; may be repeated.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(envvar="PENSTOCK_DATA", help="Where files are looked for, too.")
-    ] = None,
+    where: Where = None,
+    data: DataFolder = None,
 ) -> None:
     """Fit a prior: which queries the local tier gets right, and what the cloud makes of them.
 

@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from controlplane.commands.options import (
+    CloudModel,
+    DataFolder,
+    LocalModel,
+    RecordingFile,
+    Where,
+)
 from dataplane.contract.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -19,11 +26,9 @@ OUTPUT = Path("-")
 
 
 def replay(  # noqa: PLR0913, PLR0917 - a command's options
-    file: Annotated[
-        str, typer.Argument(help="Parquet, CSV or JSONL with one row per (query, model).")
-    ],
-    local: Annotated[str, typer.Option(help="The cheap tier's model, as the file names it.")],
-    cloud: Annotated[str, typer.Option(help="The dear tier's model.")],
+    file: RecordingFile,
+    local: LocalModel,
+    cloud: CloudModel,
     target: Annotated[
         str, typer.Option(help="Quality to reach: 0.85, or 80% of the way from local to cloud.")
     ],
@@ -31,12 +36,8 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
         str | None,
         typer.Option(help="A numeric column of the local rows, or agreement:MODEL. None: route."),
     ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(help="Keep rows with COLUMN=VALUE; may be repeated.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(envvar="PENSTOCK_DATA", help="Where files are looked for, too.")
-    ] = None,
+    where: Where = None,
+    data: DataFolder = None,
     cost: Annotated[str, typer.Option(help="The column of USD per call.")] = "cost_usd",
     local_price: Annotated[
         float | None, typer.Option(min=0, help="USD per local call instead.")

@@ -30,10 +30,6 @@ class Normal:
         """The same mean, held with this share of its precision on top of ``floor``'s."""
         return Normal(self.mean, share * self.precision + floor.precision)
 
-    def part(self, *at: int) -> "Normal":
-        """These coefficients alone, the others taken as known to be at their means."""
-        return Normal(self.mean[list(at)], self.precision[np.ix_(at, at)])
-
 
 def fit(x: Array, y: Array, weight: Array, prior: Normal, offset: Array | float = 0.0) -> Normal:
     """The posterior of the coefficients (D,) around its mode.
