@@ -67,7 +67,7 @@ learner:
   retune_interval_s: 1
   min_decisions: 100
   min_effective_sample: 40
-  kappa: 0.5
+  kappa: 0.25
 """
 
 

@@ -8,12 +8,16 @@ judged is the policy's choice by x alone, and a score's standing is conditional 
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from river.drift import ADWIN
 
 from controlplane.learn.quality import packed_estimator, unpacked_estimator
+from controlplane.learn.settings import LearnerSettings
+from controlplane.learn.traffic import Columns
+from controlplane.observations import Observation
+from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array, logit
 from dataplane.contract.terms import Frozen, JudgeTable, LinearEstimator, Platt
 from dataplane.features import Features
@@ -83,3 +87,89 @@ class DriftDetector:
     def state(self) -> dict[str, Any]:
         """As JSON values."""
         return {"values": list(self._values)}
+
+
+class Alarm(NamedTuple):
+    """A detector's alarm: on the mix of queries, or on the judge's scores (``judge``)."""
+
+    signal: Literal["mix", "judge"]
+    at: int
+
+    @property
+    def words(self) -> str:
+        """What happened, and what is done about it."""
+        what = {
+            "mix": "the mix of queries changed (ADWIN on p_hat",
+            "judge": "the judge's scores are not as expected (ADWIN on their standing",
+        }[self.signal]
+        return (
+            f"{what}, at observation {self.at}): "
+            "old labels fade, more queries are audited and shadowed"
+        )
+
+
+class Watch:
+    """Both detectors and their reference. Places ``at`` count observations."""
+
+    def __init__(self, settings: LearnerSettings) -> None:
+        self._settings = settings
+        self._mix = DriftDetector()
+        self._scores = DriftDetector()
+        self._reference: Reference | None = None
+        self._referred = 0  # labels behind the reference
+        self._alarmed_at: int | None = None
+
+    def see(self, seen: Observation, at: int) -> Alarm | None:
+        """One more query, and the alarm that it raises."""
+        reference = self._reference
+        if reference is None:
+            return None
+        p_hat = reference.p_hat(seen.features)
+        if self._mix.update(p_hat):
+            return self._alarm("mix", at)
+        if seen.score is None or self._referred < self._settings.judged_labels:
+            return None
+        odd = self._scores.update(float(reference.standing(p_hat, seen.score)))
+        return self._alarm("judge", at) if odd else None
+
+    def _alarm(self, signal: Literal["mix", "judge"], at: int) -> Alarm:
+        self._alarmed_at = at
+        self._reference = None
+        return Alarm(signal, at)
+
+    def alarmed_within(self, queries: int, at: int) -> bool:
+        """Whether the last alarm is less than so many queries old."""
+        return self._alarmed_at is not None and at - self._alarmed_at < queries
+
+    def due(self, labels: int, at: int) -> bool:
+        """Whether a reference should be frozen: there is none, or labels have doubled since."""
+        enough = labels >= max(self._settings.reference_labels, 2 * self._referred)
+        settled = not self.alarmed_within(self._settings.careful, at)
+        return settled and (enough or (self._reference is None and self._referred > 0))
+
+    def refer(self, draft: PolicyDocument, labels: int, recent: Columns) -> None:
+        """Freeze a reference; later queries are compared with what it makes of the recent ones."""
+        calibration = draft.segments[0].calibration
+        reference = Reference(estimator=draft.estimator, calibration=calibration, judge=draft.judge)
+        self._reference, self._referred = reference, labels
+        judged = ~np.isnan(recent.score)
+        standing = reference.standing(recent.p_hat[judged], recent.score[judged])
+        self._mix.restart(recent.p_hat.tolist())
+        self._scores.restart(standing.tolist())
+
+    def state(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "mix": self._mix.state(),
+            "scores": self._scores.state(),
+            "reference": self._reference and self._reference.state(),
+            "referred": self._referred,
+            "alarmed_at": self._alarmed_at,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Inverse of ``state``."""
+        self._mix = DriftDetector(state["mix"]["values"])
+        self._scores = DriftDetector(state["scores"]["values"])
+        self._reference = state["reference"] and Reference.restored(state["reference"])
+        self._referred, self._alarmed_at = state["referred"], state["alarmed_at"]

@@ -23,11 +23,12 @@ def estimate(
 
     ``prior``: how many records' worth of trust the model has; it shrinks the correction to zero.
     """
-    modelled = imagine(draft, traffic, arms.columns)
-    shift, se, support = _rectify(labels, imagine(draft, labels, arms.columns), prior)
+    columns = arms.columns
+    modelled = imagine(draft, traffic, columns)
+    shift, se, support = _rectify(labels, imagine(draft, labels, columns), prior)
     quality = np.clip(modelled.quality.mean(axis=0) + shift, 0.0, 1.0)
-    columns = np.column_stack([quality, se, modelled.cost.mean(axis=0), support])
-    return [Estimate(*row) for row in columns.tolist()]
+    found = np.column_stack([quality, se, modelled.cost.mean(axis=0), support])
+    return [Estimate(*row) for row in found.tolist()]
 
 
 def _rectify(labels: Labels, imagined: Imagined, prior: float) -> tuple[Array, Array, Array]:

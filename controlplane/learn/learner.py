@@ -10,17 +10,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from river.bandit.base import ArmID
 
 from controlplane.learn import cloud, judge
-from controlplane.learn.drift import DriftDetector, Reference
+from controlplane.learn.drift import Alarm, Watch
 from controlplane.learn.estimate import estimate
 from controlplane.learn.evidence import Evidence, Record
 from controlplane.learn.imagine import ArmGrid, imagine
-from controlplane.learn.policy_family import COARSE, FINE, Arms, PolicyFamily
+from controlplane.learn.policy_family import COARSE, FINE, Arm, Arms, PolicyFamily
 from controlplane.learn.prior import NONE as NO_PRIOR
 from controlplane.learn.prior import Prior
 from controlplane.learn.quality import QualityPredictor
@@ -40,18 +39,9 @@ from dataplane.contract.terms import (
     Typical,
 )
 
-SCHEMA = 3
-COUNTERS = (
-    "observed", "labelled", "proposed_at", "considered_at", "alarmed_at", "binned_at", "referred",
-)  # fmt: skip
+SCHEMA = 4
+COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "binned_at")
 UNIT_DRIFT = 1.5  # beyond this factor the unit of cost is set anew
-
-
-class Trust(NamedTuple):
-    """Shares of the prior that alarms left: of what it says of the local tier, and the cloud."""
-
-    local: float = 1.0
-    cloud: float = 1.0
 
 
 class Learner:
@@ -66,18 +56,14 @@ class Learner:
         self.tiers = tiers
         self.settings = settings or LearnerSettings()
         self.prior = prior
-        self.trust = Trust()
+        self.trust = 1.0  # share of what the prior says of the local tier that alarms left
         self.evidence = Evidence(self.settings.contexts, self.settings.records)
         self.quality = QualityPredictor.restore(prior.predictor)
-        self.mix = DriftDetector()
-        self.scores = DriftDetector()
-        self.reference: Reference | None = None
-        self.referred = 0
+        self.watch = Watch(self.settings)
         self.observed = 0
         self.labelled = 0
         self.proposed_at = 0
         self.considered_at = 0
-        self.alarmed_at: int | None = None
         self.binned_at = 0
         self.bins: judge.Bins | None = None
         self._alarms: list[str] = []
@@ -94,52 +80,19 @@ class Learner:
                 continue
             self.observed += 1
             self.evidence.saw(seen.features, seen.score)
-            self._watch(seen)
+            alarm = self.watch.see(seen, self.observed)
+            if alarm is not None:
+                self._forget(alarm)
 
-    def _watch(self, seen: Observation) -> None:
-        reference = self.reference
-        if reference is None:
-            return
-        p_hat = reference.p_hat(seen.features)
-        if self.mix.update(p_hat):
-            self._alarm("the mix of queries changed (ADWIN on p_hat", self.settings.keep_at_alarm)
-        elif seen.score is not None and self.referred >= self.settings.judged_labels:
-            self._watch_score(float(reference.standing(p_hat, seen.score)))
-
-    def _watch_score(self, standing: float) -> None:
-        if self.scores.update(standing):
+    def _forget(self, alarm: Alarm) -> None:
+        """Trust less what was learned before an alarm."""
+        keep = self.settings.keep_at_alarm
+        if alarm.signal == "judge":
             keep = self.settings.keep_at_judge_alarm
-            self.trust = Trust(self.trust.local * keep, self.trust.cloud)
-            self._alarm("the judge's scores are not as expected (ADWIN on their standing", keep)
-
-    def _alarm(self, what: str, keep: float) -> None:
-        self.alarmed_at = self.observed
-        self.reference = None
+            self.trust *= keep
         self.binned_at = 0
         self.evidence.forget(keep, self.settings.contexts_at_alarm)
-        self._alarms.append(
-            f"{what}, at observation {self.observed}): "
-            "old labels fade, more queries are audited and shadowed"
-        )
-
-    def _refer(self, draft: PolicyDocument) -> None:
-        """Freeze a reference once there are labels to trust, and anew when they have doubled.
-
-        What it makes of the recent traffic is what later queries are compared with.
-        """
-        enough = self.labelled >= max(self.settings.reference_labels, 2 * self.referred)
-        settled = not self._alarmed_within(self.settings.careful)
-        if settled and (enough or (self.reference is None and self.referred)):
-            segment = draft.segments[0]
-            self.reference = Reference(
-                estimator=draft.estimator, calibration=segment.calibration, judge=draft.judge
-            )
-            self.referred = self.labelled
-            recent = self.evidence.traffic(draft.estimator)
-            judged = ~np.isnan(recent.score)
-            standing = self.reference.standing(recent.p_hat[judged], recent.score[judged])
-            self.mix.restart(recent.p_hat.tolist())
-            self.scores.restart(standing.tolist())
+        self._alarms.append(alarm.words)
 
     def alarms(self) -> list[str]:
         """What alarmed since the last call, in words."""
@@ -185,11 +138,12 @@ class Learner:
         draft = self._fit(live, now)
         if draft is None:
             return None
-        self._refer(draft)
+        if self.watch.due(self.labelled, self.observed):
+            self.watch.refer(draft, self.labelled, self.evidence.traffic(draft.estimator))
         coarse = Arms.of(self.settings.mode, _within(live.step_limits, live.segments[0], COARSE))
-        arms = coarse.around(self._informed(draft, coarse).pull(list(coarse.names)), FINE)
-        family = self._informed(draft, arms)
-        candidate = self._candidate(draft, arms, family.pull(list(arms.names)), family)
+        arms = coarse.around(self._pull(draft, coarse), FINE)
+        aim = self._pull(draft, arms)
+        candidate = self._candidate(draft, aim, self._step(draft.segments[0], aim))
         if not self._worth_publishing(live, candidate):
             return None
         self.proposed_at = self.observed
@@ -211,7 +165,7 @@ class Learner:
         labels = self.evidence.labels(self.observed, self.settings.half_life)
         estimator = self.quality.estimator()
         traffic = self.evidence.traffic(estimator)
-        prior = self.prior.weakened(self.trust.local, self.trust.cloud)
+        prior = self.prior.weakened(self.trust)
         tilt = judge.fit(parted, labels, self.evidence.judged(estimator), prior.local)
         mends, spoils = cloud.fit(parted, labels, tilt.calibration, prior.mends, prior.spoils)
         fitted: dict[str, Any] = {
@@ -249,16 +203,17 @@ class Learner:
     def _rates(self, support: float) -> DrawRates:
         if support < self.settings.support:
             return self.settings.cold
-        recent = self._alarmed_within(self.settings.burst)
+        recent = self.watch.alarmed_within(self.settings.burst, self.observed)
         return self.settings.alarmed if recent else self.settings.steady
-
-    def _alarmed_within(self, queries: int) -> bool:
-        return self.alarmed_at is not None and self.observed - self.alarmed_at < queries
 
     @property
     def _kappa(self) -> float:
         usual, alarmed = self.settings.kappa, self.settings.kappa_alarmed
-        return max(usual, alarmed) if self._alarmed_within(self.settings.careful) else usual
+        recent = self.watch.alarmed_within(self.settings.careful, self.observed)
+        return max(usual, alarmed) if recent else usual
+
+    def _pull(self, draft: PolicyDocument, arms: Arms) -> Arm:
+        return arms.named(self._informed(draft, arms).pull(arms.names))
 
     def _informed(self, draft: PolicyDocument, arms: Arms) -> PolicyFamily:
         """A bandit whose arms know their doubly robust estimates."""
@@ -272,20 +227,28 @@ class Learner:
             family.update(arm, estimated)
         return family
 
-    def _candidate(
-        self, draft: PolicyDocument, arms: Arms, pulled: ArmID, family: PolicyFamily
-    ) -> PolicyDocument:
-        at = arms.names.index(str(pulled))
-        mode, lambda_ = arms.columns.modes[at], float(arms.columns.lambdas[at])
+    def _step(self, live: SegmentPolicy, aim: Arm) -> Arm:
+        """Part of the way to the aim, in log lambda; all of it where something has changed.
+
+        Where quality is flat in lambda, each handful of labels moves the aim a long way.
+        """
+        changed = self.watch.alarmed_within(self.settings.burst, self.observed)
+        if changed or live.mode != aim.mode or not live.lambda_:
+            return aim
+        share = self.settings.step
+        return Arm(aim.mode, live.lambda_ ** (1 - share) * aim.lambda_**share)
+
+    def _candidate(self, draft: PolicyDocument, aim: Arm, arm: Arm) -> PolicyDocument:
         was = draft.segments[0]
-        opens = was.trust == "closed" and mode in ("cascade", "cascade_route")
+        family = self._informed(draft, Arms((aim, arm)))
+        opens = was.trust == "closed" and arm.mode in ("cascade", "cascade_route")
         trust = "open" if opens else was.trust
-        segment = was.replaced(mode=mode, lambda_=lambda_, trust=trust)
+        segment = was.replaced(mode=arm.mode, lambda_=arm.lambda_, trust=trust)
         return draft.model_copy(
             update={
                 "segments": (segment,),
                 "kind": "proposal" if opens else "retune",
-                "reason": reason(was, pulled, family, self.labelled, opens),
+                "reason": reason(was, aim, arm, family, self.labelled, opens),
             }
         ).rederived()
 
@@ -311,9 +274,7 @@ class Learner:
             "quality": self.quality.state(),
             "prior": self.prior.beliefs().to_json(),
             "trust": self.trust,
-            "mix": self.mix.state(),
-            "scores": self.scores.state(),
-            "reference": self.reference and self.reference.state(),
+            "watch": self.watch.state(),
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "bins": {k: v.tolist() for k, v in asdict(self.bins).items()} if self.bins else None,
         }
@@ -331,12 +292,10 @@ class Learner:
             raise ValueError(f"learner state: schema {body['schema']} is unknown, {SCHEMA} is read")
         tiers = (body["tiers"][0], body["tiers"][1])
         learner = cls(tiers, settings, Prior.from_json(body["prior"]))
-        learner.trust = Trust(*body["trust"])
+        learner.trust = body["trust"]
         learner.evidence.restore(body["evidence"])
         learner.quality = QualityPredictor.restore(body["quality"])
-        learner.mix = DriftDetector(body["mix"]["values"])
-        learner.scores = DriftDetector(body["scores"]["values"])
-        learner.reference = body["reference"] and Reference.restored(body["reference"])
+        learner.watch.restore(body["watch"])
         for name in COUNTERS:
             setattr(learner, name, body["counters"][name])
         columns = body["bins"]

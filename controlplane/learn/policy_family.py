@@ -7,6 +7,7 @@ reward of an arm is a doubly robust estimate, not the mean of what it earned its
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from river import stats
@@ -17,6 +18,53 @@ from dataplane.contract.terms import Mode
 
 COARSE = tuple(np.geomspace(0.02, 2.0, 24).tolist())
 FINE = 21  # arms around the first pull: near lambda 1 quality can fall steeply
+
+
+class Arm(NamedTuple):
+    """A mode at a lambda."""
+
+    mode: Mode
+    lambda_: float
+
+    @property
+    def name(self) -> str:
+        """What the bandit calls it."""
+        fixed = self.mode.startswith("always")
+        return self.mode if fixed else f"{self.mode} lambda={self.lambda_:.6g}"
+
+
+ALWAYS_CLOUD = Arm("always_cloud", 0.0)
+
+
+class Arms(tuple[Arm, ...]):
+    """Arms in order: always-cloud first, then one mode by rising lambda, where ``of`` made them."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, mode: Mode, lambdas: Iterable[float]) -> "Arms":
+        """Always-cloud, and the mode at each lambda."""
+        return cls((ALWAYS_CLOUD, *(Arm(mode, float(each)) for each in sorted(set(lambdas)))))
+
+    @property
+    def names(self) -> list[ArmID]:
+        """What the bandit calls them."""
+        return [arm.name for arm in self]
+
+    @property
+    def columns(self) -> ArmGrid:
+        """Their modes and lambdas as columns."""
+        return ArmGrid(tuple(arm.mode for arm in self), np.array([arm.lambda_ for arm in self]))
+
+    def named(self, name: ArmID) -> Arm:
+        """The arm of that name."""
+        return self[self.names.index(name)]
+
+    def around(self, arm: Arm, count: int) -> "Arms":
+        """Always-cloud, and ``count`` arms between the two neighbours of this one."""
+        at = self.index(arm)
+        low, high = self[max(at - 1, 1)].lambda_, self[min(at + 1, len(self) - 1)].lambda_
+        return Arms.of(self[-1].mode, np.geomspace(low, high, count).tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +95,14 @@ class ArmReward(stats.base.Statistic[float]):
 class PolicyFamily(Policy):
     """Pulls the cheapest identified arm whose quality, less kappa standard errors, is enough.
 
-    If none is enough, the identified arm of the best quality; if none is identified, the safe one.
+    If none is enough, the identified arm of the best quality; if none is identified, always-cloud.
     """
 
-    def __init__(
-        self, target: float, kappa: float = 0.0, support: float = 50.0, safe: ArmID = "always_cloud"
-    ) -> None:
+    def __init__(self, target: float, kappa: float = 0.0, support: float = 50.0) -> None:
         super().__init__(reward_obj=ArmReward())
         self.target = target
         self.kappa = kappa
         self.support = support
-        self.safe = safe
 
     def update(self, arm_id: ArmID, *reward_args: Estimate, **reward_kwargs: Estimate) -> None:
         """Tell an arm its latest estimate."""
@@ -76,7 +121,7 @@ class PolicyFamily(Policy):
             if (known := self.estimate(arm)) and known.support >= self.support
         ]
         if not identified:
-            return self.safe
+            return ALWAYS_CLOUD.name
         enough = [entry for entry in identified if self._margin(entry[1]) >= 0]
         if enough:
             return min(enough, key=lambda entry: entry[1].cost)[0]
@@ -89,32 +134,3 @@ class PolicyFamily(Policy):
         """Whether the arm is known to reach the target."""
         known = self.estimate(arm)
         return known is not None and self._margin(known) >= 0
-
-
-@dataclass(frozen=True, slots=True)
-class Arms:
-    """Arms by name and as columns: always-cloud first, then one mode by rising lambda."""
-
-    names: tuple[str, ...]
-    columns: ArmGrid
-
-    @classmethod
-    def of(cls, mode: Mode, lambdas: Iterable[float]) -> "Arms":
-        """Always-cloud, and the mode at each lambda."""
-        pairs = [("always_cloud", 0.0), *((mode, float(each)) for each in sorted(set(lambdas)))]
-        modes: tuple[Mode, ...] = ("always_cloud", *(mode for _ in pairs[1:]))
-        grid = ArmGrid(modes, np.array([lambda_ for _, lambda_ in pairs]))
-        return cls(
-            tuple(name(m, lambda_) for m, (_, lambda_) in zip(modes, pairs, strict=True)), grid
-        )
-
-    def around(self, arm: ArmID, count: int) -> "Arms":
-        """Always-cloud, and ``count`` arms between the two neighbours of this one."""
-        at, lambdas = self.names.index(str(arm)), self.columns.lambdas
-        low, high = max(at - 1, 1), min(at + 1, len(lambdas) - 1)
-        return Arms.of(self.columns.modes[-1], np.geomspace(lambdas[low], lambdas[high], count))
-
-
-def name(mode: Mode, lambda_: float) -> str:
-    """An arm's identifier."""
-    return mode if mode.startswith("always") else f"{mode} lambda={lambda_:.6g}"

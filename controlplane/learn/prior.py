@@ -7,7 +7,7 @@ worth more than ``MOST`` labels: its traffic is not quite ours, and ours must be
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,13 @@ class Prior:
     labels: int = 0
     predictor: dict[str, Any] | None = field(default=None, hash=False)
 
-    def weakened(self, local: float, dear: float) -> "Prior":
-        """The same, trusted less: shares of what it said of the local tier, and of the cloud."""
-        return Prior(
-            self.local.weakened(local, judge.PRIOR),
-            self.mends.weakened(dear, cloud.MENDS),
-            self.spoils.weakened(dear, cloud.SPOILS),
-            self.labels,
-            self.predictor,
+    def weakened(self, share: float) -> "Prior":
+        """The same, with this share of the trust in what it says of the local tier."""
+        return replace(
+            self,
+            local=self.local.weakened(share, judge.PRIOR),
+            mends=self.mends.weakened(1.0, cloud.MENDS),
+            spoils=self.spoils.weakened(1.0, cloud.SPOILS),
         )
 
     def beliefs(self) -> "Prior":

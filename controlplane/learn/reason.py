@@ -1,30 +1,31 @@
 """Why an arm was pulled, in words: what a policy says of itself."""
 
-from river.bandit.base import ArmID
-
-from controlplane.learn.policy_family import PolicyFamily
+from controlplane.learn.policy_family import Arm, PolicyFamily
 from dataplane.contract.terms import SegmentPolicy
 
 SURE = 2.0  # standard errors of the best arm below the target before it is called unreachable
 
 
 def reason(
-    was: SegmentPolicy, pulled: ArmID, family: PolicyFamily, labels: int, opens: bool
+    was: SegmentPolicy, aim: Arm, arm: Arm, family: PolicyFamily, labels: int, opens: bool
 ) -> str:
-    """``opens``: the judge is trusted from now on."""
-    known = family.estimate(pulled)
-    if known is None or known.support < family.support:
-        return f"always_cloud: no arm is identified yet ({labels} labels)"
+    """``aim`` was pulled, ``arm`` is the step towards it; ``opens``: the judge is now trusted."""
+    known, best = family.estimate(arm.name), family.estimate(aim.name)
+    if known is None or best is None or best.support < family.support:
+        return f"{aim.name}: no arm is identified yet ({labels} labels)"
     said = (
-        f"{pulled}: quality {known.quality:.3f} +- {known.quality_se:.3f} at {known.cost:.3f} "
+        f"{arm.name}: quality {known.quality:.3f} +- {known.quality_se:.3f} at {known.cost:.3f} "
         "of a cloud call"
     )
-    if not family.reaches(pulled):
-        hopeless = known.quality + SURE * known.quality_se < family.target
+    if not family.reaches(aim.name):
+        hopeless = best.quality + SURE * best.quality_se < family.target
         short = "unreachable" if hopeless else "not known to be reached yet"
         return f"{said}; target {family.target:.3f} {short}, serving the best"
+    which = (
+        "the cheapest" if arm == aim else f"a step towards lambda={aim.lambda_:.4g}, the cheapest"
+    )
     gate = "; the judge may decide from now on" if opens else ""
     return (
-        f"{said}, the cheapest that reaches {family.target:.3f} by {labels} labels "
+        f"{said}, {which}the cheapest that reaches {family.target:.3f} by {labels} labels "
         f"(was {was.mode} lambda={was.lambda_:.4g}){gate}"
     )

@@ -21,11 +21,12 @@ class DrawRates:
 class LearnerSettings:
     """How fast and how carefully the learner moves. Counts are in completed queries."""
 
-    kappa: float = 0.5  # standard errors of quality kept in hand
+    kappa: float = 0.25  # standard errors of quality kept in hand
     kappa_alarmed: float = 1.0  # and for ``careful`` queries after an alarm, if that is more
     mode: Mode = "cascade_route"
     min_decisions: int = 100  # between two retunes
     min_news: int = 40  # between two thoughts about one
+    step: float = 0.4  # share of the way to the best lambda that a retune goes in quiet times
     min_change: float = 0.01  # share of recent decisions that a retune must change
     support: float = 40.0  # effective labels before an arm is identified
     half_life: float = 12_000.0  # of a labelled record
