@@ -13,7 +13,7 @@ from controlplane.learn.logistic import Normal
 from dataplane.contract.rule import logit
 from dataplane.contract.terms import Platt
 
-PRECISION = np.array([0.3, 2.0, 20.0])
+PRECISION = np.array([0.6, 4.0, 40.0])
 MENDS = Normal.independent(np.array([1.5, 0.0, 0.0]), PRECISION)
 SPOILS = Normal.independent(np.array([-3.0, 0.0, 0.0]), PRECISION)
 

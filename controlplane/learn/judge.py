@@ -20,7 +20,7 @@ from controlplane.learn.traffic import Columns
 from dataplane.contract.rule import Array, expit, logit
 from dataplane.contract.terms import JudgeTable, Platt
 
-PRIOR = Normal.independent(np.array([0.0, 1.0, 1.0]), np.array([0.5, 4.0, 1.0]))
+PRIOR = Normal.independent(np.array([0.0, 1.0, 1.0]), np.array([1.0, 8.0, 2.0]))
 ROUNDS = 4  # turns of fit and split: alpha moves little with the others
 SCORES_PER_BIN = 6
 MAX_BINS = 20

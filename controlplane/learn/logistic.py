@@ -27,8 +27,8 @@ class Normal:
         return cls(np.asarray(mean, dtype=np.float64), np.diag(precision))
 
     def weakened(self, share: float, floor: "Normal") -> "Normal":
-        """The same mean, held with this share of its precision on top of ``floor``'s."""
-        return Normal(self.mean, share * self.precision + floor.precision)
+        """The same mean, held with this share of what its precision is above ``floor``'s."""
+        return Normal(self.mean, share * (self.precision - floor.precision) + floor.precision)
 
 
 def fit(x: Array, y: Array, weight: Array, prior: Normal, offset: Array | float = 0.0) -> Normal:

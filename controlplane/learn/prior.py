@@ -40,12 +40,7 @@ class Prior:
 
     def weakened(self, share: float) -> "Prior":
         """The same, with this share of the trust in what it says of the local tier."""
-        return replace(
-            self,
-            local=self.local.weakened(share, judge.PRIOR),
-            mends=self.mends.weakened(1.0, cloud.MENDS),
-            spoils=self.spoils.weakened(1.0, cloud.SPOILS),
-        )
+        return replace(self, local=self.local.weakened(share, judge.PRIOR))
 
     def beliefs(self) -> "Prior":
         """The same without the predictor, which a learner soon makes its own."""

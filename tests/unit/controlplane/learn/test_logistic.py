@@ -76,4 +76,5 @@ def test_weakened_it_is_as_easily_moved_as_its_floor() -> None:
     floor = believing(0.5)
     sure = Normal.independent(np.array([3.0, 1.0]), np.full(2, 100.0))
     assert sure.weakened(0.0, floor).precision == pytest.approx(floor.precision)
-    assert sure.weakened(0.1, floor).precision == pytest.approx(np.diag([10.5, 10.5]))
+    assert sure.weakened(0.1, floor).precision == pytest.approx(np.diag([10.45, 10.45]))
+    assert sure.weakened(1.0, floor).precision == pytest.approx(sure.precision)
