@@ -4,16 +4,42 @@ For arm a, quality is the mean over recent traffic of the model's value m_a(x), 
 labelled records of O_a / rho_a (y_a - m_a(x)): O_a = 1 where the answer that the arm would have
 served carries a label, rho_a the logged probability of that. Standard errors come from the
 labelled part alone (METHODS section 2; Robins, Rotnitzky and Zhao 1994 for the estimator).
+
+A share of always-cloud's quality is a ratio of two such means over the same records. Its error is
+that of the records' differences: where arm and always-cloud serve the same answer they err alike.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from controlplane.learn.evidence import Labels
+from controlplane.learn.goals import Estimate
 from controlplane.learn.imagine import Imagined, imagine
-from controlplane.learn.policy_family import Arms, Estimate
+from controlplane.learn.policy_family import ALWAYS_CLOUD, Arms
 from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Robust:
+    """Estimates of A arms and what they are made of.
+
+    ``modelled``: (N, A) over the traffic. ``parts`` (L, A): what each labelled record adds to an
+    arm's quality, whose root sum of squares is the standard error of any sum of them.
+    ``support`` (A,): the effective number of labels.
+    """
+
+    modelled: Imagined
+    parts: Array
+    support: Array
+
+    @property
+    def quality(self) -> Array:
+        """(A,) Corrected, within [0, 1]."""
+        corrected = self.modelled.quality.mean(axis=0) + self.parts.sum(axis=0)
+        return np.asarray(np.clip(corrected, 0.0, 1.0))
 
 
 def estimate(
@@ -23,16 +49,41 @@ def estimate(
 
     ``prior``: how many records' worth of trust the model has; it shrinks the correction to zero.
     """
+    found = robust(draft, traffic, labels, Arms((ALWAYS_CLOUD, *arms)), prior)
+    quality, support = found.quality, found.support
+    share = quality / max(float(quality[0]), 1e-9)
+    paired = (found.parts - share * found.parts[:, :1]) / max(float(quality[0]), 1e-9)
+    columns = np.column_stack(
+        [
+            quality,
+            root_sum(found.parts),
+            found.modelled.cost.mean(axis=0),
+            support,
+            found.modelled.usd.mean(axis=0),
+            share,
+            root_sum(paired),
+            np.minimum(support, support[0]),
+        ]
+    )
+    return [Estimate(*row) for row in columns[1:].tolist()]
+
+
+def robust(
+    draft: PolicyDocument, traffic: Columns, labels: Labels, arms: Arms, prior: float
+) -> Robust:
+    """The estimates of these arms, record by record."""
     columns = arms.columns
-    modelled = imagine(draft, traffic, columns)
-    shift, se, support = _rectify(labels, imagine(draft, labels, columns), prior)
-    quality = np.clip(modelled.quality.mean(axis=0) + shift, 0.0, 1.0)
-    found = np.column_stack([quality, se, modelled.cost.mean(axis=0), support])
-    return [Estimate(*row) for row in found.tolist()]
+    parts, support = _rectify(labels, imagine(draft, labels, columns), prior)
+    return Robust(imagine(draft, traffic, columns), parts, support)
 
 
-def _rectify(labels: Labels, imagined: Imagined, prior: float) -> tuple[Array, Array, Array]:
-    """Per arm (A,): the shrunk correction, its standard error, the effective number of labels."""
+def root_sum(parts: Array) -> Array:
+    """The standard error of a sum over independent records (L, ...)."""
+    return np.asarray(np.sqrt((parts**2).sum(axis=0)))
+
+
+def _rectify(labels: Labels, imagined: Imagined, prior: float) -> tuple[Array, Array]:
+    """What each record adds to the shrunk correction (L, A); the effective labels (A,)."""
     to_cloud = imagined.cloud > 0.5
     y = np.where(to_cloud, labels.cloud[:, None], labels.local[:, None])
     asked = np.where(to_cloud, labels.cloud_probability[:, None], labels.local_probability[:, None])
@@ -41,10 +92,6 @@ def _rectify(labels: Labels, imagined: Imagined, prior: float) -> tuple[Array, A
     usual = labels.local_probability.max(initial=1e-9)  # so that a usual record weighs one
     weight = np.where(observed, labels.weight[:, None] * usual / np.maximum(asked, 1e-9), 0.0)
     residual = np.where(observed, np.nan_to_num(y) - imagined.quality, 0.0)
-    total = weight.sum(axis=0) + prior
     squares = np.maximum((weight**2).sum(axis=0), 1e-12)
-    return (
-        (weight * residual).sum(axis=0) / total,
-        np.sqrt((weight**2 * residual**2).sum(axis=0)) / total,
-        weight.sum(axis=0) ** 2 / squares,
-    )
+    total = weight.sum(axis=0)
+    return weight * residual / (total + prior), total**2 / squares

@@ -29,13 +29,17 @@ class ArmGrid:
 
 @dataclass(frozen=True, slots=True)
 class Imagined:
-    """Per query and arm, (N, A): expected quality and cost, and the share that the cloud serves.
+    """Per query and arm, (N, A): expected quality, cost and bill, and the chances of each call.
 
-    Where the score is known, all three are those of the path that this score leads to.
+    Where the score is known, all are those of the path that this score leads to. ``cost`` is in
+    units and weighs waiting, ``usd`` is what is billed. The cloud serves whatever it answers.
     """
 
     quality: Array
     cost: Array
+    usd: Array
+    local: Array
+    judged: Array
     cloud: Array
 
 
@@ -51,12 +55,21 @@ def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
     judged = _from(right, first) + _until(mended, first)
     escalated = np.where(judges, _until(weights, first), 0.0)
     local = np.where(judges, judged, right.sum(axis=-1, keepdims=True))
-    called = costs.local + judges * costs.judge + escalated * costs.cloud
-    return Imagined(
-        np.where(straight, mended.sum(axis=-1, keepdims=True), local),
-        np.where(straight, costs.cloud, called),
+    calls: tuple[Array, Array, Array] = (
+        np.where(straight, 0.0, 1.0),
+        np.where(judges, 1.0, 0.0),
         np.where(straight, 1.0, escalated),
     )
+    return Imagined(
+        np.where(straight, mended.sum(axis=-1, keepdims=True), local),
+        _spent(costs, *calls),
+        _spent(draft.bills(queries.chars[:, None]), *calls),
+        *calls,
+    )
+
+
+def _spent(prices: rule.Costs, local: Array, judged: Array, cloud: Array) -> Array:
+    return np.asarray(local * prices.local + judged * prices.judge + cloud * prices.cloud)
 
 
 def _first_moves(values: rule.Values, arms: ArmGrid) -> tuple[Mask, Mask]:

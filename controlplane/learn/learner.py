@@ -18,12 +18,13 @@ from controlplane.learn import cloud, judge
 from controlplane.learn.drift import Alarm, Watch
 from controlplane.learn.estimate import estimate
 from controlplane.learn.evidence import Evidence, Record
+from controlplane.learn.goals import goal
 from controlplane.learn.imagine import ArmGrid, imagine
 from controlplane.learn.policy_family import COARSE, FINE, Arm, Arms, PolicyFamily
 from controlplane.learn.prior import NONE as NO_PRIOR
 from controlplane.learn.prior import Prior
 from controlplane.learn.quality import QualityPredictor
-from controlplane.learn.reason import reason
+from controlplane.learn.reason import reason, unreachable
 from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.observations import Labelled, Observation
 from dataplane.contract.policy import PolicyDocument
@@ -32,7 +33,6 @@ from dataplane.contract.terms import (
     AuditTerms,
     JudgeTable,
     LinearEstimator,
-    QualityTarget,
     SegmentPolicy,
     ShadowTerms,
     StepLimits,
@@ -143,7 +143,7 @@ class Learner:
         coarse = Arms.of(self.settings.mode, _within(live.step_limits, live.segments[0], COARSE))
         arms = coarse.around(self._pull(draft, coarse), FINE)
         aim = self._pull(draft, arms)
-        candidate = self._candidate(draft, aim, self._step(draft.segments[0], aim))
+        candidate = self._candidate(draft, aim, self._step(live, aim))
         if not self._worth_publishing(live, candidate):
             return None
         self.proposed_at = self.observed
@@ -217,9 +217,7 @@ class Learner:
 
     def _informed(self, draft: PolicyDocument, arms: Arms) -> PolicyFamily:
         """A bandit whose arms know their doubly robust estimates."""
-        target = draft.objective
-        assert isinstance(target, QualityTarget), "only a quality target is served yet"
-        family = PolicyFamily(target.target_quality, self._kappa, self.settings.support)
+        family = PolicyFamily(goal(draft.objective, self._kappa), self.settings.support)
         traffic = self.evidence.traffic(draft.estimator)
         labels = self.evidence.labels(self.observed, self.settings.rectifier_half_life)
         estimates = estimate(draft, traffic, labels, arms, self.settings.rectifier_prior)
@@ -227,16 +225,17 @@ class Learner:
             family.update(arm, estimated)
         return family
 
-    def _step(self, live: SegmentPolicy, aim: Arm) -> Arm:
+    def _step(self, live: PolicyDocument, aim: Arm) -> Arm:
         """Part of the way to the aim, in log lambda; all of it where something has changed.
 
         Where quality is flat in lambda, each handful of labels moves the aim a long way.
         """
-        changed = self.watch.alarmed_within(self.settings.burst, self.observed)
-        if changed or live.mode != aim.mode or not live.lambda_:
+        was, alarmed = live.segments[0], self.watch.alarmed_within
+        changed = live.author != "learner" or alarmed(self.settings.burst, self.observed)
+        if changed or was.mode != aim.mode or not was.lambda_:
             return aim
         share = self.settings.step
-        return Arm(aim.mode, live.lambda_ ** (1 - share) * aim.lambda_**share)
+        return Arm(aim.mode, was.lambda_ ** (1 - share) * aim.lambda_**share)
 
     def _candidate(self, draft: PolicyDocument, aim: Arm, arm: Arm) -> PolicyDocument:
         was = draft.segments[0]
@@ -254,6 +253,8 @@ class Learner:
 
     def _worth_publishing(self, live: PolicyDocument, candidate: PolicyDocument) -> bool:
         if live.audit != candidate.audit or live.shadow != candidate.shadow:
+            return True
+        if unreachable(live.reason) != unreachable(candidate.reason):
             return True
         before, after = (
             imagine(
@@ -316,7 +317,7 @@ def _typical(p_hat: Array, chars: Array) -> Typical:
 
 def _unit(live: PolicyDocument, typical: Typical) -> float:
     """One mean cloud call: kept, so that lambda keeps its meaning, while it is about right."""
-    seen = float(live.cloud.expected_cost_usd(typical.prompt_chars))
+    seen = float(live.weighed_usd(live.cloud, typical.prompt_chars))
     kept = live.cost_unit_usd
     return kept if seen <= 0 or kept / UNIT_DRIFT < seen < kept * UNIT_DRIFT else seen
 

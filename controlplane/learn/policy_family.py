@@ -6,13 +6,13 @@ reward of an arm is a doubly robust estimate, not the mean of what it earned its
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from river import stats
 from river.bandit.base import ArmID, Policy
 
+from controlplane.learn.goals import Estimate, Goal
 from controlplane.learn.imagine import ArmGrid
 from dataplane.contract.terms import Mode
 
@@ -34,6 +34,7 @@ class Arm(NamedTuple):
 
 
 ALWAYS_CLOUD = Arm("always_cloud", 0.0)
+ALWAYS_LOCAL = Arm("always_local", 0.0)
 
 
 class Arms(tuple[Arm, ...]):
@@ -67,16 +68,6 @@ class Arms(tuple[Arm, ...]):
         return Arms.of(self[-1].mode, np.geomspace(low, high, count).tolist())
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What is known of an arm: quality and its standard error, cost in units, effective labels."""
-
-    quality: float
-    quality_se: float
-    cost: float
-    support: float
-
-
 class ArmReward(stats.base.Statistic[float]):
     """An arm's latest estimate; its value as a statistic is its quality."""
 
@@ -93,15 +84,15 @@ class ArmReward(stats.base.Statistic[float]):
 
 
 class PolicyFamily(Policy):
-    """Pulls the cheapest identified arm whose quality, less kappa standard errors, is enough.
+    """Pulls, of the identified arms, the one that best serves a goal.
 
-    If none is enough, the identified arm of the best quality; if none is identified, always-cloud.
+    An arm is identified once the goal has ``support`` effective labels of it; if none is,
+    always-cloud is pulled.
     """
 
-    def __init__(self, target: float, kappa: float = 0.0, support: float = 50.0) -> None:
+    def __init__(self, goal: Goal, support: float = 50.0) -> None:
         super().__init__(reward_obj=ArmReward())
-        self.target = target
-        self.kappa = kappa
+        self.goal = goal
         self.support = support
 
     def update(self, arm_id: ArmID, *reward_args: Estimate, **reward_kwargs: Estimate) -> None:
@@ -114,23 +105,16 @@ class PolicyFamily(Policy):
         assert isinstance(reward, ArmReward)
         return reward.estimate
 
+    def identified(self, arm: ArmID) -> Estimate | None:
+        """The latest estimate of an arm, if enough labels stand behind it."""
+        known = self.estimate(arm)
+        return known if known and self.goal.support(known) >= self.support else None
+
     def _pull(self, arm_ids: list[ArmID]) -> ArmID:
-        identified = [
-            (arm, known)
-            for arm in arm_ids
-            if (known := self.estimate(arm)) and known.support >= self.support
-        ]
+        identified = {arm: known for arm in arm_ids if (known := self.identified(arm))}
         if not identified:
             return ALWAYS_CLOUD.name
-        enough = [entry for entry in identified if self._margin(entry[1]) >= 0]
-        if enough:
-            return min(enough, key=lambda entry: entry[1].cost)[0]
-        return max(identified, key=lambda entry: entry[1].quality)[0]
-
-    def _margin(self, known: Estimate) -> float:
-        return known.quality - self.kappa * known.quality_se - self.target
-
-    def reaches(self, arm: ArmID) -> bool:
-        """Whether the arm is known to reach the target."""
-        known = self.estimate(arm)
-        return known is not None and self._margin(known) >= 0
+        enough = {arm: known for arm, known in identified.items() if self.goal.met(known)}
+        worth = self.goal.worth if enough else self.goal.consolation
+        among = enough or identified
+        return max(among, key=lambda arm: worth(among[arm]))

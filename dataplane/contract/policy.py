@@ -15,12 +15,11 @@ from pydantic import ConfigDict, Field, model_validator
 from dataplane.contract import rule
 from dataplane.contract.terms import (
     AuditTerms,
-    CostCeiling,
     Frozen,
     JudgeTable,
     LinearEstimator,
+    Objective,
     Positive,
-    QualityTarget,
     SegmentPolicy,
     ShadowTerms,
     StepLimits,
@@ -41,7 +40,7 @@ class PolicyDocument(Frozen):
     author: Literal["learner", "operator", "rollback"]
     reason: Annotated[str, Field(min_length=1, max_length=2000)]
     issued_at: datetime
-    objective: Annotated[QualityTarget | CostCeiling, Field(discriminator="kind")]
+    objective: Objective
     cost_unit_usd: Positive
     tiers: tuple[TierTerms, TierTerms]  # local, cloud: from the cheapest to the dearest
     estimator: LinearEstimator = LinearEstimator()
@@ -95,13 +94,27 @@ class PolicyDocument(Frozen):
         """The segment of that name, or the first one."""
         return next((s for s in self.segments if s.name == name), self.segments[0])
 
+    def weighed_usd(self, tier: TierTerms, prompt_chars: float | rule.Array) -> float | rule.Array:
+        """Expected price of a call and of the wait for it, at the objective's price of a second."""
+        waiting = self.objective.latency_usd_per_s * tier.latency_s
+        return tier.expected_cost_usd(prompt_chars) + waiting
+
     def costs(self, prompt_chars: float | rule.Array) -> rule.Costs:
-        """Expected costs of a query in units of ``cost_unit_usd``; broadcasts."""
+        """Expected costs of a query in units of ``cost_unit_usd``, waiting included; broadcasts."""
         unit = self.cost_unit_usd
+        judging = self.judge.cost_usd + self.objective.latency_usd_per_s * self.judge.latency_s
         return rule.Costs(
-            local=self.local.expected_cost_usd(prompt_chars) / unit,
-            judge=self.judge.cost_usd / unit,
-            cloud=self.cloud.expected_cost_usd(prompt_chars) / unit,
+            local=self.weighed_usd(self.local, prompt_chars) / unit,
+            judge=judging / unit,
+            cloud=self.weighed_usd(self.cloud, prompt_chars) / unit,
+        )
+
+    def bills(self, prompt_chars: float | rule.Array) -> rule.Costs:
+        """What a query is expected to be charged for each call, USD; broadcasts."""
+        return rule.Costs(
+            local=self.local.expected_bill_usd(prompt_chars),
+            judge=self.judge.cost_usd,
+            cloud=self.cloud.expected_bill_usd(prompt_chars),
         )
 
     def beliefs(self, segment: SegmentPolicy, p_hat: float | rule.Array) -> rule.Beliefs:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -30,22 +30,37 @@ class Frozen(BaseModel):
         return type(self).model_validate(kept | fields)
 
 
-class QualityTarget(Frozen):
-    """Reach ``target_quality``, less ``tolerance``, at the least cost."""
+class Terms(Frozen):
+    """What every objective states: how sure figures are, and what a second of waiting is worth."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    latency_usd_per_s: NonNegative = 0.0
+
+
+class QualityTarget(Terms):
+    """Reach ``target_quality``, less ``tolerance``, at the least cost.
+
+    By ``reference`` it is a share of right answers, or a share of always-cloud's right answers.
+    """
 
     kind: Literal["quality"] = "quality"
     target_quality: Probability
     reference: Literal["ground_truth", "always_cloud"] = "ground_truth"
     tolerance: Probability = 0.02
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
 
 
-class CostCeiling(Frozen):
-    """Reach the best quality whose mean cost stays under a ceiling."""
+class CostCeiling(Terms):
+    """Reach the best quality whose mean bill stays under a ceiling.
+
+    The bill is that of serving: shadows and labels are apart, waiting is no money, and a tier of
+    ``billing: none`` adds nothing.
+    """
 
     kind: Literal["cost"] = "cost"
     ceiling_usd_per_query: Positive
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+Objective: TypeAlias = Annotated[QualityTarget | CostCeiling, Field(discriminator="kind")]
 
 
 class TierTerms(Frozen):
@@ -61,12 +76,18 @@ class TierTerms(Frozen):
     chars_per_token: Positive = 4.0
     overhead_tokens: NonNegative = 0.0
     completion_tokens: NonNegative = 100.0
+    latency_s: NonNegative = 0.0  # of one call, as expected
 
     def expected_cost_usd(self, prompt_chars: float | rule.Array) -> float | rule.Array:
         """Expected cost of one call, from past tokens and never from the realised length."""
         prompt_tokens = self.overhead_tokens + prompt_chars / self.chars_per_token
         spent = prompt_tokens * self.input_usd_per_mtok
         return (spent + self.completion_tokens * self.output_usd_per_mtok) / 1e6
+
+    def expected_bill_usd(self, prompt_chars: float | rule.Array) -> float | rule.Array:
+        """What one call is expected to be charged; 0 where the tier is not billed."""
+        usd = self.expected_cost_usd(prompt_chars)
+        return 0.0 * usd if self.billing == "none" else usd
 
     def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float:
         """What a call that used these tokens is charged; 0 where the tier is not billed."""
@@ -149,6 +170,7 @@ class JudgeTable(Frozen):
     f1: tuple[Probability, ...]
     f0: tuple[Probability, ...]
     cost_usd: NonNegative = 0.0
+    latency_s: NonNegative = 0.0  # of judging one answer, as expected
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -12,7 +12,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 
 GOLDEN = Path(__file__).with_name("golden") / "policy.json"
-DIGEST = "1ae7fe8487fa14297013f7f834b59977bf4d7e0a42d166f499435add779601e5"
+DIGEST = "c3f627f99ac66c79d13b8648f7ca5154c7f50006f3b6163befba1cbc7db8396a"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.contract.policy import MAX_BYTES, PolicyDocument
-from dataplane.contract.terms import Arm, JudgeTable, LinearEstimator, Platt
+from dataplane.contract.terms import Arm, JudgeTable, LinearEstimator, Platt, QualityTarget
 from dataplane.features import of_text
 from tests.unit.dataplane.policies import judge, policy, segment
 
@@ -127,3 +127,21 @@ def test_arms_may_not_judge_where_trust_is_closed() -> None:
         segment(mode="route", trust="closed", arms=(Arm(mode="cascade", lambda_=0.1, weight=1.0),))
     with pytest.raises(ValueError, match="slope"):
         segment(calibration=Platt(slope=0.0))
+
+
+def test_a_price_of_waiting_enters_the_costs_and_the_thresholds() -> None:
+    local, cloud = policy().tiers
+    tiers = (local, cloud.replaced(latency_s=3.0))
+    table = judge().replaced(latency_s=1.0)
+    priced = QualityTarget(target_quality=0.9, latency_usd_per_s=1e-4)
+    patient, hasty = (
+        policy(tiers=tiers, judge=table),
+        policy(tiers=tiers, judge=table, objective=priced),
+    )
+    before, after = patient.costs(100), hasty.costs(100)
+    assert after.cloud == pytest.approx(before.cloud + 3e-4 / patient.cost_unit_usd)
+    assert after.judge == pytest.approx(1e-4 / patient.cost_unit_usd)
+    assert after.local == before.local
+    assert hasty.bills(100) == patient.bills(100)
+    assert hasty.segments[0].routing_threshold < patient.segments[0].routing_threshold
+    assert hasty.segments[0].judge_cutoff < patient.segments[0].judge_cutoff

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from controlplane.learn.estimate import estimate
+from controlplane.learn.evidence import Labels
+from controlplane.learn.goals import Estimate
+from controlplane.learn.imagine import imagine
+from controlplane.learn.policy_family import ALWAYS_CLOUD, Arm, Arms
+from controlplane.learn.traffic import Columns
+from dataplane.contract.rule import Array
+from dataplane.contract.terms import QualityTarget
+from tests.unit.dataplane.policies import policy
+
+DRAFT = policy()
+ARMS = Arms((ALWAYS_CLOUD, Arm("cascade_route", 0.25)))
+COUNT = 400
+
+
+def drawn(rng: np.random.Generator, count: int) -> Labels:
+    """Both answers labelled; the truth is not what the policy believes."""
+    p_hat = rng.uniform(0.3, 0.95, count)
+    local = (rng.random(count) < p_hat).astype(float)
+    cloud = (rng.random(count) < np.where(local > 0, 0.97, 0.7)).astype(float)
+    score = -np.exp(-rng.normal(1.5 * local, 1.0))
+    ones = np.ones(count)
+    return Labels(p_hat, 100 * ones, score, local, cloud, ones, ones, ones)
+
+
+def contexts(labels: Labels) -> Columns:
+    return Columns(labels.p_hat, labels.chars, labels.score)
+
+
+def truth(labels: Labels) -> Array:
+    """Quality of each arm: the worth of the answers that it would serve."""
+    to_cloud = imagine(DRAFT, labels, ARMS.columns).cloud > 0.5
+    served = np.where(to_cloud, labels.cloud[:, None], labels.local[:, None])
+    return np.asarray(served.mean(axis=0))
+
+
+@pytest.fixture(scope="module")
+def estimates() -> list[Estimate]:
+    """Of the second arm, in runs with labels of their own and the same large traffic."""
+    rng = np.random.default_rng(3)
+    traffic = contexts(drawn(rng, 10_000))
+    return [estimate(DRAFT, traffic, drawn(rng, COUNT), ARMS, 0.0)[1] for _ in range(200)]
+
+
+def test_the_share_of_always_cloud_is_covered_by_its_own_error(estimates: list[Estimate]) -> None:
+    best, arm = truth(drawn(np.random.default_rng(4), 200_000))
+    share = arm / best
+    covered = np.mean([abs(each.share - share) <= 1.96 * each.share_se for each in estimates])
+    assert 0.91 <= covered <= 0.985
+
+
+def test_a_share_takes_fewer_labels_than_a_quality(estimates: list[Estimate]) -> None:
+    of_quality = np.mean([(each.quality_se / each.quality) ** 2 for each in estimates])
+    of_share = np.mean([(each.share_se / each.share) ** 2 for each in estimates])
+    assert of_quality / of_share > 1.5
+
+
+def test_always_cloud_is_all_of_itself() -> None:
+    labels = drawn(np.random.default_rng(5), COUNT)
+    itself = estimate(DRAFT, contexts(labels), labels, ARMS, 0.0)[0]
+    assert (itself.share, itself.share_se) == (1.0, 0.0)
+
+
+def test_waiting_is_weighed_and_not_billed() -> None:
+    labels = drawn(np.random.default_rng(5), COUNT)
+    slow = policy(
+        tiers=(DRAFT.local, DRAFT.cloud.replaced(latency_s=2.0)),
+        objective=QualityTarget(target_quality=0.9, latency_usd_per_s=1e-3),
+    )
+    plain, waits = (
+        estimate(draft, contexts(labels), labels, Arms((ALWAYS_CLOUD,)), 0.0)[0]
+        for draft in (DRAFT, slow)
+    )
+    assert waits.cost - plain.cost == pytest.approx(2e-3 / DRAFT.cost_unit_usd)
+    assert waits.usd == pytest.approx(plain.usd) == plain.cost * DRAFT.cost_unit_usd
+
+
+def test_an_unbilled_tier_adds_nothing_to_the_bill() -> None:
+    labels = drawn(np.random.default_rng(5), COUNT)
+    free = policy(tiers=(DRAFT.local.replaced(billing="none"), DRAFT.cloud))
+    (arm,) = estimate(free, contexts(labels), labels, Arms((Arm("always_local", 0.0),)), 0.0)
+    assert arm.usd == 0.0
+    assert arm.cost > 0.0
