@@ -5,25 +5,24 @@ Every route declares its scope; one without is refused to everybody (and fails t
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import psycopg
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from controlplane import explain, refusals, registry, states
+from controlplane import explain, objective, refusals, registry, states
 from controlplane.access import Access, Holder
 from controlplane.audit import labels
 from controlplane.audit.tasks import Labeller, Task, Verdict
 from controlplane.connection import Connect
-from controlplane.cycle import FROZEN, OBSERVED, record_event, succeed, summary
+from controlplane.cycle import FROZEN, OBSERVED, record_event, summary
 from controlplane.leader import Leader
 from controlplane.observe import DecisionKey
 from controlplane.sql import SQL
 from dataplane.contract.keys import Scope
 from dataplane.contract.records import millisecond
-from dataplane.contract.terms import QualityTarget
 
 SCOPE = "x-penstock-scope"
 PUBLIC = "public"
@@ -72,11 +71,14 @@ class LabelBody(Body):
 
 
 class ObjectiveBody(Body):
-    """What to reach from now on; what is not said stays."""
+    """What to reach from now on, a target or a ceiling; what is not said stays."""
 
-    target_quality: Annotated[float, Field(ge=0, le=1)]
+    target_quality: Annotated[float, Field(ge=0, le=1)] | None = None
+    reference: Literal["ground_truth", "always_cloud"] | None = None
     tolerance: Annotated[float, Field(ge=0, le=1)] | None = None
+    ceiling_usd_per_query: Annotated[float, Field(gt=0)] | None = None
     confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    latency_usd_per_s: Annotated[float, Field(ge=0)] | None = None
 
 
 class FreezeBody(Body):
@@ -199,22 +201,14 @@ def status(parts: Given) -> dict[str, Any]:
 
 @router.post("/v1/objective", **scoped("admin"))
 def set_objective(body: ObjectiveBody, caller: Caller, parts: Given) -> dict[str, Any]:
-    """A new target, published as the operator's proposal; the learner follows it."""
+    """A new objective, published as the operator's proposal; the learner follows it."""
+    asked = body.model_dump(exclude_none=True)
     with parts.connect() as connection:
-        live = registry.live(connection)
-        asked = body.model_dump(exclude_none=True)
-        objective = QualityTarget.model_validate(_shared(live.objective) | asked)
-        successor = live.model_copy(
-            update={
-                "kind": "proposal",
-                "author": "operator",
-                "reason": f"target quality {objective.target_quality:.3f} (key {caller.id})",
-                "issued_at": _now(),
-                "objective": objective,
-            }
-        )
-        policy = succeed(connection, live, successor)
-        record_event(connection, "objective", summary(policy))
+        try:
+            wanted = objective.revised(registry.live(connection).objective, asked)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        policy = objective.pursue(connection, wanted, f"key {caller.id}", _now())
     return summary(policy)
 
 
@@ -246,11 +240,6 @@ def readyz(parts: Given) -> dict[str, str]:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _shared(objective: BaseModel) -> dict[str, Any]:
-    """The fields of an objective that a quality target has too."""
-    return {k: v for k, v in dict(objective).items() if k in QualityTarget.model_fields}
 
 
 def _shown(task: Task) -> dict[str, Any]:

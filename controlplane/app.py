@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from controlplane import api, push, registry, schedule
+from controlplane import api, objective, push, registry, schedule
 from controlplane.access import Access
 from controlplane.audit import labels
 from controlplane.connection import Connect, connect
@@ -25,6 +25,8 @@ from controlplane.shadow import ShadowJob
 from dataplane.contract.policy import PolicyDocument
 
 log = logging.getLogger(__name__)
+
+ATTEMPTS = 3  # at putting penstock.yaml in force, while others publish
 
 
 def build(settings: Settings) -> FastAPI:
@@ -50,13 +52,19 @@ def serve(settings: Settings, start: PolicyDocument) -> None:
 
 
 def publish_first(database: Connect, start: PolicyDocument) -> None:
-    """Put a policy in force where there is none; whoever comes first, it is the same one."""
-    with database() as connection:
-        if registry.latest(connection) is None:
-            try:
-                push.publish(connection, start)
-            except registry.ConflictError:
-                log.info("another control plane published the start policy")
+    """Put a policy in force where there is none; whoever comes first, it is the same one.
+
+    Where there is one, what changed in ``penstock.yaml`` since is put in force.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            with database() as connection:
+                if registry.latest(connection) is None:
+                    push.publish(connection, start)
+                objective.adopt(connection, start, start.issued_at)
+            return
+        except registry.ConflictError as conflict:
+            log.info("another control plane published meanwhile: %s", conflict)
 
 
 def school(settings: Settings) -> School:

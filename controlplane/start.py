@@ -13,9 +13,10 @@ from scipy.stats import norm
 from controlplane.learn.settings import LearnerSettings
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.policy import PolicyDocument, issue
-from dataplane.contract.sections import Tier
+from dataplane.contract.sections import Objective, Tier
 from dataplane.contract.terms import (
     AuditTerms,
+    CostCeiling,
     JudgeTable,
     Platt,
     QualityTarget,
@@ -39,7 +40,7 @@ def start_policy(configuration: Configuration, now: datetime) -> PolicyDocument:
     return untrained(
         (local, cloud),
         untrained_judge(configuration.judge.kind),
-        QualityTarget(**configuration.objective.model_dump()),
+        objective(configuration.objective),
         now,
         audit=AuditTerms(rate=cold.audit, label_price_usd=audit.label_price_usd),
         shadow=ShadowTerms(rate=cold.shadow),
@@ -49,14 +50,14 @@ def start_policy(configuration: Configuration, now: datetime) -> PolicyDocument:
 def untrained(
     tiers: tuple[TierTerms, TierTerms],
     judge: JudgeTable,
-    objective: QualityTarget,
+    objective: QualityTarget | CostCeiling,
     now: datetime,
     *,
     audit: AuditTerms,
     shadow: ShadowTerms,
     prompt_chars: float = PROMPT_CHARS,
 ) -> PolicyDocument:
-    """Version 1: everything to the dear tier. A cloud call of ``prompt_chars`` is the cost unit."""
+    """Version 1: all to the dear tier, of which a call of ``prompt_chars`` is the cost unit."""
     segment = SegmentPolicy(
         mode="always_cloud",
         lambda_=0.0,
@@ -67,6 +68,7 @@ def untrained(
         cloud_wrong_if_local_right=Platt(intercept=-3.0),
         typical=Typical(prompt_chars=prompt_chars),
     )
+    waiting = objective.latency_usd_per_s * tiers[1].latency_s
     return issue(
         version=1,
         kind="proposal",
@@ -74,13 +76,19 @@ def untrained(
         reason=REASON,
         issued_at=now,
         objective=objective,
-        cost_unit_usd=max(float(tiers[1].expected_cost_usd(prompt_chars)), 1e-12),
+        cost_unit_usd=max(float(tiers[1].expected_cost_usd(prompt_chars)) + waiting, 1e-12),
         tiers=tiers,
         judge=judge,
         segments=(segment,),
         audit=audit,
         shadow=shadow,
     )
+
+
+def objective(stated: Objective) -> QualityTarget | CostCeiling:
+    """An objective, as a policy states it."""
+    kind = CostCeiling if stated.target_quality is None else QualityTarget
+    return kind(**stated.stated())
 
 
 def terms(tier: Tier) -> TierTerms:

@@ -99,11 +99,12 @@ class Price(Section):
 
 
 class Expected(Section):
-    """What a query is expected to use of a tier: from past tokens, never the realised length."""
+    """What a query is expected to use of a tier, and to wait for it: never the realised length."""
 
     completion_tokens: NonNegative = 100.0
     overhead_tokens: NonNegative = 0.0
     chars_per_token: Positive = 4.0
+    latency_s: NonNegative = 0.0
 
 
 class Engine(Section):
@@ -159,12 +160,31 @@ class Spool(Section):
 
 
 class Objective(Section):
-    """Reach ``target_quality``, less ``tolerance``, at the least cost."""
+    """Reach ``target_quality``, less ``tolerance``, at the least cost; or the best quality whose
+    mean bill is within ``ceiling_usd_per_query``. ``latency_usd_per_s`` is a second's worth.
+    """
 
-    target_quality: Probability
+    target_quality: Probability | None = None
     tolerance: Probability = 0.02
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     reference: Literal["ground_truth", "always_cloud"] = "ground_truth"
+    ceiling_usd_per_query: Positive | None = None
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    latency_usd_per_s: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> Self:
+        if (self.target_quality is None) == (self.ceiling_usd_per_query is None):
+            raise ValueError("needs target_quality or ceiling_usd_per_query, one of the two")
+        stray = self.model_fields_set & {"tolerance", "reference"}
+        if self.target_quality is None and stray:
+            raise ValueError(f"{min(stray)} goes with target_quality, not with a ceiling")
+        return self
+
+    def stated(self) -> dict[str, Any]:
+        """What it states, under the names that a policy's objective has for it."""
+        theirs = {"target_quality", "tolerance", "reference"}
+        other = theirs if self.target_quality is None else {"ceiling_usd_per_query"}
+        return self.model_dump(exclude=other)
 
 
 class Judge(Section):

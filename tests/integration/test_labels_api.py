@@ -18,7 +18,7 @@ from controlplane.database import Database
 from controlplane.leader import Leader
 from controlplane.observe import PostgresLog
 from dataplane.contract.keys import SCOPES, Scope
-from dataplane.contract.terms import AuditTerms
+from dataplane.contract.terms import AuditTerms, CostCeiling
 from tests.policies import DOUBTFUL, SURE, policy
 from tests.scripted_learner import scripted
 from tests.traffic import AUDIT, PostgresTraffic, decided, decision_id, query
@@ -246,12 +246,29 @@ def test_a_new_objective_is_published_and_the_learner_follows_it(
     assert (told["live"], [p["version"] for p in told["policies"]]) == (3, [3, 2, 1])
 
 
-def test_an_impossible_objective_is_refused(
-    client: TestClient, auth: dict[Scope, dict[str, str]]
+def test_a_ceiling_and_a_price_of_waiting_may_be_asked_for(
+    client: TestClient, store: Connect, auth: dict[Scope, dict[str, str]]
 ) -> None:
-    refused = client.post("/v1/objective", json={"target_quality": 2}, headers=auth["admin"])
+    asked = {"ceiling_usd_per_query": 0.001, "latency_usd_per_s": 0.01}
+    published = client.post("/v1/objective", json=asked, headers=auth["admin"]).json()
+    assert "ceiling 0.001 USD a query, waiting 0.01 USD a second" in published["reason"]
+    with store() as connection:
+        assert registry.live(connection).objective == CostCeiling(**asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"target_quality": 2}, "target_quality"),
+        ({"target_quality": 0.9, "ceiling_usd_per_query": 1}, "does not go with a cost ceiling"),
+    ],
+)
+def test_an_impossible_objective_is_refused(
+    client: TestClient, auth: dict[Scope, dict[str, str]], asked: dict[str, float], says: str
+) -> None:
+    refused = client.post("/v1/objective", json=asked, headers=auth["admin"])
     assert refused.status_code == 400
-    assert "target_quality" in refused.json()["error"]["message"]
+    assert says in refused.json()["error"]["message"]
 
 
 def test_freezing_shows_in_the_status(

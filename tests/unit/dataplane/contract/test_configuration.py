@@ -83,6 +83,10 @@ def test_every_problem_is_told_at_once_with_its_place(tmp_path: Path) -> None:
     [
         ("objective:", "objektive:", '10:1: objektive: unknown key; did you mean "objective"?'),
         ("  target_quality", "  xyz: 1\n  target_quality", "unknown key; known are target_quality"),
+        ("target_quality: 0.9", "{}", "needs target_quality or ceiling_usd_per_query"),
+        ("0.9", "0.9\n  ceiling_usd_per_query: 0.1", "needs target_quality or ceiling"),
+        ("target_quality: 0.9", "ceiling_usd_per_query: 0", "must be greater than 0"),
+        ("target_quality: 0.9", "{ceiling_usd_per_query: 1, tolerance: 0}", "tolerance goes with"),
         ("name: cloud", "name: local", '5:11: tiers[1].name: "local" is taken'),
         ("name: cloud", "name: judge", "5:5: tiers[1]: \"judge\" is an action's name"),
         ("https://api.example.com", "http://169.254.169.254", "7:17: tiers[1].provider.base_url"),

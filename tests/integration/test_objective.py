@@ -1,0 +1,71 @@
+"""What the operator changes in `penstock.yaml` is in force from the next start of a plane on."""
+
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+
+from controlplane import objective, registry
+from controlplane.app import publish_first
+from controlplane.connection import Connect, connect
+from controlplane.database import Database
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.terms import CostCeiling, QualityTarget
+from tests.policies import CLOUD, LOCAL, policy
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+FILE = policy("cascade")
+CEILING = CostCeiling(ceiling_usd_per_query=0.002)
+
+
+@pytest.fixture
+def store(database: Database) -> Connect:
+    store = partial(connect, database.url_for("penstock_controlplane"))
+    publish_first(store, FILE)
+    return store
+
+
+def live(store: Connect) -> PolicyDocument:
+    with store() as connection:
+        return registry.live(connection)
+
+
+def test_an_unchanged_file_changes_nothing(store: Connect) -> None:
+    publish_first(store, FILE.model_copy(update={"issued_at": NOW}))
+    assert live(store) == FILE
+
+
+def test_a_new_objective_of_the_file_is_in_force_and_the_arm_stays(store: Connect) -> None:
+    publish_first(store, policy("always_cloud", objective=CEILING))
+    now = live(store)
+    assert (now.version, now.parent, now.author, now.kind) == (2, 1, "operator", "proposal")
+    assert now.objective == CEILING
+    assert now.segments == FILE.segments
+    assert now.reason == "penstock.yaml: new objective; ceiling 0.002 USD a query"
+    publish_first(store, policy("always_cloud", objective=CEILING))
+    assert live(store).version == 2
+
+
+def test_what_the_api_set_stays_until_the_file_says_otherwise(store: Connect) -> None:
+    with store() as connection:
+        objective.pursue(connection, CEILING, "key k", NOW)
+    publish_first(store, FILE)
+    assert live(store).objective == CEILING
+    edited = QualityTarget(target_quality=0.8)
+    publish_first(store, policy("cascade", objective=edited))
+    assert live(store).objective == edited
+
+
+def test_new_prices_and_waits_enter_the_rule_and_the_thresholds(store: Connect) -> None:
+    slower = CLOUD.replaced(latency_s=3.0)
+    waiting = QualityTarget(target_quality=0.9, latency_usd_per_s=1e-4)
+    publish_first(store, policy("cascade", tiers=(LOCAL, slower), objective=waiting))
+    now = live(store)
+    assert now.reason.startswith("penstock.yaml: new objective and tiers; target quality 0.900")
+    assert now.cloud == slower
+    assert now.segments[0].judge_cutoff < FILE.segments[0].judge_cutoff
+
+
+def test_other_tiers_are_not_taken_over(store: Connect) -> None:
+    publish_first(store, policy("cascade", tiers=(LOCAL, CLOUD.replaced(name="other"))))
+    assert live(store) == FILE
