@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from controlplane.learn import cloud, judge
+from controlplane.learn.advise import Advice, Adviser
 from controlplane.learn.drift import Alarm, Watch
 from controlplane.learn.estimate import estimate
 from controlplane.learn.evidence import Evidence, Record
@@ -26,6 +27,7 @@ from controlplane.learn.prior import Prior
 from controlplane.learn.quality import QualityPredictor
 from controlplane.learn.reason import reason, unreachable
 from controlplane.learn.settings import DrawRates, LearnerSettings
+from controlplane.learn.verdict import dissent
 from controlplane.observations import Labelled, Observation
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
@@ -147,7 +149,19 @@ class Learner:
         if not self._worth_publishing(live, candidate):
             return None
         self.proposed_at = self.observed
-        return candidate
+        said = dissent(self._adviser(draft).advice(), candidate.segments[0].mode)
+        return candidate.replaced(reason=f"{candidate.reason}; {said}") if said else candidate
+
+    def advise(self, live: PolicyDocument, now: datetime) -> Advice | None:
+        """Which mode fits what was seen, whatever the live policy's; None before any label."""
+        draft = self._fit(live, now)
+        return None if draft is None else self._adviser(draft).advice()
+
+    def _adviser(self, draft: PolicyDocument) -> Adviser:
+        chosen = self.settings
+        labels = self.evidence.labels(self.observed, chosen.rectifier_half_life)
+        traffic = self.evidence.traffic(draft.estimator)
+        return Adviser(draft, traffic, labels, chosen.rectifier_prior, chosen.support)
 
     def _due(self) -> bool:
         """Whether enough came since the last retune, and since one was last thought about."""
