@@ -21,11 +21,9 @@ def reason(
         hopeless = best.quality + SURE * best.quality_se < family.target
         short = "unreachable" if hopeless else "not known to be reached yet"
         return f"{said}; target {family.target:.3f} {short}, serving the best"
-    which = (
-        "the cheapest" if arm == aim else f"a step towards lambda={aim.lambda_:.4g}, the cheapest"
-    )
+    step = "" if arm == aim else f"a step towards lambda={aim.lambda_:.4g}, "
     gate = "; the judge may decide from now on" if opens else ""
     return (
-        f"{said}, {which}the cheapest that reaches {family.target:.3f} by {labels} labels "
+        f"{said}, {step}the cheapest that reaches {family.target:.3f} by {labels} labels "
         f"(was {was.mode} lambda={was.lambda_:.4g}){gate}"
     )

@@ -12,7 +12,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 
 GOLDEN = Path(__file__).with_name("golden") / "policy.json"
-DIGEST = "1ae7fe8487fa14297013f7f834b59977bf4d7e0a42d166f499435add779601e5"
+DIGEST = "589326eccbac74ecad26c75851b53e5f2162801bbbcbb01d1c89fb3feba19a3e"
 
 
 @pytest.fixture(scope="module")
