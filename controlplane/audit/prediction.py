@@ -13,7 +13,7 @@ def predict(policy: PolicyDocument, observation: Observation) -> float | None:
     if not policy.audit.rate:
         return None
     segment = policy.segment(observation.segment)
-    beliefs = policy.beliefs(segment, policy.estimator.p_hat(observation.features))
+    beliefs = policy.beliefs(segment, policy.p_hat(observation.features))
     if observation.score is not None and policy.local.name in observation.answered:
         k = policy.judge.bin(observation.score)
         p, g, b = (float(each[k]) for each in (beliefs.p_after, beliefs.g, beliefs.b))

@@ -33,6 +33,7 @@ from dataplane.contract.terms import Mode
 CLOSE = 0.01  # of cost: within that, the simpler mode
 LAMBDAS = COARSE[::2]  # fewer arms than where one is chosen to be served
 AROUND = 15
+SLACK = 1e-4  # of quality: arms differ by less where hardly a query is decided otherwise
 PLAIN_FIRST: tuple[Mode, ...] = ("always_cloud", "route", "cascade", "cascade_route")
 ENDS = (ALWAYS_LOCAL, ALWAYS_CLOUD)
 
@@ -104,7 +105,7 @@ class Adviser:
         best = self._pulled(modes[-1], goal(self.draft.objective, 0.0), with_cloud=True)
         if best is None:
             return Advice(None, 0.0, self._known())
-        aim = Reach(best[1].quality)
+        aim = Reach(best[1].quality - SLACK)
         others = modes if best[0] == ALWAYS_CLOUD else modes[:-1]
         pulled = [each for mode in others if (each := self._pulled(mode, aim))]
         pulled += [best] if best[0] != ALWAYS_CLOUD else []

@@ -150,11 +150,13 @@ class Watch:
     def refer(self, draft: PolicyDocument, labels: int, recent: Columns) -> None:
         """Freeze a reference; later queries are compared with what it makes of the recent ones."""
         calibration = draft.segments[0].calibration
-        reference = Reference(estimator=draft.estimator, calibration=calibration, judge=draft.judge)
+        reference = Reference(
+            estimator=draft.estimators[0], calibration=calibration, judge=draft.judge
+        )
         self._reference, self._referred = reference, labels
-        judged = ~np.isnan(recent.score)
-        standing = reference.standing(recent.p_hat[judged], recent.score[judged])
-        self._mix.restart(recent.p_hat.tolist())
+        p_hat, judged = recent.p_hat[:, 0], ~np.isnan(recent.score)
+        standing = reference.standing(p_hat[judged], recent.score[judged])
+        self._mix.restart(p_hat.tolist())
         self._scores.restart(standing.tolist())
 
     def state(self) -> dict[str, Any]:

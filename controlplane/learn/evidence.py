@@ -1,6 +1,7 @@
 """What the learner remembers: a window of recent contexts, and labelled records that fade."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,12 +19,13 @@ BUCKETS_SHADOWED = 40_000  # of those that were judged later
 class Record(NamedTuple):
     """A query with labels: ``local`` and ``cloud`` are values in [0, 1], None where unknown.
 
+    ``p_hat`` is what each tier's estimator said when the labels came, before it learned of them.
     ``at`` counts the observations before it; ``local_probability`` and ``cloud_probability`` are
     those with which either label came to be asked for.
     """
 
     at: int
-    p_hat: float
+    p_hat: tuple[float, ...]
     chars: int
     score: float | None
     local: float | None
@@ -34,7 +36,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Labels(Columns):
-    """Records as arrays of shape (N,), NaN where unknown; ``weight`` fades with age."""
+    """Records as ``Columns``, and arrays of shape (N,) beside; ``weight`` fades with age."""
 
     local: Array
     cloud: Array
@@ -73,13 +75,18 @@ class Evidence:
         self.contexts.keep_last(contexts)
         self.shadowed.keep_last(contexts)
 
-    def traffic(self, estimator: LinearEstimator) -> Columns:
-        """The contexts as arrays, under this estimator."""
-        return self.contexts.columns(estimator)
+    def traffic(self, estimators: Sequence[LinearEstimator]) -> Columns:
+        """The contexts as arrays, under these estimators."""
+        return self.contexts.columns(estimators)
 
-    def judged(self, estimator: LinearEstimator) -> Columns:
+    def scores(self) -> Array:
+        """All judge scores at hand, served or shadowed."""
+        seen = np.concatenate([self.shadowed.scores(), self.contexts.scores()])
+        return np.asarray(seen[~np.isnan(seen)])
+
+    def judged(self, estimators: Sequence[LinearEstimator]) -> Columns:
         """The queries whose local answer was judged, served or shadowed."""
-        late, seen = self.shadowed.columns(estimator), self.contexts.columns(estimator)
+        late, seen = self.shadowed.columns(estimators), self.contexts.columns(estimators)
         known = ~np.isnan(seen.score)
         return Columns(
             *(
@@ -90,8 +97,10 @@ class Evidence:
 
     def labels(self, now: int, half_life: float) -> Labels:
         """The records as arrays, weighted by 2 ** (-age / half_life), age in observations."""
-        table = np.array(list(self.records), dtype=np.float64).reshape(-1, len(Record._fields))
-        columns = dict(zip(Record._fields, np.ascontiguousarray(table.T), strict=True))
+        columns = {
+            name: np.array([getattr(each, name) for each in self.records], dtype=np.float64)
+            for name in Record._fields
+        }
         at = columns.pop("at")
         return Labels(**columns, weight=np.asarray(self.faded) * np.exp2((at - now) / half_life))
 
@@ -108,5 +117,7 @@ class Evidence:
         """Inverse of ``state``."""
         self.contexts.restore(state["contexts"])
         self.shadowed.restore(state["shadowed"])
-        self.records.extend(Record(*row) for row in state["records"])
+        self.records.extend(
+            Record(at, tuple(p_hat), *rest) for at, p_hat, *rest in state["records"]
+        )
         self.faded.extend(state["faded"])

@@ -45,7 +45,7 @@ class Imagined:
 
 def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
     """Follow every arm over every query under the beliefs of ``draft``'s first segment."""
-    beliefs = draft.beliefs(draft.segments[0], queries.p_hat[:, None])
+    beliefs = draft.beliefs(draft.segments[0], queries.p_hat[:, None, :])
     costs = draft.costs(queries.chars[:, None])
     straight, judges = _first_moves(rule.value(beliefs, costs, arms.lambdas), arms)
     weights = _bin_weights(draft, beliefs, queries.score)

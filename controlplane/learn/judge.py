@@ -101,7 +101,7 @@ def fit(parted: Bins, labels: Labels, judged: Columns, prior: Normal = PRIOR) ->
     known = ~np.isnan(labels.local)
     scored = known & ~np.isnan(labels.score) if len(judged.score) else np.zeros_like(known)
     z = np.where(scored, parted.z[parted.of(np.nan_to_num(labels.score))], 0.0)
-    x = np.column_stack([np.ones_like(z), logit(labels.p_hat), z])[known]
+    x = np.column_stack([np.ones_like(z), logit(labels.p_hat[:, 0]), z])[known]
     y, weight = labels.local[known], labels.weight[known]
     if not len(judged.score):
         even = np.full(len(parted.z), 1 / len(parted.z))
@@ -121,7 +121,7 @@ def _split(
     Scored labels tell a + alpha rather than either, so the next a is what is left of that sum.
     """
     a, s, beta = believed.mean
-    log_odds = a + alpha + max(s, LEAST_SLOPE) * logit(judged.p_hat)
+    log_odds = a + alpha + max(s, LEAST_SLOPE) * logit(judged.p_hat[:, 0])
     counts = np.bincount(parted.of(judged.score), minlength=len(parted.z)) + SMOOTHING
     marginal = counts / counts.sum()
 

@@ -34,14 +34,13 @@ from dataplane.contract.rule import Array
 from dataplane.contract.terms import (
     AuditTerms,
     JudgeTable,
-    LinearEstimator,
     SegmentPolicy,
     ShadowTerms,
     StepLimits,
     Typical,
 )
 
-SCHEMA = 4
+SCHEMA = 5
 COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "binned_at")
 UNIT_DRIFT = 1.5  # beyond this factor the unit of cost is set anew
 
@@ -60,7 +59,7 @@ class Learner:
         self.prior = prior
         self.trust = 1.0  # share of what the prior says of the local tier that alarms left
         self.evidence = Evidence(self.settings.contexts, self.settings.records)
-        self.quality = QualityPredictor.restore(prior.predictor)
+        self.quality = [QualityPredictor.restore(each) for each in prior.predictors]
         self.watch = Watch(self.settings)
         self.observed = 0
         self.labelled = 0
@@ -110,8 +109,7 @@ class Learner:
             seen = each.observation
             if not seen.free:
                 continue
-            p_hat = self.quality.predict(seen.features)  # before the update: out of sample
-            right = each.right.get(local)
+            p_hat = tuple(one.predict(seen.features) for one in self.quality)  # out of sample
             if local not in seen.answered and seen.score is not None:
                 self.evidence.judged_late(seen.features, seen.score)
             self.evidence.labelled(
@@ -120,15 +118,16 @@ class Learner:
                     p_hat,
                     seen.features.chars,
                     seen.score,
-                    right,
+                    each.right.get(local),
                     each.right.get(dear),
                     each.probability(local),
                     each.probability(dear),
                 )
             )
             self.labelled += 1
-            if right is not None:
-                self.quality.learn(seen.features, right)
+            for tier, predictor in zip(self.tiers, self.quality, strict=True):
+                if tier in each.right:
+                    predictor.learn(seen.features, each.right[tier])
 
     # -- fit > imagine > pull > propose
 
@@ -141,7 +140,7 @@ class Learner:
         if draft is None:
             return None
         if self.watch.due(self.labelled, self.observed):
-            self.watch.refer(draft, self.labelled, self.evidence.traffic(draft.estimator))
+            self.watch.refer(draft, self.labelled, self.evidence.traffic(draft.estimators))
         coarse = Arms.of(self.settings.mode, _within(live.step_limits, live.segments[0], COARSE))
         arms = coarse.around(self._pull(draft, coarse), FINE)
         aim = self._pull(draft, arms)
@@ -160,7 +159,7 @@ class Learner:
     def _adviser(self, draft: PolicyDocument) -> Adviser:
         chosen = self.settings
         labels = self.evidence.labels(self.observed, chosen.rectifier_half_life)
-        traffic = self.evidence.traffic(draft.estimator)
+        traffic = self.evidence.traffic(draft.estimators)
         return Adviser(draft, traffic, labels, chosen.rectifier_prior, chosen.support)
 
     def _due(self) -> bool:
@@ -177,10 +176,10 @@ class Learner:
         if parted is None or not self.labelled:
             return None
         labels = self.evidence.labels(self.observed, self.settings.half_life)
-        estimator = self.quality.estimator()
-        traffic = self.evidence.traffic(estimator)
+        estimators = tuple(each.estimator() for each in self.quality)
+        traffic = self.evidence.traffic(estimators)
         prior = self.prior.weakened(self.trust)
-        tilt = judge.fit(parted, labels, self.evidence.judged(estimator), prior.local)
+        tilt = judge.fit(parted, labels, self.evidence.judged(estimators), prior.local)
         mends, spoils = cloud.fit(parted, labels, tilt.calibration, prior.mends, prior.spoils)
         fitted: dict[str, Any] = {
             "calibration": tilt.calibration,
@@ -198,7 +197,7 @@ class Learner:
                 "author": "learner",
                 "issued_at": now,
                 "cost_unit_usd": _unit(live, segment.typical),
-                "estimator": estimator,
+                "estimators": estimators,
                 "judge": judge.table(live.judge, parted, tilt),
                 "segments": (segment,),
                 "audit": AuditTerms(rate=rates.audit, label_price_usd=live.audit.label_price_usd),
@@ -208,7 +207,7 @@ class Learner:
 
     def _rebin(self, scale: JudgeTable) -> None:
         """New bins whenever the scores at hand have doubled: edges stay frozen in between."""
-        scores = self.evidence.judged(LinearEstimator()).score
+        scores = self.evidence.scores()
         if self.bins is None or len(scores) >= 2 * self.binned_at:
             parted = judge.bins(scale.clipped(scores))
             if parted is not None:
@@ -232,7 +231,7 @@ class Learner:
     def _informed(self, draft: PolicyDocument, arms: Arms) -> PolicyFamily:
         """A bandit whose arms know their doubly robust estimates."""
         family = PolicyFamily(goal(draft.objective, self._kappa), self.settings.support)
-        traffic = self.evidence.traffic(draft.estimator)
+        traffic = self.evidence.traffic(draft.estimators)
         labels = self.evidence.labels(self.observed, self.settings.rectifier_half_life)
         estimates = estimate(draft, traffic, labels, arms, self.settings.rectifier_prior)
         for arm, estimated in zip(arms.names, estimates, strict=True):
@@ -272,7 +271,7 @@ class Learner:
             return True
         before, after = (
             imagine(
-                document, self.evidence.traffic(document.estimator), _only(document.segments[0])
+                document, self.evidence.traffic(document.estimators), _only(document.segments[0])
             ).cloud
             for document in (live, candidate)
         )
@@ -286,7 +285,7 @@ class Learner:
             "schema": SCHEMA,
             "tiers": self.tiers,
             "evidence": self.evidence.state(),
-            "quality": self.quality.state(),
+            "quality": [each.state() for each in self.quality],
             "prior": self.prior.beliefs().to_json(),
             "trust": self.trust,
             "watch": self.watch.state(),
@@ -309,7 +308,7 @@ class Learner:
         learner = cls(tiers, settings, Prior.from_json(body["prior"]))
         learner.trust = body["trust"]
         learner.evidence.restore(body["evidence"])
-        learner.quality = QualityPredictor.restore(body["quality"])
+        learner.quality = [QualityPredictor.restore(each) for each in body["quality"]]
         learner.watch.restore(body["watch"])
         for name in COUNTERS:
             setattr(learner, name, body["counters"][name])
@@ -325,8 +324,8 @@ def _checksum(text: str) -> str:
 
 
 def _typical(p_hat: Array, chars: Array) -> Typical:
-    middle = min(max(float(np.median(p_hat)), 0.01), 0.99)
-    return Typical(p_hat=middle, prompt_chars=float(np.median(chars)))
+    middle = np.clip(np.median(p_hat, axis=0), 0.01, 0.99)
+    return Typical(p_hat=tuple(middle.tolist()), prompt_chars=float(np.median(chars)))
 
 
 def _unit(live: PolicyDocument, typical: Typical) -> float:

@@ -42,8 +42,8 @@ class Trained:
         return {
             "intercept": self.intercept,
             "buckets": packed(known.astype(np.uint16)),
-            "weights": packed(self.weights[known]),
-            "squares": packed(self.squares[known]),
+            "weights": packed(self.weights[known].astype(np.float32)),
+            "squares": packed(self.squares[known].astype(np.float32)),
             "steps": len(self.p_hat),
         }
 

@@ -21,7 +21,7 @@ from dataplane.contract.rule import Array, logit
 from dataplane.contract.terms import Platt
 from dataplane.features import FEATURE_VERSION, Features
 
-SCHEMA = 1
+SCHEMA = 2
 MOST = 500.0  # labels that a recording may be worth
 
 
@@ -29,21 +29,22 @@ MOST = 500.0  # labels that a recording may be worth
 class Prior:
     """``local``: (a, s, beta) of the judge's tilt; ``mends`` and ``spoils``: see ``cloud``.
 
-    ``labels`` is how many labels it comes from; ``predictor`` is ``QualityPredictor``'s state.
+    ``labels`` is how many labels it comes from; ``predictors`` are ``QualityPredictor``'s states,
+    one a tier.
     """
 
     local: Normal = judge.PRIOR
     mends: Normal = cloud.MENDS
     spoils: Normal = cloud.SPOILS
     labels: int = 0
-    predictor: dict[str, Any] | None = field(default=None, hash=False)
+    predictors: tuple[dict[str, Any] | None, ...] = field(default=(None, None), hash=False)
 
     def weakened(self, share: float) -> "Prior":
         """The same, with this share of the trust in what it says of the local tier."""
         return replace(self, local=self.local.weakened(share, judge.PRIOR))
 
     def beliefs(self) -> "Prior":
-        """The same without the predictor, which a learner soon makes its own."""
+        """The same without the predictors, which a learner soon makes its own."""
         return Prior(self.local, self.mends, self.spoils, self.labels)
 
     def to_json(self) -> str:
@@ -52,7 +53,7 @@ class Prior:
             "schema": SCHEMA,
             "feature_version": FEATURE_VERSION,
             "labels": self.labels,
-            "predictor": self.predictor,
+            "predictors": self.predictors,
         }
         beliefs = {"local": self.local, "mends": self.mends, "spoils": self.spoils}
         return json.dumps(body | {name: _plain(each) for name, each in beliefs.items()})
@@ -67,8 +68,15 @@ class Prior:
                     f"schema {body['schema']} of feature version {body['feature_version']}; "
                     f"{SCHEMA} of {FEATURE_VERSION} is read: fit it anew"
                 )
-            beliefs = {name: _normal(body[name]) for name in ("local", "mends", "spoils")}
-            return cls(**beliefs, labels=int(body["labels"]), predictor=body["predictor"])
+            beliefs = {
+                name: _normal(body[name], len(like.mean))
+                for name, like in (
+                    ("local", judge.PRIOR),
+                    ("mends", cloud.MENDS),
+                    ("spoils", cloud.SPOILS),
+                )
+            }
+            return cls(**beliefs, labels=int(body["labels"]), predictors=tuple(body["predictors"]))
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a prior ({type(error).__name__})") from None
 
@@ -94,20 +102,21 @@ def fit(features: Sequence[Features], local: Array, dear: Array) -> Prior:
     p_hat is calibrated where it was not trained: each fold's by the others' labels. The judge is
     another one in production, so nothing is said of it.
     """
-    trained = train(features, local)
-    p_hat = trained.p_hat
-    x = np.column_stack([np.ones_like(p_hat), logit(p_hat), np.zeros_like(p_hat)])
+    trained = [train(features, worth) for worth in (local, dear)]
+    p_hat = np.stack([each.p_hat for each in trained], axis=-1)
+    unscored = np.zeros(len(features))
+    x = np.column_stack([np.ones_like(unscored), logit(p_hat[:, 0]), unscored])
     share = min(1.0, MOST / max(len(features), 1))
     weight = np.full(len(features), share)
     believed = logistic.fit(x, local, weight, judge.PRIOR)
     calibration = Platt(intercept=float(believed.mean[0]), slope=float(believed.mean[1]))
-    x[:, 1] = logit(calibration.probability(x[:, 1]))
+    x = cloud.design(calibration, p_hat, unscored)
     return Prior(
         believed,
         logistic.fit(x, dear, weight * (1 - local), cloud.MENDS),
         logistic.fit(x, 1 - dear, weight * local, cloud.SPOILS),
         len(features),
-        trained.state(),
+        tuple(each.state() for each in trained),
     )
 
 
@@ -115,10 +124,13 @@ def _plain(believed: Normal) -> dict[str, Any]:
     return {"mean": believed.mean.tolist(), "precision": believed.precision.tolist()}
 
 
-def _normal(plain: dict[str, Any]) -> Normal:
+def _normal(plain: dict[str, Any], size: int) -> Normal:
     mean, precision = np.array(plain["mean"], float), np.array(plain["precision"], float)
-    if mean.shape != (3,) or precision.shape != (3, 3) or not np.isfinite(precision).all():
-        raise ValueError("not a prior: a belief needs 3 means and a 3 x 3 precision")
+    whole = mean.shape == (size,) and precision.shape == (size, size)
+    if not whole or not np.isfinite(precision).all():
+        raise ValueError(
+            f"not a prior: a belief needs {size} means and a {size} x {size} precision"
+        )
     if np.linalg.eigvalsh(precision).min() <= 0:
         raise ValueError("not a prior: a precision is not positive definite")
     return Normal(mean, precision)

@@ -1,8 +1,10 @@
-"""p_hat: the chance that the local tier is right, learned online from hashed features."""
+"""p_hat of a tier: the chance that it is right, learned online from hashed features."""
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from river import linear_model, optim
 from river.utils import VectorDict
 
@@ -11,8 +13,8 @@ from dataplane.contract.rule import expit
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import Features
 
-LEARNING_RATE = 0.5
-L2 = 1e-3
+LEARNING_RATE = 0.25
+FIRST_SQUARE = 0.01  # in AdaGrad's denominator from the start: a bucket's first step is a small one
 DIGITS = 5  # what a policy carries of a weight
 
 
@@ -24,22 +26,28 @@ class QualityPredictor:
     """
 
     def __init__(self) -> None:
-        self._optimizer = optim.AdaGrad(LEARNING_RATE)
-        self._model = linear_model.LogisticRegression(
-            optimizer=self._optimizer, l2=L2, intercept_lr=0.0
-        )
+        self._optimizer = optim.AdaGrad(LEARNING_RATE, eps=FIRST_SQUARE)
+        self._model = linear_model.LogisticRegression(optimizer=self._optimizer, intercept_lr=0.0)
         self._exported: LinearEstimator | None = None
 
     def predict(self, features: Features) -> float:
         """p_hat in (0, 1), by weights that are not rounded yet."""
-        known = self._model.weights
+        known = self._model._weights
         total = sum(known.get(bucket, 0.0) for bucket in features.buckets)
         return float(expit(self._model.intercept + features.weight * total))
 
     def learn(self, features: Features, right: float) -> None:
-        """One label of the local answer, in [0, 1]."""
+        """One label of the tier's answer, in [0, 1]."""
         self._model.learn_one(self._vector(features), right)
+        self._shorten(features)
         self._exported = None
+
+    def _shorten(self, features: Features) -> None:
+        """Keep what was stepped in single precision: the state is half as large, and exact."""
+        weights, squares = self._model._weights, self._optimizer.g2
+        for bucket in features.buckets:
+            weights[bucket] = float(np.float32(weights[bucket]))
+            squares[bucket] = float(np.float32(squares[bucket]))
 
     def estimator(self) -> LinearEstimator:
         """The predictor as plain numbers, as a policy carries them."""
@@ -63,13 +71,13 @@ class QualityPredictor:
         return dict.fromkeys(features.buckets, features.weight)
 
     def state(self) -> dict[str, Any]:
-        """Everything that ``restore`` needs, as JSON values; up to 400 kB."""
+        """Everything that ``restore`` needs, as JSON values; up to 220 kB."""
         buckets = np.array(sorted(self._model.weights), dtype=np.uint16)
         return {
             "intercept": float(self._model.intercept),
             "buckets": packed(buckets),
-            "weights": packed(np.array([self._model.weights[int(b)] for b in buckets])),
-            "squares": packed(np.array([float(self._optimizer.g2[int(b)]) for b in buckets])),
+            "weights": packed(_single(self._model.weights, buckets)),
+            "squares": packed(_single(self._optimizer.g2, buckets)),
             "steps": int(self._optimizer.n_iterations),
         }
 
@@ -82,13 +90,17 @@ class QualityPredictor:
         model, optimizer = predictor._model, predictor._optimizer
         buckets = unpacked(state["buckets"], np.uint16).tolist()
         weights, squares = (
-            unpacked(state[name], np.float64).tolist() for name in ("weights", "squares")
+            unpacked(state[name], np.float32).tolist() for name in ("weights", "squares")
         )
         model.intercept = state["intercept"]
         model._weights = VectorDict(dict(zip(buckets, weights, strict=True)), model.initializer)
         optimizer.g2.update(dict(zip(buckets, squares, strict=True)))
         optimizer.n_iterations = state["steps"]
         return predictor
+
+
+def _single(values: Mapping[Hashable, float], buckets: NDArray[np.uint16]) -> NDArray[np.float32]:
+    return np.array([values[bucket] for bucket in buckets.tolist()], dtype=np.float32)
 
 
 def packed_estimator(estimator: LinearEstimator) -> dict[str, Any]:

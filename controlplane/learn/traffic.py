@@ -1,7 +1,7 @@
 """Recent queries as columns: what the learner looks at again under each new estimator."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,7 +20,7 @@ assert np.iinfo(np.uint16).max >= BUCKETS - 1
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Rows as arrays of shape (N,), NaN where unknown."""
+    """Rows as arrays: ``p_hat`` (N, tiers), the others (N,), NaN where unknown."""
 
     p_hat: Array
     chars: Array
@@ -67,10 +67,15 @@ class Traffic:
             self._held -= len(self._seen.popleft().buckets)
         self._stacked = None
 
-    def columns(self, estimator: LinearEstimator) -> Columns:
-        """All of them, under this estimator."""
+    def columns(self, estimators: Sequence[LinearEstimator]) -> Columns:
+        """All of them, under these estimators, one a tier."""
         buckets, sizes, chars, score = self._columns()
-        return Columns(expit(log_odds(estimator, buckets, sizes)), chars, score)
+        seen = [log_odds(each, buckets, sizes) for each in estimators]
+        return Columns(expit(np.stack(seen, axis=-1)), chars, score)
+
+    def scores(self) -> Array:
+        """The score of each, NaN where it was not judged."""
+        return self._columns()[3]
 
     def _columns(self) -> tuple[Buckets, NDArray[np.intp], Array, Array]:
         if self._stacked is None:

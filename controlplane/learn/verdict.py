@@ -11,7 +11,10 @@ CALLED: dict[Mode, str] = {
     "always_local": "always the local tier",
 }
 JUDGING = ("cascade", "cascade_route")
+MODES: tuple[Mode, ...] = ("route", "cascade", "cascade_route")
 SURE = 2.0  # standard errors
+SAME = 0.005  # of cost
+LITTLE = 0.005  # of quality
 
 
 def verdict(advice: Advice) -> str:
@@ -19,8 +22,8 @@ def verdict(advice: Advice) -> str:
     best = advice.option(advice.mode)
     if best is None:
         return f"nothing to advise yet: {advice.labels:.0f} labels count, too few for any mode"
-    said = [f"{_head(advice, best)}; {_others(advice)}.", _why(advice), _latency(advice)]
-    return " ".join(each for each in said if each)
+    head = "; ".join(filter(None, [_head(advice, best), _others(advice)]))
+    return " ".join(filter(None, [f"{head}.", _why(advice), _latency(advice)]))
 
 
 def dissent(advice: Advice, served: Mode) -> str:
@@ -34,31 +37,35 @@ def dissent(advice: Advice, served: Mode) -> str:
 def _head(advice: Advice, best: Option) -> str:
     offered = any(each.mode in JUDGING for each in advice.options)
     silent = ", do not judge" if offered and best.mode not in JUDGING else ""
-    free = advice.option("cascade_route")
-    close = (
-        ", within a percent of cascade routing"
-        if free and free.mode != best.mode and abs(free.dearer.value) <= CLOSE
-        else ""
-    )
+    close = ", within a percent of cascade routing" if _close_to_free(advice) else ""
     return (
         f"{CALLED[best.mode]}{silent}: {_plain(best.cost)} of always-cloud's cost at quality "
         f"{advice.quality:.3f}{close}"
     )
 
 
+def _close_to_free(advice: Advice) -> bool:
+    free = advice.option("cascade_route")
+    if free is None or advice.mode == "cascade_route" or not free.reaches:
+        return False
+    return abs(free.dearer.value) <= CLOSE
+
+
 def _others(advice: Advice) -> str:
-    others = [each for each in advice.options if each.mode != advice.mode]
-    missing = [mode for mode in CALLED if mode != "always_local" and not advice.option(mode)]
-    said = [_other(each) for each in others]
-    said += [f"{CALLED[mode]} is not identified" for mode in missing]
-    return ", ".join(said)
+    """The other modes; not those that were told already, nor the cloud, whose cost is the unit."""
+    told = {advice.mode} | ({"cascade_route"} if _close_to_free(advice) else set())
+    others = [each for each in advice.options if each.mode not in told]
+    said = [_other(each) for each in others if each.mode != "always_cloud" or not each.reaches]
+    missing = [mode for mode in MODES if advice.option(mode) is None]
+    return ", ".join(said + [f"{CALLED[mode]} is not identified" for mode in missing])
 
 
 def _other(other: Option) -> str:
-    called = CALLED[other.mode]
+    called, dearer = CALLED[other.mode], other.dearer
     if not other.reaches:
         return f"{called} stops at quality {other.quality:.3f}"
-    dearer = other.dearer
+    if abs(dearer.value) < SAME:
+        return f"{called} costs the same"
     unsure = "" if abs(dearer.value) > SURE * dearer.se else ", within the error"
     return f"{called} would cost {100 * dearer.value:+.0f} % (+- {100 * dearer.se:.0f}{unsure})"
 
@@ -72,11 +79,17 @@ def _why(advice: Advice) -> str:
     )
     if advice.answer is None:
         return f"{said}."
-    more = advice.answer.value - advice.prompt.value
-    clear = abs(more) > SURE * max(advice.answer.se, advice.prompt.se)
-    which = "the answer's score tells more" if more > 0 else "the prompt tells more"
-    told = which if clear else "neither clearly tells more"
-    return f"{said}, knowing its answer's score too {_points(advice.answer)}: {told}."
+    which = _teller(advice.prompt, advice.answer)
+    return f"{said}, knowing its answer's score too {_points(advice.answer)}: {which}."
+
+
+def _teller(prompt: Figure, answer: Figure) -> str:
+    if max(prompt.value, answer.value) < LITTLE:
+        return "neither tells much"
+    more = answer.value - prompt.value
+    if abs(more) <= SURE * max(answer.se, prompt.se):
+        return "neither clearly tells more"
+    return "the answer's score tells more" if more > 0 else "the prompt tells more"
 
 
 def _latency(advice: Advice) -> str:

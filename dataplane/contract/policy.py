@@ -10,6 +10,7 @@ import hashlib
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
 from dataplane.contract import rule
@@ -25,6 +26,7 @@ from dataplane.contract.terms import (
     StepLimits,
     TierTerms,
 )
+from dataplane.features import Features
 
 MAX_BYTES = 1 << 20
 AGREEMENT = 1e-6  # how far a derived number may be from what lambda and mode give
@@ -33,7 +35,7 @@ AGREEMENT = 1e-6  # how far a derived number may be from what lambda and mode gi
 class PolicyDocument(Frozen):
     """See the module's docstring; JSON of at most ``MAX_BYTES``."""
 
-    schema_: Literal[1] = Field(default=1, alias="schema")
+    schema_: Literal[2] = Field(default=2, alias="schema")
     version: Annotated[int, Field(ge=1)]
     parent: Annotated[int, Field(ge=1)] | None = None
     kind: Literal["retune", "proposal"]
@@ -43,7 +45,7 @@ class PolicyDocument(Frozen):
     objective: Objective
     cost_unit_usd: Positive
     tiers: tuple[TierTerms, TierTerms]  # local, cloud: from the cheapest to the dearest
-    estimator: LinearEstimator = LinearEstimator()
+    estimators: tuple[LinearEstimator, ...] = (LinearEstimator(), LinearEstimator())  # one a tier
     judge: JudgeTable
     segments: Annotated[tuple[SegmentPolicy, ...], Field(min_length=1)]
     audit: AuditTerms = AuditTerms()
@@ -64,7 +66,11 @@ class PolicyDocument(Frozen):
                 raise ValueError(f"a {what} is named twice: {', '.join(names)}")
         if self.parent is not None and self.parent >= self.version:
             raise ValueError(f"version {self.version} must be newer than its parent {self.parent}")
+        if len(self.estimators) != len(self.tiers):
+            raise ValueError(f"{len(self.tiers)} tiers need as many estimators")
         for segment in self.segments:
+            if len(segment.typical.p_hat) != len(self.tiers):
+                raise ValueError(f"segment {segment.name}: typical.p_hat needs one entry a tier")
             self._agrees(segment)
         return self
 
@@ -117,13 +123,17 @@ class PolicyDocument(Frozen):
             cloud=self.cloud.expected_bill_usd(prompt_chars),
         )
 
-    def beliefs(self, segment: SegmentPolicy, p_hat: float | rule.Array) -> rule.Beliefs:
-        """What this document believes of a query whose estimator says ``p_hat``; broadcasts."""
+    def p_hat(self, features: Features) -> rule.Array:
+        """(tiers,) what each tier's estimator says of a query."""
+        return np.array([each.p_hat(features) for each in self.estimators])
+
+    def beliefs(self, segment: SegmentPolicy, p_hat: rule.Array) -> rule.Beliefs:
+        """What this document believes of queries of this ``p_hat``, (..., tiers)."""
         bins = self.judge.bins
-        p = segment.calibration.probability(rule.logit(p_hat))
-        log_odds = rule.logit(p)[..., None]
-        g = segment.cloud_if_local_wrong.probability(log_odds, bins.z)
-        b = segment.cloud_wrong_if_local_right.probability(log_odds, bins.z)
+        p = segment.calibration.probability(rule.logit(p_hat[..., 0]))
+        log_odds, dear = rule.logit(p)[..., None], rule.logit(p_hat[..., -1])[..., None]
+        g = segment.cloud_if_local_wrong.probability(log_odds, bins.z, dear)
+        b = segment.cloud_wrong_if_local_right.probability(log_odds, bins.z, dear)
         return rule.believe(p, bins.f1, bins.f0, g, b)
 
     def derive(self, segment: SegmentPolicy) -> tuple[float, float]:
@@ -133,7 +143,7 @@ class PolicyDocument(Frozen):
         if segment.mode == "always_local":
             return 0.0, self.judge.lowest
         costs = self.costs(segment.typical.prompt_chars)
-        beliefs = self.beliefs(segment, segment.typical.p_hat)
+        beliefs = self.beliefs(segment, np.array(segment.typical.p_hat))
         return self._threshold(segment, costs), self.cutoff(beliefs, costs, segment.lambda_)
 
     def cutoff(self, beliefs: rule.Beliefs, costs: rule.Costs, lambda_: float) -> float:
@@ -143,11 +153,11 @@ class PolicyDocument(Frozen):
         return float(at)
 
     def _threshold(self, segment: SegmentPolicy, costs: rule.Costs) -> float:
-        """Fixed point of ``rule.indifference`` on p_hat, by bisection."""
+        """Fixed point of ``rule.indifference`` on the local p_hat, by bisection."""
         low, high = 0.0, 1.0
         for _ in range(40):
             middle = (low + high) / 2
-            beliefs = self.beliefs(segment, middle)
+            beliefs = self.beliefs(segment, np.array([middle, *segment.typical.p_hat[1:]]))
             if float(beliefs.p) < rule.indifference(beliefs, costs, segment.lambda_):
                 low = middle
             else:

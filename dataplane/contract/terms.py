@@ -98,7 +98,7 @@ class TierTerms(Frozen):
 
 
 class LinearEstimator(Frozen):
-    """p_hat of the first tier: logistic over hashed features (``dataplane.features``)."""
+    """p_hat of one tier: logistic over hashed features (``dataplane.features``)."""
 
     feature_version: int = FEATURE_VERSION
     intercept: float = 0.0
@@ -121,26 +121,36 @@ class LinearEstimator(Frozen):
         return dict(zip(self.buckets, self.weights, strict=True))
 
     def log_odds(self, features: Features) -> float:
-        """Log-odds that the first tier answers rightly, before calibration."""
+        """Log-odds that the tier answers rightly, before calibration."""
         known = self.table
         total = sum(known.get(bucket, 0.0) for bucket in features.buckets)
         return self.intercept + features.weight * total
 
     def p_hat(self, features: Features) -> float:
-        """Predicted probability that the first tier answers rightly, before calibration."""
+        """Predicted probability that the tier answers rightly, before calibration."""
         return float(rule.expit(self.log_odds(features)))
 
 
 class Platt(Frozen):
-    """logit P = intercept + slope * logit p + z_slope * z of the judge's bin."""
+    """logit P = intercept + slope * logit p + z_slope * z + dear_slope * logit q.
+
+    ``p`` is of the local tier, ``z`` of the judge's bin, ``q`` the cloud's p_hat.
+    """
 
     intercept: float = 0.0
     slope: float = 0.0
     z_slope: float = 0.0
+    dear_slope: float = 0.0
 
-    def probability(self, log_odds: float | rule.Array, z: float | rule.Array = 0.0) -> rule.Array:
+    def probability(
+        self,
+        log_odds: float | rule.Array,
+        z: float | rule.Array = 0.0,
+        dear_log_odds: float | rule.Array = 0.0,
+    ) -> rule.Array:
         """P at these log-odds and normal scores, which broadcast."""
-        return rule.expit(self.intercept + self.slope * log_odds + self.z_slope * z)
+        told = self.slope * log_odds + self.z_slope * z + self.dear_slope * dear_log_odds
+        return rule.expit(self.intercept + told)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,9 +227,9 @@ class Arm(Frozen):
 
 
 class Typical(Frozen):
-    """The query for which a segment's threshold and cutoff are stated."""
+    """The query for which a segment's threshold and cutoff are stated; ``p_hat`` of each tier."""
 
-    p_hat: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    p_hat: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.5)
     prompt_chars: NonNegative = 100.0
 
 
@@ -242,8 +252,8 @@ class SegmentPolicy(Frozen):
     def _serveable(self) -> Self:
         if self.calibration.slope <= 0:
             raise ValueError(f"segment {self.name}: calibration.slope must be positive")
-        if self.calibration.z_slope != 0:
-            raise ValueError(f"segment {self.name}: calibration takes no z_slope")
+        if self.calibration.z_slope != 0 or self.calibration.dear_slope != 0:
+            raise ValueError(f"segment {self.name}: calibration takes no z_slope, no dear_slope")
         if self.arms and not math.isclose(sum(a.weight for a in self.arms), 1.0, abs_tol=1e-9):
             raise ValueError(f"segment {self.name}: arm weights must sum to 1")
         if self.trust == "closed" and self.judges:

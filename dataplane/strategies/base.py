@@ -54,7 +54,7 @@ class Context:
 
     policy: PolicyDocument
     segment: SegmentPolicy
-    p_hat: float
+    p_hat: rule.Array  # (tiers,)
     beliefs: rule.Beliefs
     costs: rule.Costs
     eligible: frozenset[str]
@@ -88,7 +88,7 @@ def consider(
 ) -> Context:
     """The context of a query; ``eligible`` holds tier names, and ``judge`` where one is at hand."""
     terms = policy.segment(segment)
-    p_hat = policy.estimator.p_hat(features)
+    p_hat = policy.p_hat(features)
     beliefs = policy.beliefs(terms, p_hat)
     return Context(policy, terms, p_hat, beliefs, policy.costs(features.chars), frozenset(eligible))
 

@@ -33,7 +33,10 @@ class Courses:
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """What decides the courses of queries, (N,) each; ``score`` is NaN where no judge can be."""
+    """What decides the courses of queries: ``p_hat`` (N, tiers), the others (N,).
+
+    ``score`` is NaN where no judge can be.
+    """
 
     p_hat: Array
     chars: Array
@@ -41,8 +44,8 @@ class Queries:
 
     @classmethod
     def of(cls, policy: PolicyDocument, features: Sequence[Features], score: Array) -> "Queries":
-        """Queries with these features, as this policy's estimator sees them."""
-        p_hat = np.array([policy.estimator.p_hat(each) for each in features])
+        """Queries with these features, as this policy's estimators see them."""
+        p_hat = np.array([policy.p_hat(each) for each in features]).reshape(-1, len(policy.tiers))
         return cls(p_hat, np.array([each.chars for each in features], dtype=np.float64), score)
 
 

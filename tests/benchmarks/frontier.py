@@ -73,13 +73,12 @@ def _untrained_judge() -> JudgeTable:
 def fitted(halves: Halves, drift: Drift) -> PolicyDocument:
     """The document of the teaching half, whose p_hat is out of fold there."""
     rng, taught = np.random.default_rng(99), halves.taught
-    p_hat, local, dear = (
-        np.tile(column, COPIES) for column in (halves.trained.p_hat, taught.local, taught.cloud)
-    )
+    p_hat = np.tile(halves.p_hat, (COPIES, 1))
+    local, dear = (np.tile(column, COPIES) for column in (taught.local, taught.cloud))
     if drift == "local":
         local = np.where(rng.random(len(local)) < LOST, 0.0, local)
     score = scores(local, drift, rng)
-    ones = np.ones(len(p_hat))
+    ones = np.ones(len(local))
     labels = Labels(p_hat, ones, score, local, dear, ones, ones, ones / COPIES)
     parted = judge.bins(score)
     assert parted is not None
@@ -95,7 +94,9 @@ def fitted(halves: Halves, drift: Drift) -> PolicyDocument:
     )
     return plain.model_copy(
         update={
-            "estimator": QualityPredictor.restore(halves.prior.predictor).estimator(),
+            "estimators": tuple(
+                QualityPredictor.restore(each).estimator() for each in halves.prior.predictors
+            ),
             "judge": judge.table(plain.judge, parted, tilt),
             "segments": (segment,),
         }

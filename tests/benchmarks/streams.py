@@ -20,7 +20,7 @@ from scipy.stats import norm
 from controlplane.evaluate.pairing import Wanted, pair
 from controlplane.evaluate.recorded import read
 from controlplane.evaluate.replay import Row
-from controlplane.learn.offline import Trained, train
+from controlplane.learn.offline import train
 from controlplane.learn.prior import Prior, fit
 from dataplane.contract.rule import Array
 from dataplane.features import Features
@@ -67,9 +67,10 @@ class Halves:
         return fit(self.taught.features, self.taught.local, self.taught.cloud)
 
     @cached_property
-    def trained(self) -> Trained:
-        """p_hat of the teaching half, in and out of fold."""
-        return train(self.taught.features, self.taught.local)
+    def p_hat(self) -> Array:
+        """(N, 2) of the teaching half by either tier's estimator, out of fold."""
+        worth = (self.taught.local, self.taught.cloud)
+        return np.stack([train(self.taught.features, each).p_hat for each in worth], axis=-1)
 
     @property
     def target(self) -> float:

@@ -12,7 +12,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 
 GOLDEN = Path(__file__).with_name("golden") / "policy.json"
-DIGEST = "c3f627f99ac66c79d13b8648f7ca5154c7f50006f3b6163befba1cbc7db8396a"
+DIGEST = "3404b056930ccfa5988d381ef20192a1b1a69dee9adbe6e1fceebe3e29664dd9"
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def policy(**fields: Any) -> PolicyDocument:
             TierTerms(name="local", input_usd_per_mtok=0.05, output_usd_per_mtok=0.05),
             TierTerms(name="cloud", input_usd_per_mtok=2.5, output_usd_per_mtok=10.0),
         ),
-        "estimator": LinearEstimator(intercept=0.4),
+        "estimators": (LinearEstimator(intercept=0.4), LinearEstimator(intercept=1.1)),
         "judge": judge(),
         "segments": (segment(**varied),),
         "audit": AuditTerms(rate=0.1),

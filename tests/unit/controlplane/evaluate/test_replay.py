@@ -31,7 +31,7 @@ def start(mode: Mode = "always_cloud", rates: DrawRates | None = None) -> Policy
             "trust": "closed" if mode.startswith("always") else "open",
             "cloud_if_local_wrong": Platt(intercept=2.0),
         },
-        estimator=LinearEstimator(),
+        estimators=(LinearEstimator(), LinearEstimator()),
         objective=QualityTarget(target_quality=0.9),
         audit=AuditTerms(rate=drawn.audit),
         shadow=ShadowTerms(rate=drawn.shadow),

@@ -17,6 +17,7 @@ from tests.unit.controlplane.learn.test_learner import SETTINGS, TIERS, start
 
 COUNT = 1500
 TARGET = 0.88
+USELESS = 1e-9  # separation of a judge's scores
 
 
 def live(judge_usd: float = 0.0, **fields: object) -> PolicyDocument:
@@ -24,17 +25,18 @@ def live(judge_usd: float = 0.0, **fields: object) -> PolicyDocument:
     return document.replaced(judge=document.judge.replaced(cost_usd=judge_usd), **fields)
 
 
-def taught(*, telling_prompt: bool, separation: float, seed: int = 1) -> Learner:
+def taught(*, telling_prompt: bool, separation: float | None, seed: int = 1) -> Learner:
     """A learner that saw, judged and had labelled both answers of ``COUNT`` queries.
 
-    Local is right in half of them: the prompt tells which, or the score does, or neither.
+    Local is right in half of them: the prompt tells which, or the score does, or neither. Without
+    a ``separation`` there is no judge.
     """
     rng, learner = random.Random(seed), Learner(TIERS, SETTINGS)
     for number in range(COUNT):
         easy = rng.random() < 0.5
         right = rng.random() < (0.96 if easy else 0.04) if telling_prompt else rng.random() < 0.5
         words = ("capital", "river") if easy or not telling_prompt else ("proof", "lemma")
-        score = -float(np.exp(-rng.gauss(separation * right, 1.0)))
+        score = separation and -float(np.exp(-rng.gauss(separation * right, 1.0)))
         features = of_text(f"{rng.choice(words)} {rng.randrange(10**6)}")
         seen = Observation(
             decision_id(number), EPOCH, "default", 1, features, TIERS, "cloud", score, 0.0
@@ -59,7 +61,7 @@ def option(advice: Advice, mode: Mode) -> Option:
 
 @pytest.fixture(scope="module")
 def specialty() -> Learner:
-    return taught(telling_prompt=True, separation=0.0)
+    return taught(telling_prompt=True, separation=USELESS)
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +93,13 @@ def test_where_the_answer_tells_it_advises_a_cascade(difficulty: Learner) -> Non
 
 
 def test_where_nothing_tells_it_advises_no_judge() -> None:
-    learner = taught(telling_prompt=False, separation=0.0)
+    learner = taught(telling_prompt=False, separation=USELESS)
     advice = advised(learner, live(judge_usd=1e-4))
     assert advice.mode in ("always_cloud", "route")
     assert "do not judge" in verdict(advice)
     assert advice.prompt is not None
     assert abs(advice.prompt.value) < 0.05
+    assert "neither tells much" in verdict(advice)
 
 
 def test_costs_are_those_of_known_truth(specialty: Learner) -> None:
@@ -126,6 +129,17 @@ def test_a_cascades_wait_is_told_where_waits_are_known(difficulty: Learner) -> N
     cascade = option(advice, "cascade")
     assert cascade.latency_s == pytest.approx(0.5 + 2.0 * cascade.cloud_share)
     assert "A cascade waits" in verdict(advice)
+
+
+def test_without_a_judge_only_routing_is_compared() -> None:
+    learner = taught(telling_prompt=True, separation=None)
+    learner.settings = replace(SETTINGS, mode="route")
+    advice = advised(learner, live())
+    assert {each.mode for each in advice.options} == {"route", "always_cloud"}
+    said = verdict(advice)
+    assert said.startswith("routing: ")
+    assert "cascading is not identified" in said
+    assert "do not judge" not in said
 
 
 def test_too_few_labels_advise_nothing(difficulty: Learner) -> None:
@@ -168,10 +182,10 @@ def test_the_words_of_a_table() -> None:
     advice = Advice("cascade", 0.9, 700, options, Figure(0.022, 0.006), Figure(0.071, 0.008))
     assert verdict(advice) == (
         "cascading: 0.50 +- 0.02 of always-cloud's cost at quality 0.900, within a percent of "
-        "cascade routing; cascade routing would cost -0 % (+- 1, within the error), routing would "
-        "cost +31 % (+- 6), always the cloud stops at quality 0.800. Over a coin with as many "
-        "cloud calls, knowing the prompt is worth +2.2 +- 0.6 points of quality, knowing its "
-        "answer's score too +7.1 +- 0.8: the answer's score tells more."
+        "cascade routing; routing would cost +31 % (+- 6), always the cloud stops at quality "
+        "0.800. Over a coin with as many cloud calls, knowing the prompt is worth +2.2 +- 0.6 "
+        "points of quality, knowing its answer's score too +7.1 +- 0.8: the answer's score tells "
+        "more."
     )
     assert dissent(advice, "cascade") == ""
     assert dissent(advice, "route").endswith("; routing would cost +31 % (+- 6)")

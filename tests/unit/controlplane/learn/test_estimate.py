@@ -23,7 +23,8 @@ def drawn(rng: np.random.Generator, count: int) -> Labels:
     cloud = (rng.random(count) < np.where(local > 0, 0.97, 0.7)).astype(float)
     score = -np.exp(-rng.normal(1.5 * local, 1.0))
     ones = np.ones(count)
-    return Labels(p_hat, 100 * ones, score, local, cloud, ones, ones, ones)
+    both = np.column_stack([p_hat, np.full(count, 0.9)])
+    return Labels(both, 100 * ones, score, local, cloud, ones, ones, ones)
 
 
 def contexts(labels: Labels) -> Columns:

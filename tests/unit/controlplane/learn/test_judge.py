@@ -9,14 +9,15 @@ from tests.unit.dataplane.policies import judge as table
 
 
 def labelled(count: int, seed: int, power: float = 2.0) -> tuple[Labels, Array, Array]:
-    """Labels under a true model, with the p_hat and scores of all judged answers."""
+    """Labels under a true model, with the p_hat (N, 2) and scores of all judged answers."""
     rng = np.random.default_rng(seed)
     p_hat = expit(rng.normal(0.5, 1.0, count))
     right = (rng.random(count) < p_hat).astype(float)
     score = rng.normal(power * right, 1.0)
     ones = np.ones(count)
-    labels = Labels(p_hat, ones, score, right, ones * np.nan, ones, ones, ones)
-    return labels, p_hat, score
+    both = np.column_stack([p_hat, ones * 0.9])
+    labels = Labels(both, ones, score, right, ones * np.nan, ones, ones, ones)
+    return labels, both, score
 
 
 def test_too_few_scores_make_no_bins() -> None:
@@ -45,13 +46,13 @@ def test_the_tilt_recovers_a_known_likelihood() -> None:
     labels, p_hat, score = labelled(4000, seed=3)
     parted = judge.bins(score)
     assert parted is not None
-    tilt = judge.fit(parted, labels, Columns(p_hat, p_hat, score))
+    tilt = judge.fit(parted, labels, Columns(p_hat, p_hat[:, 0], score))
     assert tilt.f1.sum() == pytest.approx(1)
     assert tilt.f0.sum() == pytest.approx(1)
     assert tilt.support == pytest.approx(4000)
     true = np.bincount(parted.of(score[labels.local == 1]), minlength=len(parted.z))
     assert np.abs(tilt.f1 - true / true.sum()).max() < 0.03
-    p = tilt.calibration.probability(logit(p_hat))
+    p = tilt.calibration.probability(logit(p_hat[:, 0]))
     assert p.mean() == pytest.approx(labels.local.mean(), abs=0.03)
 
 
@@ -64,7 +65,9 @@ def test_few_labels_lean_on_the_prior_and_stay_valid() -> None:
     parted = judge.bins(score)
     assert parted is not None
     fitted = judge.table(
-        table().replaced(highest=10.0), parted, judge.fit(parted, few, Columns(p_hat, p_hat, score))
+        table().replaced(highest=10.0),
+        parted,
+        judge.fit(parted, few, Columns(p_hat, p_hat[:, 0], score)),
     )
     ratio = np.array(fitted.f1) / np.array(fitted.f0)
     assert (np.diff(ratio) > 0).all()
@@ -101,7 +104,9 @@ def test_a_yes_or_no_judge_is_fitted() -> None:
     right = (rng.random(2000) < 0.8).astype(float)
     score = np.where(rng.random(2000) < np.where(right == 1, 0.95, 0.1), 1.0, 0.0)
     ones = np.ones(2000)
-    labels = Labels(ones * 0.8, ones, score, right, ones * np.nan, ones, ones, ones)
+    labels = Labels(
+        np.tile(ones[:, None] * 0.8, 2), ones, score, right, ones * np.nan, ones, ones, ones
+    )
     parted = judge.bins(score)
     assert parted is not None
     tilt = judge.fit(parted, labels, Columns(labels.p_hat, ones, score))
@@ -119,7 +124,7 @@ def test_without_a_judge_labels_alone_calibrate_and_the_table_says_nothing() -> 
     tilt = judge.fit(judge.unjudged(table()), unscored, Columns(none, none, none))
     assert tilt.f1 == pytest.approx(tilt.f0)
     assert tilt.support == pytest.approx(3000)
-    p = tilt.calibration.probability(logit(p_hat))
+    p = tilt.calibration.probability(logit(p_hat[:, 0]))
     assert p.mean() == pytest.approx(labels.local.mean(), abs=0.02)
 
 

@@ -24,7 +24,7 @@ def start(target: float = 0.9) -> PolicyDocument:
     """Always-cloud, untrained."""
     return policy(
         segment={"mode": "always_cloud", "lambda_": 0.0, "trust": "closed"},
-        estimator=LinearEstimator(),
+        estimators=(LinearEstimator(), LinearEstimator()),
         objective=QualityTarget(target_quality=target),
         audit=AuditTerms(rate=0.5),
         shadow=ShadowTerms(rate=0.5),
@@ -137,7 +137,7 @@ def test_a_damaged_state_is_refused() -> None:
     envelope = json.loads(Learner(TIERS).to_json())
     with pytest.raises(ValueError, match="checksum"):
         Learner.from_json(json.dumps(envelope | {"checksum": "0"}))
-    body = envelope["body"].replace('"schema":4', '"schema":9')
+    body = envelope["body"].replace('"schema":5', '"schema":9')
     checksum = hashlib.sha256(body.encode()).hexdigest()
     with pytest.raises(ValueError, match="schema 9 is unknown"):
         Learner.from_json(json.dumps({"checksum": checksum, "body": body}))

@@ -23,7 +23,7 @@ def learned() -> Prior:
 
 def test_a_recording_teaches_p_hat_and_how_far_to_trust_it(learned: Prior) -> None:
     new = rows(51, 1500, EASY, HARD)
-    predictor = QualityPredictor.restore(learned.predictor)
+    predictor = QualityPredictor.restore(learned.predictors[0])
     said = np.array([predictor.predict(row.features) for row in new])
     right = np.array([row.local for row in new])
     a, s, _ = learned.local.mean
@@ -79,6 +79,6 @@ def test_with_a_prior_it_leaves_the_cloud_sooner(learned: Prior) -> None:
 def test_the_prior_goes_with_the_state(learned: Prior) -> None:
     learner = Learner(("local", "cloud"), None, learned)
     again = Learner.from_json(learner.to_json())
-    assert again.prior.to_json() == replace(learned, predictor=None).to_json()
+    assert again.prior.to_json() == replace(learned, predictors=(None, None)).to_json()
     assert again.to_json() == learner.to_json()
     assert start().version == 1

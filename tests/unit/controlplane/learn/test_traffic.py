@@ -8,6 +8,7 @@ from dataplane.contract.terms import LinearEstimator
 from dataplane.features import Features, of_text
 
 ESTIMATOR = LinearEstimator(intercept=0.3, buckets=(1, 5, 16383), weights=(0.5, -2.0, 1.5))
+OTHER = LinearEstimator(intercept=-1.0, buckets=(2,), weights=(0.7,))
 SEEN = [
     (Features(10, (1, 5)), None),
     (Features(0, ()), -0.5),
@@ -23,15 +24,17 @@ def traffic(most: int = 10, most_buckets: int = 100) -> Traffic:
 
 
 def test_columns_are_what_the_estimator_says_of_each() -> None:
-    columns = traffic().columns(ESTIMATOR)
-    assert columns.p_hat == pytest.approx([ESTIMATOR.p_hat(features) for features, _ in SEEN])
+    columns = traffic().columns([ESTIMATOR, OTHER])
+    for at, estimator in enumerate((ESTIMATOR, OTHER)):
+        said = [estimator.p_hat(features) for features, _ in SEEN]
+        assert columns.p_hat[:, at] == pytest.approx(said)
     assert columns.chars.tolist() == [10, 0, 7]
     assert np.isnan(columns.score[0])
     assert columns.score[1:].tolist() == [-0.5, -0.1]
 
 
 def test_of_nothing_there_are_no_columns() -> None:
-    columns = Traffic(10, 100).columns(ESTIMATOR)
+    columns = Traffic(10, 100).columns([ESTIMATOR, OTHER])
     assert len(columns.p_hat) == len(columns.chars) == len(columns.score) == 0
 
 
@@ -39,20 +42,23 @@ def test_of_nothing_there_are_no_columns() -> None:
 def test_the_oldest_make_room(most: int, most_buckets: int, kept: int) -> None:
     found = traffic(most, most_buckets)
     assert len(found) == kept
-    assert found.columns(ESTIMATOR).chars.tolist() == [10, 0, 7][-kept:]
+    assert found.columns([ESTIMATOR, OTHER]).chars.tolist() == [10, 0, 7][-kept:]
 
 
 def test_the_last_stay() -> None:
     found = traffic()
     found.keep_last(1)
-    assert found.columns(ESTIMATOR).chars.tolist() == [7]
+    assert found.columns([ESTIMATOR, OTHER]).chars.tolist() == [7]
 
 
 def test_it_survives_a_restart() -> None:
     found, again = traffic(), Traffic(10, 100)
     again.restore(json.loads(json.dumps(found.state())))
     assert again.state() == found.state()
-    assert again.columns(ESTIMATOR).p_hat.tolist() == found.columns(ESTIMATOR).p_hat.tolist()
+    assert (
+        again.columns([ESTIMATOR, OTHER]).p_hat.tolist()
+        == found.columns([ESTIMATOR, OTHER]).p_hat.tolist()
+    )
 
 
 def test_two_thousand_long_prompts_stay_small() -> None:

@@ -38,7 +38,7 @@ def documents(draw: st.DrawFn) -> PolicyDocument:
     )
     fields: dict[str, Any] = {"mode": draw(modes), "lambda_": draw(lambdas), "arms": arms}
     estimator = LinearEstimator(intercept=draw(st.floats(-3, 3)))
-    return policy(segment=fields, estimator=estimator)
+    return policy(segment=fields, estimators=(estimator, estimator))
 
 
 def path(document: PolicyDocument, seed: int, score: float) -> tuple[list[Choice], State]:
@@ -93,7 +93,7 @@ def test_without_a_judge_cascade_routing_is_routing(intercept: float, lambda_: f
     estimator = LinearEstimator(intercept=intercept)
     chosen = {
         decide(
-            policy(segment={"mode": mode, "lambda_": lambda_}, estimator=estimator),
+            policy(segment={"mode": mode, "lambda_": lambda_}, estimators=(estimator, estimator)),
             State(),
             eligible=("local", "cloud"),
         ).action
@@ -107,7 +107,7 @@ def test_cascade_routing_is_worth_at_least_either_pure_mode(
     intercept: float, lambda_: float
 ) -> None:
     estimator = LinearEstimator(intercept=intercept)
-    document = policy(segment={"lambda_": lambda_}, estimator=estimator)
+    document = policy(segment={"lambda_": lambda_}, estimators=(estimator, estimator))
     first = decide(document, State())
     judged = decide(document, State(("local",)))
     assert first.values[LOCAL] == pytest.approx(max(judged.values.values()))

@@ -50,7 +50,10 @@ def test_they_are_those_that_the_gateway_would_take(
     buckets = tuple(sorted({bucket for each in features for bucket in each.buckets}))
     weights = tuple(weight * np.sin(bucket) for bucket in buckets)
     estimator = LinearEstimator(intercept=intercept, buckets=buckets, weights=weights)
-    document = policy(segment={"mode": mode, "lambda_": lambda_}, estimator=estimator)
+    document = policy(
+        segment={"mode": mode, "lambda_": lambda_},
+        estimators=(estimator, LinearEstimator(intercept=0.5)),
+    )
     raw = np.array([np.nan if score is None else score for score in scores])
     found = courses(document, document.segments[0], Queries.of(document, features, raw))
     for at, (each, score) in enumerate(zip(features, scores, strict=True)):
