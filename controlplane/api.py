@@ -1,4 +1,4 @@
-"""The control plane's HTTP API: labels, decisions explained, policies, objective, status.
+"""The control plane's HTTP API: labels, decisions explained, policies, objective, advice, status.
 
 Every route declares its scope; one without is refused to everybody (and fails the suite).
 """
@@ -12,13 +12,14 @@ import psycopg
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from controlplane import explain, objective, refusals, registry, states
+from controlplane import advice, explain, objective, refusals, registry, states
 from controlplane.access import Access, Holder
 from controlplane.audit import labels
 from controlplane.audit.tasks import Labeller, Task, Verdict
 from controlplane.connection import Connect
 from controlplane.cycle import FROZEN, OBSERVED, record_event, summary
 from controlplane.leader import Leader
+from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import DecisionKey
 from controlplane.sql import SQL
 from dataplane.contract.keys import Scope
@@ -39,6 +40,7 @@ class Parts:
     access: Access
     leader: Leader
     label_terms: labels.Terms
+    learner: LearnerSettings
 
 
 class Body(BaseModel):
@@ -197,6 +199,13 @@ def status(parts: Given) -> dict[str, Any]:
             "estimates": connection.execute(SQL["latest_estimates"]).fetchall(),
             "events": connection.execute(SQL["recent_events"], {"limit": 20}).fetchall(),
         }
+
+
+@router.get("/v1/advice", **scoped("read"))
+def give_advice(parts: Given) -> dict[str, Any]:
+    """Which of routing, cascading and cascade routing fits the traffic, and why."""
+    with parts.connect() as connection:
+        return advice.give(connection, parts.learner, _now()).to_json()
 
 
 @router.post("/v1/objective", **scoped("admin"))

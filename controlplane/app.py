@@ -19,7 +19,6 @@ from controlplane.connection import Connect, connect
 from controlplane.cycle import Cycle, School
 from controlplane.leader import Leader
 from controlplane.learn.learner import Learner
-from controlplane.learn.settings import LearnerSettings
 from controlplane.settings import Settings
 from controlplane.shadow import ShadowJob
 from dataplane.contract.policy import PolicyDocument
@@ -33,7 +32,8 @@ def build(settings: Settings) -> FastAPI:
     """The app; its jobs run for as long as it is served."""
     database = partial(connect, settings.database_url)
     leader = Leader(settings.database_url)
-    app = api.build(api.Parts(database, Access(database), leader, settings.labels))
+    parts = api.Parts(database, Access(database), leader, settings.labels, settings.learner)
+    app = api.build(parts)
     app.router.lifespan_context = partial(_working, settings, database, leader)
     return app
 
@@ -69,15 +69,9 @@ def publish_first(database: Connect, start: PolicyDocument) -> None:
 
 def school(settings: Settings) -> School:
     """Learners for this configuration."""
-    wanted = settings.learner
-    learner = LearnerSettings(
-        kappa=wanted.kappa,
-        min_decisions=wanted.min_decisions,
-        support=wanted.min_effective_sample,
-    ).drawing(settings.audit_rate, settings.shadow_rate)
     return School(
-        fresh=lambda: Learner(settings.tiers, learner, settings.prior),
-        restored=lambda text: Learner.from_json(text, learner),
+        fresh=lambda: Learner(settings.tiers, settings.learner, settings.prior),
+        restored=lambda text: Learner.from_json(text, settings.learner),
     )
 
 
@@ -89,7 +83,7 @@ async def _working(
         runner = schedule.Runner(
             database, leader, _plane(), _actions(settings, database, leader, client)
         )
-        planned = schedule.jobs(settings.learner.retune_interval_s)
+        planned = schedule.jobs(settings.retune_interval_s)
         scheduler = schedule.start(planned, runner, leader)
         try:
             yield

@@ -10,7 +10,18 @@ from typing import Annotated
 
 import typer
 
-from controlplane.commands import config, dashboard, db, demo, key, policy, prior, replay, up
+from controlplane.commands import (
+    advise,
+    config,
+    dashboard,
+    db,
+    demo,
+    key,
+    policy,
+    prior,
+    replay,
+    up,
+)
 from dataplane.contract.errors import OperatorError
 
 OPERATOR_ERROR = 2  # exit code: something that the operator can mend
@@ -23,7 +34,7 @@ app = typer.Typer(
 )
 for group in (config, db, key, policy):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
-for command in (dashboard.dashboard, demo.demo, prior.prior, replay.replay, up.up):
+for command in (advise.advise, dashboard.dashboard, demo.demo, prior.prior, replay.replay, up.up):
     app.command()(command)
 
 

@@ -7,10 +7,10 @@ from datetime import timedelta
 from controlplane.audit.labels import Terms
 from controlplane.database import DatabaseUnavailable
 from controlplane.learn.prior import NONE, Prior, read
+from controlplane.learn.settings import LearnerSettings
 from dataplane.contract.address import Address
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.errors import OperatorError
-from dataplane.contract.sections import Learner
 
 DATAPLANE_URL = "PENSTOCK_DATAPLANE_URL"
 DATAPLANE_KEY = "PENSTOCK_DATAPLANE_KEY"
@@ -28,9 +28,8 @@ class Settings:
     dataplane_url: str
     dataplane_key: str = field(repr=False)
     tiers: tuple[str, str]
-    learner: Learner
-    audit_rate: float
-    shadow_rate: float
+    retune_interval_s: float
+    learner: LearnerSettings
     prior: Prior
     labels: Terms
 
@@ -50,12 +49,21 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         dataplane_url=environ.get(DATAPLANE_URL) or configuration.listen.url,
         dataplane_key=environ.get(DATAPLANE_KEY, ""),
         tiers=(local, cloud),
-        learner=configuration.learner,
-        audit_rate=configuration.audit.rate,
-        shadow_rate=configuration.shadow.rate,
+        retune_interval_s=configuration.learner.retune_interval_s,
+        learner=learner_settings(configuration),
         prior=NONE if configuration.learner.prior is None else read(configuration.learner.prior),
         labels=label_terms(environ),
     )
+
+
+def learner_settings(configuration: Configuration) -> LearnerSettings:
+    """How fast and how carefully the learner moves, by this configuration."""
+    wanted = configuration.learner
+    return LearnerSettings(
+        kappa=wanted.kappa,
+        min_decisions=wanted.min_decisions,
+        support=wanted.min_effective_sample,
+    ).drawing(configuration.audit.rate, configuration.shadow.rate)
 
 
 def label_terms(environ: Mapping[str, str]) -> Terms:

@@ -46,7 +46,7 @@ def policy(mode: Mode = "cascade", *, lambda_: float = 0.2, **fields: Any) -> Po
         cloud_wrong_if_local_right=Platt(intercept=-3.0),
     )
     document: dict[str, Any] = {
-        "schema_": 1,
+        "schema_": 2,
         "version": 1,
         "parent": None,
         "kind": "retune",

@@ -16,6 +16,7 @@ from controlplane.connection import Connect, connect
 from controlplane.cycle import Cycle
 from controlplane.database import Database
 from controlplane.leader import Leader
+from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import PostgresLog
 from dataplane.contract.keys import SCOPES, Scope
 from dataplane.contract.terms import AuditTerms, CostCeiling
@@ -42,7 +43,7 @@ def traffic(database: Database) -> PostgresTraffic:
 @pytest.fixture
 def app(database: Database, store: Connect) -> Iterator[FastAPI]:
     with Leader(database.url_for("penstock_controlplane")) as leader:
-        yield api.build(api.Parts(store, Access(store), leader, Terms()))
+        yield api.build(api.Parts(store, Access(store), leader, Terms(), LearnerSettings()))
 
 
 @pytest.fixture

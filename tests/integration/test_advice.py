@@ -1,0 +1,119 @@
+"""Advice from the stored state: by the API, and by `penstock advise`."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from controlplane import api, keys, push, states
+from controlplane.access import Access
+from controlplane.audit.labels import Terms
+from controlplane.cli import main
+from controlplane.connection import Connect, connect
+from controlplane.cycle import LEARNER
+from controlplane.database import Database
+from controlplane.leader import Leader
+from controlplane.learn.settings import LearnerSettings
+from tests.unit.controlplane.learn.test_advise import USELESS, live, taught
+
+EXAMPLE = Path(__file__).parents[2] / "penstock.example.yaml"
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def store(database: Database) -> Connect:
+    store = partial(connect, database.url_for("penstock_controlplane"))
+    with store() as connection:
+        push.publish(connection, live(judge_usd=5e-5))
+    return store
+
+
+@pytest.fixture(scope="module")
+def state() -> str:
+    """A learner whose traffic is told apart by its prompts."""
+    return taught(telling_prompt=True, separation=USELESS).to_json()
+
+
+@pytest.fixture
+def client(database: Database, store: Connect) -> Iterator[TestClient]:
+    with Leader(database.url_for("penstock_controlplane")) as leader:
+        parts = api.Parts(store, Access(store), leader, Terms(), LearnerSettings())
+        with TestClient(api.build(parts), raise_server_exceptions=False) as client:
+            yield client
+
+
+@pytest.fixture
+def reader(store: Connect) -> dict[str, str]:
+    with store() as connection:
+        key = keys.create(connection, tenant="tests", scopes=["read"], name="reader")
+    return {"Authorization": f"Bearer {key.reveal()}"}
+
+
+@pytest.fixture
+def run(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run `penstock`; what it printed, if all went well."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+    monkeypatch.setenv("PENSTOCK_CONFIG", str(EXAMPLE))
+    monkeypatch.setenv("DATABASE_URL", database.url)
+    url = database.url_for("penstock_controlplane")
+    monkeypatch.setenv("DATABASE_URL_CONTROLPLANE", url)
+
+    def penstock(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["penstock", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, said = capsys.readouterr()
+        assert ended.value.code == 0, said
+        return out
+
+    return penstock
+
+
+def remember(store: Connect, state: str) -> None:
+    with store() as connection:
+        states.save(connection, LEARNER, state)
+
+
+def test_before_any_label_there_is_nothing_to_advise(
+    client: TestClient, reader: dict[str, str], run: Run
+) -> None:
+    told = client.get("/v1/advice", headers=reader).json()
+    assert told["advice"]["mode"] is None
+    assert told["verdict"].startswith("nothing to advise yet")
+    assert run("advise").startswith("nothing to advise yet")
+
+
+def test_the_api_and_the_command_give_the_same_advice(
+    store: Connect, state: str, client: TestClient, reader: dict[str, str], run: Run
+) -> None:
+    remember(store, state)
+    told = client.get("/v1/advice", headers=reader).json()
+    assert (told["policy_version"], told["serves"]) == (1, "always_cloud")
+    assert told["advice"]["mode"] == "route"
+    assert {each["mode"] for each in told["advice"]["options"]} == {
+        "route", "cascade", "cascade_route", "always_cloud"
+    }  # fmt: skip
+    assert told["verdict"].startswith("routing, do not judge: ")
+    printed = json.loads(run("advise", "--json"))
+    assert printed.pop("at") > told.pop("at")
+    assert printed == told
+    shown = run("advise")
+    assert shown.startswith(told["verdict"])
+    assert "policy v1 serves always_cloud" in shown
+    with store() as connection:
+        assert states.load(connection, LEARNER) == state
+
+
+def test_a_state_of_another_version_is_one_line(
+    store: Connect, state: str, client: TestClient, reader: dict[str, str]
+) -> None:
+    remember(store, json.dumps(json.loads(state) | {"checksum": "0"}))
+    refused = client.get("/v1/advice", headers=reader)
+    assert refused.status_code == 503
+    assert "delete the row" in refused.json()["error"]["message"]
