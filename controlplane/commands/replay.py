@@ -207,6 +207,7 @@ def _after(report: "Report") -> list[str]:
         lines.append("repeated: p_hat knows labels of earlier passes, so late figures flatter it")
     lines += [f"alarm: {words}" for words in report.alarms]
     lines.append(f"policy v{report.policy_versions[-1].version}: {_last(report)}")
+    lines += [f"advice: {report.advice}"] if report.advice else []
     lines.append(f"SIMULATED: {report.simulated}")
     lines.append(f"{report.rows_per_s:,.0f} queries a second ({report.seconds:.1f} s)")
     return lines

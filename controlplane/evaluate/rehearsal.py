@@ -18,6 +18,7 @@ from controlplane.evaluate.replay import EPOCH, Replay, Row, Served
 from controlplane.learn.learner import Learner
 from controlplane.learn.prior import NONE, Prior
 from controlplane.learn.settings import DrawRates, LearnerSettings
+from controlplane.learn.verdict import verdict
 from controlplane.start import untrained
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
@@ -69,6 +70,12 @@ class Rehearsal:
             self.served.append(served)
             self.seconds = time.perf_counter() - started
             yield served
+
+    def advice(self) -> str:
+        """Which mode fits what was replayed, in words."""
+        learner = self.replay.learner
+        found = learner and learner.advise(self.replay.live, EPOCH)
+        return verdict(found) if found else ""
 
 
 def rehearse(pairs: Pairs, wanted: Wanted, plan: Plan, prior: Prior = NONE) -> Rehearsal:

@@ -74,6 +74,7 @@ class Report(BaseModel):
     local_share: float
     policy_versions: tuple[Version, ...]
     alarms: tuple[str, ...]
+    advice: str
     simulated: str = SIMULATED
     seconds: float
     rows_per_s: float
@@ -134,6 +135,7 @@ def report(file: str, rehearsal: Rehearsal, local: str, cloud: str) -> Report:
         local_share=float(np.mean([call(cloud) not in each.actions for each in served])),
         policy_versions=_versions(rehearsal.replay.policies, served),
         alarms=tuple(rehearsal.replay.alarms),
+        advice=rehearsal.advice(),
         seconds=rehearsal.seconds,
         rows_per_s=len(served) / rehearsal.seconds,
     )

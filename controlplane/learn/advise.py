@@ -69,6 +69,7 @@ class Option:
 class Advice:
     """``mode`` is None where too few labels identify anything; ``labels`` is how many count.
 
+    ``judged``: whether recent answers were, without which no cascade is compared.
     ``prompt`` and ``answer``: quality of routing and of cascading over a coin's with as many cloud
     calls; None where that mode is not identified.
     """
@@ -76,6 +77,7 @@ class Advice:
     mode: Mode | None
     quality: float
     labels: float
+    judged: bool = True
     options: tuple[Option, ...] = ()
     prompt: Figure | None = None
     answer: Figure | None = None
@@ -100,11 +102,11 @@ class Adviser:
 
     def advice(self) -> Advice:
         """The mode that fits, with its figures."""
-        judged = not np.isnan(self.traffic.score).all()
+        judged = bool((~np.isnan(self.traffic.score)).any())
         modes: tuple[Mode, ...] = ("route", "cascade", "cascade_route") if judged else ("route",)
         best = self._pulled(modes[-1], goal(self.draft.objective, 0.0), with_cloud=True)
         if best is None:
-            return Advice(None, 0.0, self._known())
+            return Advice(None, 0.0, self._known(), judged)
         aim = Reach(best[1].quality - SLACK)
         others = modes if best[0] == ALWAYS_CLOUD else modes[:-1]
         pulled = [each for mode in others if (each := self._pulled(mode, aim))]
@@ -117,6 +119,7 @@ class Adviser:
             table.advised,
             aim.target,
             self._known(),
+            judged,
             table.options(),
             table.gain("route"),
             table.gain("cascade"),
@@ -202,10 +205,11 @@ class _Table:
         )
 
     def _cost_parts(self, i: int) -> list[Array]:
-        """What each label, and each query, adds to the error of the cost at the quality."""
+        """What each label, and each query, adds to the error of the share at the quality."""
         lambda_, modelled = self.arms[i].lambda_, self.found.modelled
         slope = 1 / lambda_ if lambda_ else 0.0
-        queries = modelled.cost[:, i] - slope * modelled.quality[:, i]
+        over = modelled.cost[:, i] - self.cost[i] * modelled.cost[:, 1]
+        queries = over - slope * modelled.quality[:, i]
         return [-slope * self.found.parts[:, i] / self._unit, _centred(queries) / self._unit]
 
     def _latency_s(self, i: int) -> float | None:

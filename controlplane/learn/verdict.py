@@ -56,6 +56,8 @@ def _others(advice: Advice) -> str:
     told = {advice.mode} | ({"cascade_route"} if _close_to_free(advice) else set())
     others = [each for each in advice.options if each.mode not in told]
     said = [_other(each) for each in others if each.mode != "always_cloud" or not each.reaches]
+    if not advice.judged:
+        return ", ".join([*said, "no answer was judged, so no cascade is compared"])
     missing = [mode for mode in MODES if advice.option(mode) is None]
     return ", ".join(said + [f"{CALLED[mode]} is not identified" for mode in missing])
 

@@ -97,6 +97,8 @@ def test_where_nothing_tells_it_advises_no_judge() -> None:
     advice = advised(learner, live(judge_usd=1e-4))
     assert advice.mode in ("always_cloud", "route")
     assert "do not judge" in verdict(advice)
+    cost = option(advice, "always_cloud").cost
+    assert (cost.value, cost.se) == pytest.approx((1.0, 0.0))
     assert advice.prompt is not None
     assert abs(advice.prompt.value) < 0.05
     assert "neither tells much" in verdict(advice)
@@ -138,7 +140,7 @@ def test_without_a_judge_only_routing_is_compared() -> None:
     assert {each.mode for each in advice.options} == {"route", "always_cloud"}
     said = verdict(advice)
     assert said.startswith("routing: ")
-    assert "cascading is not identified" in said
+    assert "no answer was judged, so no cascade is compared" in said
     assert "do not judge" not in said
 
 
@@ -179,7 +181,7 @@ def test_the_words_of_a_table() -> None:
         plain("route", Figure(0.31, 0.06)),
         plain("always_cloud", Figure(0.05, 0.06), reaches=False),
     )
-    advice = Advice("cascade", 0.9, 700, options, Figure(0.022, 0.006), Figure(0.071, 0.008))
+    advice = Advice("cascade", 0.9, 700, True, options, Figure(0.022, 0.006), Figure(0.071, 0.008))
     assert verdict(advice) == (
         "cascading: 0.50 +- 0.02 of always-cloud's cost at quality 0.900, within a percent of "
         "cascade routing; routing would cost +31 % (+- 6), always the cloud stops at quality "
