@@ -86,7 +86,9 @@ def _rectify(labels: Labels, imagined: Imagined, prior: float) -> tuple[Array, A
     """What each record adds to the shrunk correction (L, A); the effective labels (A,)."""
     to_cloud = imagined.cloud > 0.5
     y = np.where(to_cloud, labels.cloud[:, None], labels.local[:, None])
-    asked = np.where(to_cloud, labels.cloud_probability[:, None], labels.local_probability[:, None])
+    local, cloud = labels.local_probability[:, None], labels.cloud_probability[:, None]
+    both = np.minimum(local, cloud)  # the score is the local answer's, the label the cloud's
+    asked = np.where(to_cloud, np.where(imagined.hinges, both, cloud), local)
     known_path = (imagined.cloud == 0) | (imagined.cloud == 1)
     observed = known_path & ~np.isnan(y) & (asked > 0)
     usual = labels.local_probability.max(initial=1e-9)  # so that a usual record weighs one

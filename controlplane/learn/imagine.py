@@ -33,6 +33,7 @@ class Imagined:
 
     Where the score is known, all are those of the path that this score leads to. ``cost`` is in
     units and weighs waiting, ``usd`` is what is billed. The cloud serves whatever it answers.
+    ``hinges`` (N, A): whether another score would lead elsewhere.
     """
 
     quality: Array
@@ -41,6 +42,7 @@ class Imagined:
     local: Array
     judged: Array
     cloud: Array
+    hinges: Mask
 
 
 def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
@@ -51,7 +53,7 @@ def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
     weights = _bin_weights(draft, beliefs, queries.score)
     right = weights * beliefs.p_after[:, 0, :]
     mended = weights * rule.escalated_quality(beliefs)[:, 0, :]
-    first = _first_kept(draft, beliefs, costs, queries.score, arms)
+    first, hinges = _first_kept(draft, beliefs, costs, queries.score, arms)
     judged = _from(right, first) + _until(mended, first)
     escalated = np.where(judges, _until(weights, first), 0.0)
     local = np.where(judges, judged, right.sum(axis=-1, keepdims=True))
@@ -65,6 +67,7 @@ def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
         _spent(costs, *calls),
         _spent(draft.bills(queries.chars[:, None]), *calls),
         *calls,
+        judges & hinges,
     )
 
 
@@ -85,14 +88,18 @@ def _first_moves(values: rule.Values, arms: ArmGrid) -> tuple[Mask, Mask]:
 
 def _first_kept(
     draft: PolicyDocument, beliefs: rule.Beliefs, costs: rule.Costs, score: Array, arms: ArmGrid
-) -> NDArray[np.intp]:
-    """(N, A): the lowest bin whose answer stays, 0 .. K; a known score keeps all bins or none."""
+) -> tuple[NDArray[np.intp], Mask]:
+    """(N, A): the lowest bin whose answer stays, 0 .. K; a known score keeps all bins or none.
+
+    And whether some bins stay and others do not.
+    """
     judge = draft.judge
     raw = judge.bins.raw
     cutoff = rule.cutoff(beliefs, costs, arms.lambdas, raw, judge.lowest, judge.highest)
     known = judge.clipped(score)[:, None]
     by_bin = np.searchsorted(raw, cutoff, side="left")
-    return np.where(np.isnan(known), by_bin, np.where(known >= cutoff, 0, len(raw)))
+    first = np.where(np.isnan(known), by_bin, np.where(known >= cutoff, 0, len(raw)))
+    return first, (by_bin > 0) & (by_bin < len(raw))
 
 
 def _until(per_bin: Array, first: NDArray[np.intp]) -> Array:
