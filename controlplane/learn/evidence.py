@@ -106,9 +106,9 @@ class Evidence:
                     Record._fields, zip(*self.records, strict=True), strict=True
                 )
             }
-        columns = dict(self._columns)
-        at = columns.pop("at")
-        return Labels(**columns, weight=np.asarray(self.faded) * np.exp2((at - now) / half_life))
+        fields = dict(self._columns)
+        at = fields.pop("at")
+        return Labels(**fields, weight=np.asarray(self.faded) * np.exp2((at - now) / half_life))
 
     def state(self) -> dict[str, Any]:
         """As JSON values."""
