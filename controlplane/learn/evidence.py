@@ -55,6 +55,7 @@ class Evidence:
         self.shadowed = Traffic(contexts, BUCKETS_SHADOWED)
         self.records: deque[Record] = deque(maxlen=records)
         self.faded: deque[float] = deque(maxlen=records)
+        self._columns: dict[str, Array] | None = None
 
     def saw(self, features: Features, score: float | None) -> None:
         """Remember a completed query."""
@@ -68,6 +69,7 @@ class Evidence:
         """Remember a label."""
         self.records.append(record)
         self.faded.append(1.0)
+        self._columns = None
 
     def forget(self, keep: float, contexts: int) -> None:
         """After an alarm: old records keep this share of their weight, few contexts stay."""
@@ -97,12 +99,16 @@ class Evidence:
 
     def labels(self, now: int, half_life: float) -> Labels:
         """The records as arrays, weighted by 2 ** (-age / half_life), age in observations."""
-        columns = {
-            name: np.array([getattr(each, name) for each in self.records], dtype=np.float64)
-            for name in Record._fields
-        }
-        at = columns.pop("at")
-        return Labels(**columns, weight=np.asarray(self.faded) * np.exp2((at - now) / half_life))
+        if self._columns is None:
+            self._columns = {
+                name: np.array(column, dtype=np.float64)
+                for name, column in zip(
+                    Record._fields, zip(*self.records, strict=True), strict=True
+                )
+            }
+        fields = dict(self._columns)
+        at = fields.pop("at")
+        return Labels(**fields, weight=np.asarray(self.faded) * np.exp2((at - now) / half_life))
 
     def state(self) -> dict[str, Any]:
         """As JSON values."""

@@ -10,6 +10,7 @@ from dataplane.contract import rule
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array, Mask
 from dataplane.contract.terms import Mode
+from dataplane.strategies.courses import first_moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +77,12 @@ def _spent(prices: rule.Costs, local: Array, judged: Array, cloud: Array) -> Arr
 
 
 def _first_moves(values: rule.Values, arms: ArmGrid) -> tuple[Mask, Mask]:
-    """(N, A) booleans: straight to the cloud; local, and judged. Ties fall as in strategies."""
-    route, cascade = arms.of_mode("route"), arms.of_mode("cascade")
-    free = arms.of_mode("cascade_route")
-    best_local = np.where(free, np.maximum(values.local, values.judged), values.local)
-    compares = route | free
-    straight = arms.of_mode("always_cloud") | (compares & (values.cloud > best_local))
-    judges = ~straight & (cascade | (free & (values.judged >= values.local)))
+    """(N, A) booleans: straight to the cloud; local, and judged. As in strategies."""
+    straight, judges = (np.zeros(values.cloud.shape, dtype=bool) for _ in range(2))
+    for mode in set(arms.modes):
+        at = arms.of_mode(mode)
+        chosen = rule.Values(values.local[:, at], values.cloud[:, at], values.judged[:, at])
+        straight[:, at], judges[:, at] = first_moves(chosen, mode)
     return straight, judges
 
 

@@ -22,7 +22,7 @@ class LearnerSettings:
     """How fast and how carefully the learner moves. Counts are in completed queries."""
 
     kappa: float = 0.25  # standard errors of quality kept in hand
-    kappa_alarmed: float = 1.0  # and for ``careful`` queries after an alarm, if that is more
+    kappa_alarmed: float = 1.5  # and for ``careful`` queries after an alarm, if that is more
     mode: Mode = "cascade_route"
     min_decisions: int = 100  # between two retunes
     min_news: int = 40  # between two thoughts about one
@@ -40,7 +40,7 @@ class LearnerSettings:
     keep_at_judge_alarm: float = 0.15  # and after the judge or the local tier did
     contexts_at_alarm: int = 150
     burst: int = 600  # queries after an alarm that are drawn as ``alarmed``
-    careful: int = 1000
+    careful: int = 1500
     cold: DrawRates = DrawRates(0.2, 0.2)
     steady: DrawRates = DrawRates(0.075, 0.03)
     alarmed: DrawRates = DrawRates(0.10, 0.06)

@@ -45,6 +45,7 @@ class Traffic:
         self._seen: deque[_Seen] = deque()
         self._held = 0
         self._stacked: tuple[Buckets, NDArray[np.intp], Array, Array] | None = None
+        self._made: list[tuple[Sequence[LinearEstimator], Columns]] = []
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -59,19 +60,28 @@ class Traffic:
         self._held += len(seen.buckets)
         while len(self._seen) > self._most or self._held > self._most_buckets:
             self._held -= len(self._seen.popleft().buckets)
+        self._changed()
+
+    def _changed(self) -> None:
         self._stacked = None
+        self._made.clear()
 
     def keep_last(self, count: int) -> None:
         """Forget all but the last ``count``."""
         while len(self._seen) > count:
             self._held -= len(self._seen.popleft().buckets)
-        self._stacked = None
+        self._changed()
 
     def columns(self, estimators: Sequence[LinearEstimator]) -> Columns:
-        """All of them, under these estimators, one a tier."""
+        """All of them, under these estimators, one a tier; made once for each until they change."""
+        for known, columns in self._made:
+            if known is estimators:
+                return columns
         buckets, sizes, chars, score = self._columns()
         seen = [log_odds(each, buckets, sizes) for each in estimators]
-        return Columns(expit(np.stack(seen, axis=-1)), chars, score)
+        made = Columns(expit(np.stack(seen, axis=-1)), chars, score)
+        self._made.append((estimators, made))
+        return made
 
     def scores(self) -> Array:
         """The score of each, NaN where it was not judged."""
@@ -100,10 +110,8 @@ class Traffic:
 
 def log_odds(estimator: LinearEstimator, buckets: Buckets, sizes: NDArray[np.intp]) -> Array:
     """The estimator's log-odds (N,) of queries whose buckets stand one after the other."""
-    weights = np.zeros(BUCKETS)
-    weights[list(estimator.buckets)] = estimator.weights
     rows = np.repeat(np.arange(len(sizes)), sizes)
-    sums = np.bincount(rows, weights=weights[buckets], minlength=len(sizes))
+    sums = np.bincount(rows, weights=estimator.table.take(buckets), minlength=len(sizes))
     return np.asarray(estimator.intercept + sums / np.sqrt(np.maximum(sizes, 1)))
 
 

@@ -29,6 +29,7 @@ from dataplane.contract.terms import (
 from dataplane.features import Features
 
 MAX_BYTES = 1 << 20
+GRIDS, GRID = 4, 257  # the threshold is found to 2 ** -32
 AGREEMENT = 1e-6  # how far a derived number may be from what lambda and mode give
 
 
@@ -153,15 +154,21 @@ class PolicyDocument(Frozen):
         return float(at)
 
     def _threshold(self, segment: SegmentPolicy, costs: rule.Costs) -> float:
-        """Fixed point of ``rule.indifference`` on the local p_hat, by bisection."""
+        """The local p_hat below which the typical query goes to the cloud, by ever finer grids.
+
+        Where g falls for hopeless queries there may be two fixed points of ``rule.indifference``:
+        the higher one is meant.
+        """
         low, high = 0.0, 1.0
-        for _ in range(40):
-            middle = (low + high) / 2
-            beliefs = self.beliefs(segment, np.array([middle, *segment.typical.p_hat[1:]]))
-            if float(beliefs.p) < rule.indifference(beliefs, costs, segment.lambda_):
-                low = middle
-            else:
-                high = middle
+        for _ in range(GRIDS):
+            grid = np.linspace(low, high, GRID)
+            dear = np.full_like(grid, segment.typical.p_hat[-1])
+            beliefs = self.beliefs(segment, np.stack([grid, dear], axis=-1))
+            below = beliefs.p < rule.indifference(beliefs, costs, segment.lambda_)
+            if not below.any():
+                return low
+            last = int(np.flatnonzero(below)[-1])
+            low, high = float(grid[last]), float(grid[min(last + 1, GRID - 1)])
         return (low + high) / 2
 
     def rederived(self) -> Self:

@@ -97,6 +97,13 @@ class TierTerms(Frozen):
         return (spent + completion_tokens * self.output_usd_per_mtok) / 1e6
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense:
+    """An estimator's weights (BUCKETS,): not a bare array, for those have no plain equality."""
+
+    weights: rule.Array
+
+
 class LinearEstimator(Frozen):
     """p_hat of one tier: logistic over hashed features (``dataplane.features``)."""
 
@@ -115,15 +122,20 @@ class LinearEstimator(Frozen):
             raise ValueError("estimator: a bucket appears twice")
         return self
 
+    @property
+    def table(self) -> rule.Array:
+        """(BUCKETS,) the weight of each bucket."""
+        return self._dense.weights
+
     @cached_property
-    def table(self) -> dict[int, float]:
-        """Bucket to weight."""
-        return dict(zip(self.buckets, self.weights, strict=True))
+    def _dense(self) -> Dense:
+        weights = np.zeros(BUCKETS)
+        weights[list(self.buckets)] = self.weights
+        return Dense(weights)
 
     def log_odds(self, features: Features) -> float:
         """Log-odds that the tier answers rightly, before calibration."""
-        known = self.table
-        total = sum(known.get(bucket, 0.0) for bucket in features.buckets)
+        total = float(self.table.take(features.buckets).sum()) if features.buckets else 0.0
         return self.intercept + features.weight * total
 
     def p_hat(self, features: Features) -> float:
