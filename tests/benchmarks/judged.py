@@ -132,16 +132,21 @@ def costs(seeds: Sequence[Sweeps], resamples: int = RESAMPLES) -> Costs:
 def _costs(swept: Sweeps, weights: Array) -> Array:
     """Under each weighting of the queries (R, N): (R, M, T)."""
     tiers = (swept.outcomes.local, swept.outcomes.cloud)
-    ends = np.array([(weights @ tier.cost_usd, weights @ tier.quality) for tier in tiers])
-    targets = ends[0, 1, :, None] + SHARES * (ends[1, 1] - ends[0, 1])[:, None]
+    ends = np.array([(weights @ tier.cost_usd, _even(weights @ tier.quality)) for tier in tiers])
+    targets = _even(ends[0, 1, :, None] + SHARES * (ends[1, 1] - ends[0, 1])[:, None])
     found = np.empty((len(weights), len(MODES), len(SHARES)))
     for place, mode in enumerate(MODES):
-        usd, quality = weights @ swept.usd[mode], weights @ swept.quality[mode]
+        usd, quality = weights @ swept.usd[mode], _even(weights @ swept.quality[mode])
         for at, target in enumerate(targets):
             points = np.column_stack([usd[at], quality[at]])
             curve = hull(np.vstack([ends[:, :, at], points]))
             found[at, place] = [curve.cost_at(float(each)) for each in target]
     return np.asarray(found / ends[1, 0][:, None, None])
+
+
+def _even(quality: Array) -> Array:
+    """Sums of the same answers in another order are the same quality."""
+    return np.asarray(quality.round(9))
 
 
 def measured(data: Path, seeds: Sequence[int]) -> dict[str, Costs]:

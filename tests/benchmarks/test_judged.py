@@ -112,6 +112,14 @@ def test_costs_are_read_off_the_hull() -> None:
     assert excess(found.all) == pytest.approx(found.all[2] / found.all[0] - 1)
 
 
+def test_the_whole_gap_costs_no_more_for_the_order_of_a_sum() -> None:
+    ways = [np.array([[0.1], [1.0]]), np.array([[0.1], [1.0]]), np.array([[0.1], [0.6]])]
+    made = hand_made(*ways)
+    for quality in made.quality.values():
+        quality[:] = 1 - 1e-13
+    assert costs([made], resamples=0).all[2, -1] == pytest.approx(0.35)
+
+
 def test_seeds_are_averaged_before_they_are_compared() -> None:
     dear = [np.array([[0.1], [b]]) for b in (1.0, 1.0, 1.1)]
     cheap = [np.array([[0.1], [b]]) for b in (1.0, 1.0, 0.9)]
