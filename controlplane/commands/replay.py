@@ -34,7 +34,10 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
     ],
     judge: Annotated[
         str | None,
-        typer.Option(help="A numeric column of the local rows, or agreement:MODEL. None: route."),
+        typer.Option(
+            help="A numeric column of the local rows, or agreement:MODEL[,MODEL...], asked in turn "
+            "until one agrees. None: route."
+        ),
     ] = None,
     where: Where = None,
     data: DataFolder = None,
@@ -46,7 +49,7 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
         float | None, typer.Option(min=0, help="USD per cloud call instead.")
     ] = None,
     judge_price: Annotated[
-        float | None, typer.Option(min=0, help="USD per judged answer instead.")
+        float | None, typer.Option(min=0, help="USD per call of a judge instead.")
     ] = None,
     category: Annotated[
         bool, typer.Option("--category", help="Let p_hat see the column `category`, too.")

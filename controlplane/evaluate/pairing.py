@@ -20,8 +20,9 @@ COST = "cost_usd"
 class Wanted:
     """What to take from a recording.
 
-    ``judge``: a numeric column of the local model's rows, or ``agreement:MODEL``. A price in USD
-    per call replaces what the recording says of that tier. ``where``: column to the values kept.
+    ``judge``: a numeric column of the local model's rows, or ``agreement:MODEL[,MODEL...]``. A
+    price in USD per call replaces what the recording says of that tier, or of every judging model.
+    ``where``: column to the values kept.
     """
 
     local: str
@@ -49,17 +50,17 @@ class Wanted:
         } | judge
 
     @property
-    def peer(self) -> str | None:
-        """The model whose agreement is the judge."""
+    def peers(self) -> tuple[str, ...]:
+        """The models whose agreement is the judge, in the order in which they are asked."""
         if self.judge is None or not self.judge.startswith(AGREEMENT):
-            return None
-        return self.judge.removeprefix(AGREEMENT)
+            return ()
+        return tuple(self.judge.removeprefix(AGREEMENT).split(","))
 
     @property
     def prices(self) -> dict[str, float | None]:
         """Model to its price per call, None where the recording tells it."""
         prices = {self.local: self.local_price, self.cloud: self.cloud_price}
-        return prices if self.peer is None else {self.peer: self.judge_price} | prices
+        return dict.fromkeys(self.peers, self.judge_price) | prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ def _judged(
 ) -> Scores | None:
     if wanted.judge is None:
         return None
-    if wanted.peer is not None:
+    if wanted.peers:
         return _agreement(columns, wanted, kept, at_local)
     raw = columns.recording.numbers(wanted.judge)[at_local]
     if np.isnan(raw).all():
@@ -206,22 +207,28 @@ def _judged(
 def _agreement(
     columns: _Columns, wanted: Wanted, kept: Sequence[str], at_local: Sequence[int]
 ) -> Scores:
-    """1 where the peer's answer is the local one, else 0; the peer's calls are what it costs."""
-    peer = wanted.peer
-    if peer in (wanted.local, wanted.cloud):
+    """How soon a peer gave the local answer: 1 for the first, 0 if none did; NaN if one is missing.
+
+    They are asked in turn until one agrees, and every call is charged.
+    """
+    if {wanted.local, wanted.cloud} & set(wanted.peers):
         raise RecordingError(f"--judge {wanted.judge}: a judge that is also a tier is refused")
-    assert peer is not None
-    answers, at_peer = columns.recording.texts("answer"), columns.of_model(peer)
+    answers = columns.recording.texts("answer")
+    peers = [columns.of_model(peer) for peer in wanted.peers]
     raw, usd = np.full(len(kept), np.nan), np.zeros(len(kept))
     for place, (query, local) in enumerate(zip(kept, at_local, strict=True)):
-        at = at_peer.get(query)
-        if at is not None:
-            raw[place], usd[place] = _same(answers[local], answers[at]), columns.usd[at]
-    return Scores(peer, raw, usd)
+        asked = [peer.get(query) for peer in peers]
+        agreed = [at is not None and _same(answers[local], answers[at]) for at in asked]
+        calls = agreed.index(True) + 1 if True in agreed else len(peers)
+        known = [at for at in asked[:calls] if at is not None]
+        if len(known) == calls:
+            raw[place] = 1 - (calls - 1) / len(peers) if True in agreed else 0.0
+            usd[place] = columns.usd[known].sum()
+    return Scores(",".join(wanted.peers), raw, usd)
 
 
-def _same(one: str | None, other: str | None) -> float:
-    return float(one is not None and other is not None and _bare(one) == _bare(other))
+def _same(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and _bare(one) == _bare(other)
 
 
 def _bare(answer: str) -> str:

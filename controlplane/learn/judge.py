@@ -4,6 +4,9 @@
 where no score is known, is fitted on labels with a prior. The bins' marginals come from all judged
 traffic, and alpha is what splits them into f1 and f0 = f1 / exp(alpha + beta z) so that both sum to
 one (METHODS section 2, point 1). Each depends on the other, so they take turns.
+
+A judge of a few verdicts has a deviation of each bin beside beta z_k: how far the verdicts lie
+apart is for the labels to say, their ranks among all scores do not tell it.
 """
 
 from dataclasses import dataclass
@@ -26,6 +29,8 @@ SCORES_PER_BIN = 6
 MAX_BINS = 20
 LEAST_SLOPE = 0.05  # a policy's calibration must rise with p_hat
 SMOOTHING = 0.5  # counts added to each bin
+FEW = range(3, 6)  # bins of a judge whose verdicts deviate from beta z; of two, beta says it all
+DEVIATION = 1.0  # the prior precision of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,12 @@ class Bins:
     def of(self, score: Array) -> NDArray[np.intp]:
         """The bin of each score."""
         return np.searchsorted(self.edges, score, side="right")
+
+    @property
+    def verdicts(self) -> Array:
+        """What bears on a bin's log-likelihood ratio (K, J): z and, of a few, which bin it is."""
+        z = self.z[:, None]
+        return np.hstack([z, np.eye(len(z))]) if len(z) in FEW else z
 
 
 def bins(scores: Array) -> Bins | None:
@@ -100,17 +111,20 @@ def fit(parted: Bins, labels: Labels, judged: Columns, prior: Normal = PRIOR) ->
     """
     known = ~np.isnan(labels.local)
     scored = known & ~np.isnan(labels.score) if len(judged.score) else np.zeros_like(known)
-    z = np.where(scored, parted.z[parted.of(np.nan_to_num(labels.score))], 0.0)
-    x = np.column_stack([np.ones_like(z), logit(labels.p_hat[:, 0]), z])[known]
+    verdict = parted.verdicts[parted.of(np.nan_to_num(labels.score))] * scored[:, None]
+    log_odds = logit(labels.p_hat[:, 0])
+    x = np.column_stack([np.ones_like(log_odds), log_odds, verdict])[known]
     y, weight = labels.local[known], labels.weight[known]
+    prior = prior.beside(np.full(verdict.shape[1] - 1, DEVIATION))
     if not len(judged.score):
         even = np.full(len(parted.z), 1 / len(parted.z))
-        return Tilt(logistic.fit(x, y, weight, prior), even, even, effective(weight))
+        believed = logistic.fit(x, y, weight, prior)
+        return Tilt(believed.first(len(PRIOR.mean)), even, even, effective(weight))
     alpha = 0.0
     for _ in range(ROUNDS):
         believed = logistic.fit(x, y, weight, prior, np.where(scored[known], alpha, 0.0))
         alpha, f1, f0 = _split(parted, judged, believed, alpha)
-    return Tilt(believed, f1, f0, effective(labels.weight[scored]))
+    return Tilt(believed.first(len(PRIOR.mean)), f1, f0, effective(labels.weight[scored]))
 
 
 def _split(
@@ -120,18 +134,19 @@ def _split(
 
     Scored labels tell a + alpha rather than either, so the next a is what is left of that sum.
     """
-    a, s, beta = believed.mean
+    a, s, *of_verdicts = believed.mean
     log_odds = a + alpha + max(s, LEAST_SLOPE) * logit(judged.p_hat[:, 0])
     counts = np.bincount(parted.of(judged.score), minlength=len(parted.z)) + SMOOTHING
     marginal = counts / counts.sum()
+    lift = parted.verdicts @ of_verdicts
 
     def wrong(alpha: float) -> Array:
         share = float(expit(log_odds - alpha).mean())
-        return np.asarray(marginal / (share * np.exp(alpha + beta * parted.z) + 1 - share))
+        return np.asarray(marginal / (share * np.exp(alpha + lift) + 1 - share))
 
     alpha = float(brentq(lambda alpha: float(wrong(alpha).sum()) - 1, -25, 25))
     f0 = wrong(alpha)
-    f1 = f0 * np.exp(alpha + beta * parted.z)
+    f1 = f0 * np.exp(alpha + lift)
     return alpha, f1 / f1.sum(), f0 / f0.sum()
 
 

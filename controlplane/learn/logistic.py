@@ -30,6 +30,19 @@ class Normal:
         """The same mean, held with this share of what its precision is above ``floor``'s."""
         return Normal(self.mean, share * (self.precision - floor.precision) + floor.precision)
 
+    def beside(self, precision: Array) -> "Normal":
+        """These coefficients, and further ones around 0, independent, of ``precision`` (E,)."""
+        count = len(self.mean)
+        wide = np.diag(np.concatenate([np.zeros(count), precision]))
+        wide[:count, :count] = self.precision
+        return Normal(np.concatenate([self.mean, np.zeros(len(precision))]), wide)
+
+    def first(self, count: int) -> "Normal":
+        """What is believed of the first ``count`` coefficients, whatever the others are."""
+        kept, shared = self.precision[:count, :count], self.precision[:count, count:]
+        told = np.linalg.solve(self.precision[count:, count:], shared.T)
+        return Normal(self.mean[:count], kept - shared @ told)
+
 
 def fit(x: Array, y: Array, weight: Array, prior: Normal, offset: Array | float = 0.0) -> Normal:
     """The posterior of the coefficients (D,) around its mode.

@@ -88,6 +88,23 @@ def test_agreement_judges_at_the_cost_of_the_peer(paired: Paired) -> None:
     assert [row.judge_usd for row in pairs.rows] == [0.003, 0.004, 0.0, 0.003]
 
 
+def test_peers_are_asked_in_turn_until_one_agrees(paired: Paired) -> None:
+    answers = {"first": "yes", "second": "yes", "third": "no"}
+    rows = []
+    for query, local in enumerate(("yes", "no", "perhaps"), 1):
+        rows += both(query, 1.0, 1.0, answer=local)
+        rows += [
+            outcome(query, peer, 1.0, answer=said, cost_usd=price)
+            for (peer, said), price in zip(answers.items(), (1.0, 2.0, 4.0), strict=True)
+        ]
+    rows += [*both(4, 1.0, 1.0, answer="no"), outcome(4, "first", 1.0, answer="yes", cost_usd=1.0)]
+    asked = paired(rows, judge="agreement:first,second,third")
+    assert [row.score for row in asked.rows] == pytest.approx([1.0, 1 / 3, 0.0, None])
+    assert [row.judge_usd for row in asked.rows] == [1.0, 7.0, 7.0, 0.0]
+    assert asked.judge is not None
+    assert asked.judge.name == "first,second,third"
+
+
 def test_prices_stand_in_for_costs(paired: Paired) -> None:
     rows = both(1, 1.0, 1.0, cost_usd=None)
     row = paired(rows, local_price=0.0, cloud_price=0.5).rows[0]
@@ -116,7 +133,7 @@ ONE = both(1, 1.0, 1.0, answer="a", word="x")
         (ONE, {"judge": "confidence"}, 'no column "confidence"'),
         (ONE, {"judge": "word"}, 'column "word" is not numeric'),
         (ONE, {"judge": "agreement:huge"}, 'no model "huge"'),
-        (ONE, {"judge": "agreement:large"}, "a judge that is also a tier is refused"),
+        (ONE, {"judge": "agreement:peer,large"}, "a judge that is also a tier is refused"),
         (ONE, {"where": {"file": ["a"]}}, 'no column "file"'),
     ],
 )

@@ -137,3 +137,18 @@ def test_no_bin_is_empty_however_the_scores_cluster(seed: int) -> None:
     held = np.bincount(parted.of(scores), minlength=len(parted.z))
     assert held.all()
     assert np.isfinite(parted.raw).all()
+
+
+def test_verdicts_may_lie_apart_otherwise_than_their_ranks() -> None:
+    rng = np.random.default_rng(7)
+    right = (rng.random(3000) < 0.8).astype(float)
+    f1, f0 = np.array([0.03, 0.05, 0.92]), np.array([0.83, 0.05, 0.12])
+    said = np.where(right == 1, rng.choice(3, 3000, p=f1), rng.choice(3, 3000, p=f0)) / 2
+    ones = np.ones(3000)
+    labels = Labels(np.full((3000, 2), 0.8), ones, said, right, ones * np.nan, ones, ones, ones)
+    parted = judge.bins(said)
+    assert parted is not None
+    tilt = judge.fit(parted, labels, Columns(labels.p_hat, ones, said))
+    assert tilt.f1 == pytest.approx(f1, abs=0.015)
+    assert tilt.f0 == pytest.approx(f0, abs=0.03)
+    assert tilt.believed.mean.shape == judge.PRIOR.mean.shape

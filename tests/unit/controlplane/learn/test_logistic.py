@@ -78,3 +78,14 @@ def test_weakened_it_is_as_easily_moved_as_its_floor() -> None:
     assert sure.weakened(0.0, floor).precision == pytest.approx(floor.precision)
     assert sure.weakened(0.1, floor).precision == pytest.approx(np.diag([10.45, 10.45]))
     assert sure.weakened(1.0, floor).precision == pytest.approx(sure.precision)
+
+
+def test_what_stands_beside_is_independent_until_data_tie_it() -> None:
+    prior = Normal.independent(np.array([0.3, 2.0]), np.array([1.0, 4.0]))
+    wide = prior.beside(np.array([2.0, 2.0]))
+    assert wide.mean.tolist() == [0.3, 2.0, 0.0, 0.0]
+    assert wide.first(2).precision == pytest.approx(prior.precision)
+    told = np.diag([1.0, 4.0, 2.0, 2.0]) + 0.5
+    inverse = np.linalg.inv(told)[:2, :2]
+    assert np.linalg.inv(Normal(wide.mean, told).first(2).precision) == pytest.approx(inverse)
+    assert prior.beside(np.empty(0)).first(2).precision == pytest.approx(prior.precision)
