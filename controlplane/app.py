@@ -63,6 +63,7 @@ def school(settings: Settings) -> School:
     """Learners for this configuration."""
     wanted = settings.learner
     learner = LearnerSettings(
+        bandit=wanted.bandit,
         kappa=wanted.kappa,
         min_decisions=wanted.min_decisions,
         support=wanted.min_effective_sample,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from controlplane.learn import cloud, judge
+from controlplane.learn import baselines, cloud, judge
 from controlplane.learn.drift import Alarm, Watch
 from controlplane.learn.estimate import estimate
 from controlplane.learn.evidence import Evidence, Record
@@ -60,6 +60,7 @@ class Learner:
         self.evidence = Evidence(self.settings.contexts, self.settings.records)
         self.quality = QualityPredictor.restore(prior.predictor)
         self.watch = Watch(self.settings)
+        self.baseline = baselines.chosen(self.settings.bandit)
         self.observed = 0
         self.labelled = 0
         self.proposed_at = 0
@@ -125,6 +126,8 @@ class Learner:
                 )
             )
             self.labelled += 1
+            if self.baseline is not None:
+                self.baseline.learn(each, p_hat)
             if right is not None:
                 self.quality.learn(seen.features, right)
 
@@ -140,10 +143,7 @@ class Learner:
             return None
         if self.watch.due(self.labelled, self.observed):
             self.watch.refer(draft, self.labelled, self.evidence.traffic(draft.estimator))
-        coarse = Arms.of(self.settings.mode, _within(live.step_limits, live.segments[0], COARSE))
-        arms = coarse.around(self._pull(draft, coarse), FINE)
-        aim = self._pull(draft, arms)
-        candidate = self._candidate(draft, aim, self._step(draft.segments[0], aim))
+        candidate = self._candidate(draft, *self._choice(draft))
         if not self._worth_publishing(live, candidate):
             return None
         self.proposed_at = self.observed
@@ -212,6 +212,19 @@ class Learner:
         recent = self.watch.alarmed_within(self.settings.careful, self.observed)
         return max(usual, alarmed) if recent else usual
 
+    def _choice(self, draft: PolicyDocument) -> tuple[Arm, Arm]:
+        """The arm aimed at, and the step towards it; a baseline goes there at once."""
+        live = draft.segments[0]
+        if self.baseline is not None:
+            known = live.trust == "open" or self.labelled >= self.settings.support
+            traffic = self.evidence.traffic(draft.estimator)
+            arm = self.baseline.pull(draft, traffic, may_judge=known)
+            return arm, arm
+        coarse = Arms.of(self.settings.mode, _within(draft.step_limits, live, COARSE))
+        arms = coarse.around(self._pull(draft, coarse), FINE)
+        aim = self._pull(draft, arms)
+        return aim, self._step(live, aim)
+
     def _pull(self, draft: PolicyDocument, arms: Arms) -> Arm:
         return arms.named(self._informed(draft, arms).pull(arms.names))
 
@@ -240,21 +253,27 @@ class Learner:
 
     def _candidate(self, draft: PolicyDocument, aim: Arm, arm: Arm) -> PolicyDocument:
         was = draft.segments[0]
-        family = self._informed(draft, Arms((aim, arm)))
         opens = was.trust == "closed" and arm.mode in ("cascade", "cascade_route")
         trust = "open" if opens else was.trust
         segment = was.replaced(mode=arm.mode, lambda_=arm.lambda_, trust=trust)
+        if self.baseline is not None:
+            why = self.baseline.reason(arm)
+        else:
+            family = self._informed(draft, Arms((aim, arm)))
+            why = reason(was, aim, arm, family, self.labelled, opens)
         return draft.model_copy(
             update={
                 "segments": (segment,),
                 "kind": "proposal" if opens else "retune",
-                "reason": reason(was, aim, arm, family, self.labelled, opens),
+                "reason": why,
             }
         ).rederived()
 
     def _worth_publishing(self, live: PolicyDocument, candidate: PolicyDocument) -> bool:
         if live.audit != candidate.audit or live.shadow != candidate.shadow:
             return True
+        if self.baseline is not None and _arm(live) != _arm(candidate):
+            return True  # an arm that is never served is never known
         before, after = (
             imagine(
                 document, self.evidence.traffic(document.estimator), _only(document.segments[0])
@@ -278,6 +297,8 @@ class Learner:
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "bins": {k: v.tolist() for k, v in asdict(self.bins).items()} if self.bins else None,
         }
+        if self.baseline is not None:
+            body["baseline"] = self.baseline.state()
         text = json.dumps(body, separators=(",", ":"))
         return json.dumps({"checksum": _checksum(text), "body": text})
 
@@ -296,6 +317,8 @@ class Learner:
         learner.evidence.restore(body["evidence"])
         learner.quality = QualityPredictor.restore(body["quality"])
         learner.watch.restore(body["watch"])
+        if learner.baseline is not None:
+            learner.baseline.restore(body.get("baseline"))
         for name in COUNTERS:
             setattr(learner, name, body["counters"][name])
         columns = body["bins"]
@@ -333,6 +356,10 @@ def _within(limits: StepLimits, live: SegmentPolicy, lambdas: Sequence[float]) -
     if low >= high:
         return (live.lambda_,)
     return (low, *(each for each in lambdas if low < each < high), high)
+
+
+def _arm(document: PolicyDocument) -> Arm:
+    return Arm(document.segments[0].mode, document.segments[0].lambda_)
 
 
 def _only(segment: SegmentPolicy) -> ArmGrid:
