@@ -145,6 +145,18 @@ def test_a_sample_is_of_the_mean_and_not_of_a_reward() -> None:
     assert np.std([distribution.sample() for _ in range(2000)]) > 10 * spread
 
 
+def test_ucb_gives_the_lesser_known_of_two_equal_arms_its_bonus() -> None:
+    """Over a distribution River's gives none, and stays with the first it met."""
+    ours = bandit.UCB(delta=0.4, reward_obj=Earned(), seed=1)
+    theirs = bandit.UCB(delta=0.4, reward_obj=proba.Gaussian(), seed=1)
+    for count, arm in ((400, "well"), (4, "little")):
+        for number in range(count):
+            ours.update(arm, float(number % 2), 0.0)
+            theirs.update(arm, float(number % 2 if arm == "well" else 0))
+    assert ours.pull(["well", "little"]) == "little"
+    assert theirs.pull(["well", "little"]) == "well"
+
+
 def test_linucb_is_surer_of_the_arm_that_it_knows() -> None:
     """River's own bound holds the noise of a reward: it is as wide after 400 labels as after 4."""
     ours, theirs = LinUCB(seed=0), bandit.LinUCBDisjoint(beta=1 / 0.16, seed=0)
