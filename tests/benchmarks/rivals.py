@@ -82,7 +82,7 @@ def category_gains(parts: Halves) -> dict[str, float]:
     taught = parts.taught
     gained, names = taught.cloud - taught.local, np.array(taught.categories)
     middle = float(gained.mean())
-    of = {name: gained[names == name] for name in set(taught.categories)}
+    of = {name: gained[names == name] for name in sorted(set(names))}
     return {n: float(each.sum() + SHRUNK * middle) / (len(each) + SHRUNK) for n, each in of.items()}
 
 
