@@ -60,6 +60,7 @@ def learner_settings(configuration: Configuration) -> LearnerSettings:
     """How fast and how carefully the learner moves, by this configuration."""
     wanted = configuration.learner
     return LearnerSettings(
+        bandit=wanted.bandit,
         kappa=wanted.kappa,
         min_decisions=wanted.min_decisions,
         support=wanted.min_effective_sample,

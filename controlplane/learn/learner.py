@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from controlplane.learn import cloud, judge
+from controlplane.learn import baselines, cloud, judge
 from controlplane.learn.advise import Advice, Adviser
 from controlplane.learn.drift import Alarm, Watch
 from controlplane.learn.estimate import estimate
@@ -61,6 +61,7 @@ class Learner:
         self.evidence = Evidence(self.settings.contexts, self.settings.records)
         self.quality = [QualityPredictor.restore(each) for each in prior.predictors]
         self.watch = Watch(self.settings)
+        self.baseline = baselines.chosen(self.settings.bandit)
         self.observed = 0
         self.labelled = 0
         self.proposed_at = 0
@@ -125,6 +126,8 @@ class Learner:
                 )
             )
             self.labelled += 1
+            if self.baseline is not None:
+                self.baseline.learn(each, p_hat[0])
             for tier, predictor in zip(self.tiers, self.quality, strict=True):
                 if tier in each.right:
                     predictor.learn(seen.features, each.right[tier])
@@ -141,13 +144,14 @@ class Learner:
             return None
         if self.watch.due(self.labelled, self.observed):
             self.watch.refer(draft, self.labelled, self.evidence.traffic(draft.estimators))
-        coarse = Arms.of(self.settings.mode, _within(live.step_limits, live.segments[0], COARSE))
-        arms = coarse.around(self._pull(draft, coarse), FINE)
-        aim = self._pull(draft, arms)
-        candidate = self._candidate(draft, aim, self._step(live, aim))
+        candidate = self._candidate(draft, *self._choice(live, draft))
         if not self._worth_publishing(live, candidate):
             return None
         self.proposed_at = self.observed
+        return candidate if candidate.kind == "retune" else self._advised(draft, candidate)
+
+    def _advised(self, draft: PolicyDocument, candidate: PolicyDocument) -> PolicyDocument:
+        """With a word on the mode, where another one fits this traffic better."""
         said = dissent(self._adviser(draft).advice(), candidate.segments[0].mode)
         return candidate.replaced(reason=f"{candidate.reason}; {said}") if said else candidate
 
@@ -225,6 +229,19 @@ class Learner:
         recent = self.watch.alarmed_within(self.settings.careful, self.observed)
         return max(usual, alarmed) if recent else usual
 
+    def _choice(self, live: PolicyDocument, draft: PolicyDocument) -> tuple[Arm, Arm]:
+        """The arm aimed at, and the step towards it; a baseline goes there at once."""
+        was = draft.segments[0]
+        if self.baseline is not None:
+            known = was.trust == "open" or self.labelled >= self.settings.support
+            traffic = self.evidence.traffic(draft.estimators)
+            arm = self.baseline.pull(draft, traffic, may_judge=known)
+            return arm, arm
+        coarse = Arms.of(self.settings.mode, _within(draft.step_limits, was, COARSE))
+        arms = coarse.around(self._pull(draft, coarse), FINE)
+        aim = self._pull(draft, arms)
+        return aim, self._step(live, aim)
+
     def _pull(self, draft: PolicyDocument, arms: Arms) -> Arm:
         return arms.named(self._informed(draft, arms).pull(arms.names))
 
@@ -252,15 +269,19 @@ class Learner:
 
     def _candidate(self, draft: PolicyDocument, aim: Arm, arm: Arm) -> PolicyDocument:
         was = draft.segments[0]
-        family = self._informed(draft, Arms((aim, arm)))
         opens = was.trust == "closed" and arm.mode in ("cascade", "cascade_route")
         trust = "open" if opens else was.trust
         segment = was.replaced(mode=arm.mode, lambda_=arm.lambda_, trust=trust)
+        if self.baseline is not None:
+            why = self.baseline.reason(arm)
+        else:
+            family = self._informed(draft, Arms((aim, arm)))
+            why = reason(was, aim, arm, family, self.labelled, opens)
         return draft.model_copy(
             update={
                 "segments": (segment,),
                 "kind": "proposal" if opens else "retune",
-                "reason": reason(was, aim, arm, family, self.labelled, opens),
+                "reason": why,
             }
         ).rederived()
 
@@ -269,6 +290,8 @@ class Learner:
             return True
         if unreachable(live.reason) != unreachable(candidate.reason):
             return True
+        if self.baseline is not None and _arm(live) != _arm(candidate):
+            return True  # an arm that is never served is never known
         before, after = (
             imagine(
                 document, self.evidence.traffic(document.estimators), _only(document.segments[0])
@@ -292,6 +315,8 @@ class Learner:
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "bins": {k: v.tolist() for k, v in asdict(self.bins).items()} if self.bins else None,
         }
+        if self.baseline is not None:
+            body["baseline"] = self.baseline.state()
         text = json.dumps(body, separators=(",", ":"))
         return json.dumps({"checksum": _checksum(text), "body": text})
 
@@ -310,6 +335,8 @@ class Learner:
         learner.evidence.restore(body["evidence"])
         learner.quality = [QualityPredictor.restore(each) for each in body["quality"]]
         learner.watch.restore(body["watch"])
+        if learner.baseline is not None:
+            learner.baseline.restore(body.get("baseline"))
         for name in COUNTERS:
             setattr(learner, name, body["counters"][name])
         columns = body["bins"]
@@ -347,6 +374,10 @@ def _within(limits: StepLimits, live: SegmentPolicy, lambdas: Sequence[float]) -
     if low >= high:
         return (live.lambda_,)
     return (low, *(each for each in lambdas if low < each < high), high)
+
+
+def _arm(document: PolicyDocument) -> Arm:
+    return Arm(document.segments[0].mode, document.segments[0].lambda_)
 
 
 def _only(segment: SegmentPolicy) -> ArmGrid:

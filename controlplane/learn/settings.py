@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from dataplane.contract.sections import Bandit
 from dataplane.contract.terms import Mode
 
 
@@ -23,6 +24,7 @@ class LearnerSettings:
 
     kappa: float = 0.25  # standard errors of quality kept in hand
     kappa_alarmed: float = 1.5  # and for ``careful`` queries after an alarm, if that is more
+    bandit: Bandit = "policy_family"
     mode: Mode = "cascade_route"
     min_decisions: int = 100  # between two retunes
     min_news: int = 40  # between two thoughts about one

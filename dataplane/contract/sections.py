@@ -63,6 +63,18 @@ def _link_local(host: str) -> bool:
         return False
 
 
+def _bandit(value: Any) -> Any:
+    if value in REFUSED:
+        raise ValueError(f"{value} is refused: {REFUSED[value]}; choose {OTHERWISE}")
+    return value
+
+
+Bandit: TypeAlias = Literal["policy_family", "ucb", "thompson", "epsilon_greedy", "linucb"]
+OTHERWISE = "policy_family, ucb, thompson, epsilon_greedy or linucb"
+REFUSED = {
+    "exp3": "River's fails when a label comes before its first pull, and its weights overflow",
+    "bayes_ucb": "River's counts every reward but 0 as a full success, and ours are numbers",
+}
 Listen: TypeAlias = Annotated[
     Address,
     BeforeValidator(_listen),
@@ -208,12 +220,16 @@ class Shadow(Section):
 
 
 class Learner(Section):
-    """How often, on how much and how warily the learner retunes; what it knows beforehand."""
+    """How often, on how much and how warily the learner retunes; what it knows beforehand.
+
+    ``bandit``: what pulls the arms, the policy family or one of River's own as a baseline.
+    """
 
     retune_interval_s: Positive = 30.0
     min_decisions: Whole = 200
     min_effective_sample: Positive = 50.0
     kappa: NonNegative = 1.0
+    bandit: Annotated[Bandit, BeforeValidator(_bandit)] = "policy_family"
     prior: Beside | None = None
 
 

@@ -27,7 +27,16 @@ from dataplane.contract.terms import (
     TierTerms,
 )
 from dataplane.strategies import Queries, courses
-from tests.benchmarks.streams import CLOUD_COST, JUDGE_COST, LOCAL_COST, LOST, Drift, Halves, scores
+from tests.benchmarks.streams import (
+    CHEAPER,
+    CLOUD_COST,
+    JUDGE_COST,
+    LOCAL_COST,
+    LOST,
+    Drift,
+    Halves,
+    scores,
+)
 
 LAMBDAS = np.geomspace(0.03, 1.2, 40)
 COPIES = 6  # judge scores drawn for each query that the document is fitted to
@@ -35,11 +44,13 @@ LOWEST, HIGHEST = -8.0, 8.0  # beyond all scores
 TIERS = ("local", "cloud")
 
 
-def start(target: float, audit: float, shadow: float) -> PolicyDocument:
+def start(
+    target: float, audit: float, shadow: float, cloud_cost: float = CLOUD_COST
+) -> PolicyDocument:
     """The policy before anything is learned: always the cloud."""
-    prices = zip(TIERS, (LOCAL_COST, CLOUD_COST), strict=True)
+    prices = zip(TIERS, (LOCAL_COST, cloud_cost), strict=True)
     return untrained(
-        tuple(_priced(name, cost) for name, cost in prices),  # type: ignore[arg-type] # two of them
+        tuple(priced(name, cost) for name, cost in prices),  # type: ignore[arg-type] # two of them
         _untrained_judge(),
         QualityTarget(target_quality=target),
         EPOCH,
@@ -48,7 +59,7 @@ def start(target: float, audit: float, shadow: float) -> PolicyDocument:
     )
 
 
-def _priced(name: str, cost: float) -> TierTerms:
+def priced(name: str, cost: float) -> TierTerms:
     """A tier of which every call costs the same."""
     price = cost * 1e6
     return TierTerms(
@@ -73,7 +84,7 @@ def _untrained_judge() -> JudgeTable:
 def fitted(halves: Halves, drift: Drift) -> PolicyDocument:
     """The document of the teaching half, whose p_hat is out of fold there."""
     rng, taught = np.random.default_rng(99), halves.taught
-    p_hat = np.tile(halves.p_hat, (COPIES, 1))
+    p_hat = np.tile(halves.taught_p_hat, (COPIES, 1))
     local, dear = (np.tile(column, COPIES) for column in (taught.local, taught.cloud))
     if drift == "local":
         local = np.where(rng.random(len(local)) < LOST, 0.0, local)
@@ -84,7 +95,7 @@ def fitted(halves: Halves, drift: Drift) -> PolicyDocument:
     assert parted is not None
     tilt = judge.fit(parted, labels, Columns(p_hat, ones, score))
     mends, spoils = cloud.fit(parted, labels, tilt.calibration)
-    plain = start(halves.target, 0.0, 0.0)
+    plain = start(halves.target, 0.0, 0.0, CHEAPER if drift == "price" else CLOUD_COST)
     segment = plain.segments[0].replaced(
         mode="cascade_route",
         trust="open",
@@ -118,7 +129,8 @@ class Frontier:
 def frontier(document: PolicyDocument, rows: Sequence[Row]) -> Frontier:
     """Sweep the document's lambda over these rows."""
     swept = Sweep(document, rows)
-    points = [(LOCAL_COST, float(swept.local.mean())), (CLOUD_COST, float(swept.cloud.mean()))]
+    ends = ((swept.costs[0], swept.local), (swept.costs[2], swept.cloud))
+    points = [(float(cost.mean()), float(quality.mean())) for cost, quality in ends]
     return hull(np.array(points + [swept.point(float(each)) for each in LAMBDAS]))
 
 
@@ -140,6 +152,12 @@ class Sweep:
         return np.array([row.cloud for row in self.rows])
 
     @cached_property
+    def costs(self) -> Array:
+        """Of a local call, a judgement and a cloud call (3, N)."""
+        rows = [(row.local_usd, row.judge_usd, row.cloud_usd) for row in self.rows]
+        return np.ascontiguousarray(np.array(rows).T)
+
+    @cached_property
     def _queries(self) -> Queries:
         score = np.array([row.score for row in self.rows], dtype=np.float64)
         return Queries.of(self.document, [row.features for row in self.rows], score)
@@ -148,9 +166,10 @@ class Sweep:
         """Mean cost and quality at this lambda."""
         segment = self.document.segments[0].replaced(lambda_=lambda_)
         way = courses(self.document, segment, self._queries)
-        cost = np.where(way.straight, 0.0, LOCAL_COST) + way.judged * JUDGE_COST
+        local, judge, dear = self.costs
+        cost = np.where(way.straight, 0.0, local) + way.judged * judge + way.to_cloud * dear
         quality = np.where(way.to_cloud, self.cloud, self.local)
-        return float((cost + way.to_cloud * CLOUD_COST).mean()), float(quality.mean())
+        return float(cost.mean()), float(quality.mean())
 
 
 def hull(points: Array) -> Frontier:

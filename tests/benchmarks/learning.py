@@ -1,9 +1,7 @@
 """The learner, measured: ``python -m tests.benchmarks.learning --data DIR --seeds 1-32``.
 
-Streams of 20,000 recorded queries (``streams``) are served by the product's own cycle and
-strategies, and set against the frontier of policies fitted beforehand (``frontier``). Excess is
-serving cost over the frontier at the quality that was realised; the total charges shadows too.
-Labels are counted, and not charged. A drift begins half way.
+``runs`` says what a run is and what is measured of it; ``--rivals`` measures the other ways to
+choose a tier on the same streams.
 """
 
 import argparse
@@ -15,235 +13,22 @@ from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 
-from controlplane.evaluate.replay import EPOCH, Replay, Row, Served
-from controlplane.learn.learner import Learner
-from controlplane.learn.prior import NONE, Prior
-from controlplane.learn.quality import QualityPredictor
-from controlplane.learn.settings import DrawRates, LearnerSettings
-from controlplane.observations import Labelled, Observation
-from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.rule import Array
-from dataplane.features import Features
-from tests.benchmarks.frontier import TIERS, Frontier, Sweep, fitted, frontier, start
-from tests.benchmarks.streams import (
-    Drift,
-    Halves,
-    data_folder,
-    drifted,
-    halves,
-    scores,
-    stream,
-    warm,
-)
+from controlplane.evaluate.replay import EPOCH
+from controlplane.observations import Observation
+from tests.benchmarks import rivals
+from tests.benchmarks.frontier import TIERS
+from tests.benchmarks.picture import Point, Span, draw
+from tests.benchmarks.runs import EVERY, QUERIES, SCENARIOS, Outcome, Window, begin, run
+from tests.benchmarks.streams import Halves, data_folder, halves, stream
 
-QUERIES = 20_000
-WARM = 300
-EVERY = 100  # queries between turns of the cycle
-PROBES = 4_000  # fixed queries of the drifted pool by which a policy is said to have recovered
-HOLDS = 500  # queries for which it must stay so
-TOLERANCE = 0.02
-LABELLED, SHADOWED = 0.07, 0.02  # 5 % audits, and 2 % shadows whose answers are labelled too
-MANY_LABELLED = 0.22  # 20 % audits and 2 % shadows
-MINUTES = 90
-KAPPA = 0.0  # the mean quality is what is compared: no error is kept in hand
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One kind of run."""
-
-    drift: Drift = "none"
-    labelled: float = LABELLED
-    cold: bool = False
-
-
-SCENARIOS = {
-    "stationary": Scenario(),
-    "local_drift": Scenario("local"),
-    "judge_drift": Scenario("judge"),
-    "local_drift_audit20": Scenario("local", MANY_LABELLED),
-    "judge_drift_audit20": Scenario("judge", MANY_LABELLED),
-    "cold": Scenario(cold=True),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Half a run: excess, total over the optimum at the target, quality less the target."""
-
-    excess: float
-    total: float
-    error: float
-
-    @property
-    def shortfall(self) -> float:
-        """Wrong answers beyond the target, per 10,000 queries."""
-        return max(0.0, -self.error) * 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one run came to; ``recovered`` is None without a drift."""
-
-    windows: tuple[Window, Window]
-    recovered: int | None
-    labels: int
-    alarms: int
-    state_bytes: int
-
-
-class Once(QualityPredictor):
-    """Learns of a prompt once: a stream drawn with replacement must not teach p_hat its answers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: set[Features] = set()
-
-    def learn(self, features: Features, right: float) -> None:
-        """One label, unless the prompt had one before."""
-        if features not in self._seen:
-            self._seen.add(features)
-            super().learn(features, right)
-
-
-def settings(scenario: Scenario) -> LearnerSettings:
-    """The product's defaults, at the draws of the scenario."""
-    rates = DrawRates(scenario.labelled, SHADOWED)
-    alarmed = DrawRates(max(scenario.labelled, 0.10), 0.10)
-    cold = DrawRates(0.2, 0.2) if scenario.cold else rates
-    return replace(
-        LearnerSettings(), kappa=KAPPA, min_decisions=200, cold=cold, steady=rates, alarmed=alarmed
-    )
-
-
-def learner(prior: Prior, chosen: LearnerSettings) -> Learner:
-    """A learner that is taught by the prior, and by each prompt once."""
-    made = Learner(TIERS, chosen, prior)
-    made.quality = [Once.restore(each) for each in prior.predictors]
-    return made
-
-
-def begin(parts: Halves, scenario: Scenario, seed: int) -> Replay:
-    """A replay whose learner has its prior and its warm labels, or neither."""
-    chosen = settings(scenario)
-    first = start(parts.target, chosen.cold.audit, chosen.cold.shadow)
-    made = learner(NONE if scenario.cold else parts.prior, chosen)
-    live = first
-    if not scenario.cold:
-        _warm_up(made, warm(parts, seed, WARM), chosen)
-        live = made.propose(first, EPOCH) or first
-    return Replay(live, made, seed=seed, every=EVERY)
-
-
-def _warm_up(made: Learner, rows: Sequence[Row], chosen: LearnerSettings) -> None:
-    """As if each had been answered by both tiers, and both answers labelled."""
-    seen = [
-        Observation(
-            UUID(int=10**9 + at), EPOCH, "default", 1, row.features, TIERS, TIERS[1], row.score, 0.0
-        )
-        for at, row in enumerate(rows)
-    ]
-    made.observe(seen)
-    rates = chosen.steady.audit, chosen.steady.shadow
-    made.learn(
-        [
-            Labelled(each, {"local": row.local, "cloud": row.cloud}, *rates)
-            for each, row in zip(seen, rows, strict=True)
-        ]
-    )
-
-
-def run(parts: Halves, scenario: Scenario, seed: int, queries: int = QUERIES) -> Outcome:
-    """One stream, served and measured."""
-    drawn = stream(parts, seed, queries, scenario.drift)
-    replay = begin(parts, scenario, seed)
-    served = list(replay.run(drawn.rows))
-    middle = queries // 2
-    windows = tuple(
-        _window(parts.target, served[part], document, drawn.rows[part])
-        for part, document in (
-            (slice(0, middle), fitted_once(parts, "none")),
-            (slice(middle, None), fitted_once(parts, scenario.drift)),
-        )
-    )
-    assert replay.learner is not None
-    return Outcome(
-        windows=(windows[0], windows[1]),
-        recovered=_recovered(parts, scenario.drift, seed, replay, served[middle:]),
-        labels=sum(each.labels for each in served),
-        alarms=len(replay.alarms),
-        state_bytes=len(replay.learner.to_json()),
-    )
-
-
-@cache
-def fitted_once(parts: Halves, drift: Drift) -> PolicyDocument:
-    """The frontier's document, which no seed changes."""
-    return fitted(parts, drift)
-
-
-def _window(
-    target: float, served: Sequence[Served], document: PolicyDocument, rows: Sequence[Row]
-) -> Window:
-    best: Frontier = frontier(document, rows)
-    quality = float(np.mean([each.quality for each in served]))
-    cost = float(np.mean([each.cost_usd for each in served]))
-    shadow = float(np.mean([each.shadow_usd for each in served]))
-    return Window(
-        excess=cost / best.cost_at(quality) - 1,
-        total=(cost + shadow) / best.cost_at(target),
-        error=quality - target,
-    )
-
-
-def _recovered(
-    parts: Halves, drift: Drift, seed: int, replay: Replay, served: Sequence[Served]
-) -> int | None:
-    """Queries after the drift until the live policy is back within the tolerance, and stays so.
-
-    By its quality on fixed queries of the drifted pool. 0: it never left; all: it never came back.
-    """
-    if drift == "none":
-        return None
-    judged = Probes.drawn(parts, drift, seed)
-    documents = {policy.version: policy for policy in replay.policies}
-    good = {
-        version: judged.quality(documents[version]) >= parts.target - TOLERANCE
-        for version in {each.policy_version for each in served}
-    }
-    holds = [good[each.policy_version] for each in served]
-    if all(holds):
-        return 0
-    left = holds.index(False)
-    back = (at for at in range(left, len(holds)) if all(holds[at : at + HOLDS]))
-    return next(back, len(holds))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Probes:
-    """Fixed queries of a drifted pool."""
-
-    rows: tuple[Row, ...]
-
-    @classmethod
-    def drawn(cls, parts: Halves, drift: Drift, seed: int) -> "Probes":
-        """Drawn by the seed, as the stream's were."""
-        rng = np.random.default_rng([seed, 11])
-        pool = drifted(parts.served, drift, seed).at(rng.integers(len(parts.served), size=PROBES))
-        raw: Array = scores(pool.local, drift, rng)
-        columns = zip(pool.features, pool.local, pool.cloud, raw, strict=True)
-        return cls(tuple(Row(f, float(a), float(b), float(s), 0.0, 0.0) for f, a, b, s in columns))
-
-    def quality(self, document: PolicyDocument) -> float:
-        """Share right if this policy served them."""
-        return Sweep(document, self.rows).point(document.segments[0].lambda_)[1]
-
-
-# -- figures
+MINUTES = 120
+RIVAL_MINUTES = 40
+FIELDS = ("value", "unit", "better", "lower", "upper", "n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,12 +93,17 @@ def _drifts(found: dict[str, list[Outcome]]) -> dict[str, Figure]:
         return Figure.mean([float(o.recovered or 0) for o in outcomes], "queries")
 
     local, judge = found["local_drift"], found["judge_drift"]
+    mix, price = found["mix_drift"], found["price_drift"]
     audited = [*found["local_drift_audit20"], *found["judge_drift_audit20"]]
     return {
         "shortfall_local_drift": shortfall(local),
         "shortfall_judge_drift": shortfall(judge),
         "recover_queries_local_drift": recovery(local),
         "recover_queries_judge_drift": recovery(judge),
+        "shortfall_mix_drift": shortfall(mix),
+        "recover_queries_mix_drift": recovery(mix),
+        "excess_price_drift": Figure.mean([o.windows[1].excess for o in price], "fraction"),
+        "shortfall_price_drift": shortfall(price),
         "shortfall_drift_audit20": shortfall(audited),
         "recover_queries_audit20": recovery(audited),
     }
@@ -381,7 +171,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--queries", type=int, default=QUERIES, help="of a stream")
     parser.add_argument("--json", help="write the figures to FILE, - for standard output")
+    parser.add_argument(
+        "--rivals",
+        action="store_true",
+        help=f"measure the other ways to choose; 1-4 take up to {RIVAL_MINUTES} minutes",
+    )
+    parser.add_argument("--picture", type=Path, help="draw the rivals to an SVG file")
     chosen = parser.parse_args(arguments)
+    if chosen.picture and not chosen.rivals:
+        parser.error("--picture draws the rivals: add --rivals")
     first, _, last = chosen.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     try:
@@ -389,17 +187,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FileNotFoundError as error:
         parser.error(str(error))
     _halves(data).prior  # noqa: B018 - once, before the processes part
-    found: dict[str, list[Outcome]] = {name: [] for name in SCENARIOS}
-    told: Callable[[str], object] = sys.stderr.write
-    jobs = measured(data, list(SCENARIOS), seeds, chosen.processes, chosen.queries)
-    for done, (name, outcome) in enumerate(jobs, 1):
-        found[name].append(outcome)
-        told(f"\r{done} of {len(SCENARIOS) * len(seeds)} runs")
-    told("\n")
-    named = figures(found, updates_per_s(_halves(data)))
-    sys.stderr.write(table(named) + "\n")
-    written = {name: {k: getattr(each, k) for k in FIELDS} for name, each in named.items()}
-    text = json.dumps({"figures": written}, indent=2)
+    if chosen.rivals:
+        written = _rivals(_halves(data), seeds, chosen.queries, chosen.picture)
+    else:
+        written = _figures(data, seeds, chosen.processes, chosen.queries)
+    text = json.dumps(written, indent=2)
     if chosen.json == "-":
         sys.stdout.write(text + "\n")
     elif chosen.json:
@@ -407,7 +199,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-FIELDS = ("value", "unit", "better", "lower", "upper", "n")
+def _figures(data: Path, seeds: Sequence[int], processes: int, queries: int) -> dict[str, Any]:
+    found: dict[str, list[Outcome]] = {name: [] for name in SCENARIOS}
+    jobs = measured(data, list(SCENARIOS), seeds, processes, queries)
+    for done, (name, outcome) in enumerate(jobs, 1):
+        found[name].append(outcome)
+        sys.stderr.write(f"\r{done} of {len(SCENARIOS) * len(seeds)} runs")
+    sys.stderr.write("\n")
+    named = figures(found, updates_per_s(_halves(data)))
+    sys.stderr.write(table(named) + "\n")
+    return {"figures": {name: _written(each) for name, each in named.items()}}
+
+
+def _rivals(
+    parts: Halves, seeds: Sequence[int], queries: int, picture: Path | None
+) -> dict[str, Any]:
+    found: dict[str, list[tuple[Window, Window]]] = {name: [] for name in rivals.rivals()}
+    for name, seed, both in rivals.measured(parts, seeds, queries):
+        found[name].append(both)
+        sys.stderr.write(f"\rseed {seed}: {name:<40}")
+    standings = {name: standing(runs) for name, runs in found.items()}
+    sys.stderr.write(f"\n{rival_table(standings)}\n")
+    if picture:
+        points = [
+            Point(name, _span(each["cost"]), _span(each["error"], parts.target))
+            for name, each in standings.items()
+        ]
+        curve = rivals.curve(parts, seeds, queries)
+        picture.write_text(draw(points, curve, parts.target), "utf-8")
+    return {
+        "rivals": {
+            name: {measure: _written(figure) for measure, figure in each.items()}
+            for name, each in standings.items()
+        }
+    }
+
+
+def _span(figure: Figure, shift: float = 0.0) -> Span:
+    return Span(figure.value + shift, figure.lower + shift, figure.upper + shift)
+
+
+def standing(runs: Sequence[tuple[Window, Window]]) -> dict[str, Figure]:
+    """What a rival came to: the mean of both windows at each seed, over seeds."""
+
+    def over_seeds(of: Callable[[Window], float], unit: str, better: str = "lower") -> Figure:
+        return Figure.mean([(of(first) + of(second)) / 2 for first, second in runs], unit, better)
+
+    return {
+        "cost": over_seeds(lambda w: w.cost, "mean cloud calls"),
+        "error": over_seeds(lambda w: w.error, "fraction", "zero"),
+        "shortfall": over_seeds(lambda w: w.shortfall, "wrong answers per 10k"),
+        "excess": over_seeds(lambda w: w.excess, "fraction"),
+        "total": over_seeds(lambda w: w.total, "ratio"),
+    }
+
+
+def rival_table(standings: dict[str, dict[str, Figure]]) -> str:
+    """The rivals as Markdown."""
+    names = list(next(iter(standings.values())))
+    lines = [f"| rival | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for rival, each in standings.items():
+        cells = (f"{one.value:.3g} +- {one.upper - one.value:.2g}" for one in each.values())
+        lines.append(f"| {rival} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _written(figure: Figure) -> dict[str, Any]:
+    return {field: getattr(figure, field) for field in FIELDS}
+
 
 if __name__ == "__main__":
     sys.exit(main())

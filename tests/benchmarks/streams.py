@@ -22,6 +22,7 @@ from controlplane.evaluate.recorded import read
 from controlplane.evaluate.replay import Row
 from controlplane.learn.offline import train
 from controlplane.learn.prior import Prior, fit
+from controlplane.learn.quality import QualityPredictor
 from dataplane.contract.rule import Array
 from dataplane.features import Features
 
@@ -30,10 +31,12 @@ WANTED = Wanted("mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview")
 LOCAL_COST, JUDGE_COST, CLOUD_COST = 0.02, 0.03, 1.0
 AUROC, AUROC_AFTER = 0.80, 0.60
 LOST = 0.25  # of the local tier's right answers
+CHEAPER = 0.3  # cost of a cloud call after its price fell
+HARD, HARD_AFTER = 1 / 3, 2 / 3  # share of the queries of lowest p_hat, before and after
 WARM_IN = 8  # one prompt in so many of the teaching half is kept for warm labels
 TARGET_SHARE = 0.8  # of the gap between the tiers
 
-Drift: TypeAlias = Literal["none", "local", "judge"]
+Drift: TypeAlias = Literal["none", "local", "judge", "mix", "price"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +44,7 @@ class Pool:
     """Queries with what either tier's answer is worth, (N,)."""
 
     features: tuple[Features, ...]
+    categories: tuple[str, ...]
     local: Array
     cloud: Array
 
@@ -50,7 +54,8 @@ class Pool:
     def at(self, places: NDArray[np.intp]) -> "Pool":
         """Some of them, in this order."""
         features = tuple(self.features[place] for place in places)
-        return Pool(features, self.local[places], self.cloud[places])
+        categories = tuple(self.categories[place] for place in places)
+        return Pool(features, categories, self.local[places], self.cloud[places])
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,16 +72,46 @@ class Halves:
         return fit(self.taught.features, self.taught.local, self.taught.cloud)
 
     @cached_property
-    def p_hat(self) -> Array:
+    def taught_p_hat(self) -> Array:
         """(N, 2) of the teaching half by either tier's estimator, out of fold."""
         worth = (self.taught.local, self.taught.cloud)
         return np.stack([train(self.taught.features, each).p_hat for each in worth], axis=-1)
 
+    @cached_property
+    def predictor(self) -> QualityPredictor:
+        """The local tier's p_hat as the prior has it."""
+        return QualityPredictor.restore(self.prior.predictors[0])
+
+    @cached_property
+    def p_hat(self) -> Array:
+        """Of the served half, as the prior has it (N,)."""
+        return np.array([self.predictor.predict(each) for each in self.served.features])
+
+    @cached_property
+    def _harder(self) -> Array:
+        """Chances of a draw after the mix turned harder (N,)."""
+        hard = self.p_hat <= np.quantile(self.p_hat, HARD)
+        return np.asarray(np.where(hard, HARD_AFTER / hard.sum(), (1 - HARD_AFTER) / (~hard).sum()))
+
     @property
     def target(self) -> float:
         """Quality that recovers ``TARGET_SHARE`` of the gap on the served half."""
-        low, high = float(self.served.local.mean()), float(self.served.cloud.mean())
+        return self.target_under("none")
+
+    def target_under(self, drift: Drift) -> float:
+        """The target of a run: where the mix turns harder, one that is in reach afterwards too."""
+        chances = self._harder if drift == "mix" else None
+        low, high = (
+            float(np.average(values, weights=chances))
+            for values in (self.served.local, self.served.cloud)
+        )
         return low + TARGET_SHARE * (high - low)
+
+    def drawn(self, count: int, drift: Drift, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Places in the served half, with replacement."""
+        if drift == "mix":
+            return rng.choice(len(self.served), count, p=self._harder)
+        return rng.integers(len(self.served), size=count)
 
 
 def halves(data: Path, *, tuning: int | None = None) -> Halves:
@@ -101,12 +136,15 @@ def _load(data: Path) -> tuple[list[str], Pool]:
     for name in FILES:
         recording = read(data / f"{name}.parquet", WANTED.columns)
         pairs = pair(recording, WANTED)
-        texts = dict(zip(recording.texts("query_id"), recording.texts("prompt"), strict=True))
-        prompts += [texts[each] or "" for each in pairs.ids]
+        columns = (recording.texts(name) for name in ("query_id", "prompt", "category"))
+        texts = {each: (text or "", kind or "") for each, text, kind in zip(*columns, strict=True)}
+        prompts += [texts[each][0] for each in pairs.ids]
+        kinds = tuple(texts[each][1] for each in pairs.ids)
         local, cloud = np.array([(row.local, row.cloud) for row in pairs.rows]).T
-        pools.append(Pool(tuple(row.features for row in pairs.rows), local, cloud))
+        pools.append(Pool(tuple(row.features for row in pairs.rows), kinds, local, cloud))
     return prompts, Pool(
         tuple(each for pool in pools for each in pool.features),
+        tuple(each for pool in pools for each in pool.categories),
         np.concatenate([pool.local for pool in pools]),
         np.concatenate([pool.cloud for pool in pools]),
     )
@@ -141,7 +179,11 @@ class Stream:
 def stream(halves: Halves, seed: int, count: int, drift: Drift) -> Stream:
     """``count`` queries drawn with replacement; from half way the drift is in force."""
     rng = np.random.default_rng([seed, 7])
-    places = rng.integers(len(halves.served), size=count)
+    places = halves.drawn(count, "none", rng)
+    if drift == "mix":
+        middle = (count + 1) // 2
+        later = halves.drawn(count - middle, drift, np.random.default_rng([seed, 9]))
+        places = np.concatenate([places[:middle], later])
     parts = [
         _rows(drifted(halves.served, now, seed).at(part), now, rng)
         for part, now in zip(np.array_split(places, 2), ("none", drift), strict=True)
@@ -159,7 +201,8 @@ def warm(halves: Halves, seed: int, count: int) -> tuple[Row, ...]:
 def _rows(pool: Pool, drift: Drift, rng: np.random.Generator) -> list[Row]:
     raw = scores(pool.local, drift, rng).tolist()
     columns = zip(pool.features, pool.local.tolist(), pool.cloud.tolist(), raw, strict=True)
-    return [Row(*each, LOCAL_COST, CLOUD_COST, JUDGE_COST) for each in columns]
+    cloud_cost = CHEAPER if drift == "price" else CLOUD_COST
+    return [Row(*each, LOCAL_COST, cloud_cost, JUDGE_COST) for each in columns]
 
 
 def data_folder(named: Path | None) -> Path:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.learning import SCENARIOS, Figure, Once, main, run
+from tests.benchmarks.learning import Figure, main
+from tests.benchmarks.runs import SCENARIOS, Once, run
 from tests.benchmarks.streams import Halves, data_folder, halves, stream, warm
 from tests.unit.controlplane.learn.rows import EASY, rows
 
@@ -32,10 +33,10 @@ def test_no_prompt_is_on_two_sides(parts: Halves) -> None:
 
 @pytest.mark.slow
 @recorded
-@pytest.mark.parametrize("name", ["stationary", "judge_drift", "cold"])
+@pytest.mark.parametrize("name", ["stationary", "judge_drift", "mix_drift", "price_drift", "cold"])
 def test_a_short_run_is_measured(parts: Halves, name: str) -> None:
     outcome = run(parts, SCENARIOS[name], seed=2001, queries=1000)
-    assert (outcome.recovered is None) == (name != "judge_drift")
+    assert (outcome.recovered is None) == ("drift" not in name)
     for window in outcome.windows:
         assert -0.5 < window.error < 0.5
         assert window.total > 0.2

@@ -174,3 +174,26 @@ def test_the_schema_knows_every_key() -> None:
     assert set(schema["properties"]) == set(Configuration.model_fields)
     assert schema["additionalProperties"] is False
     assert json.loads(json.dumps(schema)) == schema
+
+
+@pytest.mark.parametrize(
+    ("bandit", "said"),
+    [
+        ("exp3", "exp3 is refused: River's fails when a label comes before its first pull"),
+        ("bayes_ucb", "bayes_ucb is refused: River's counts every reward but 0 as a full success"),
+    ],
+)
+def test_a_bandit_that_cannot_work_is_refused_with_the_reason(
+    tmp_path: Path, bandit: str, said: str
+) -> None:
+    (problem,) = problems(tmp_path, MINIMAL + f"learner:\n  bandit: {bandit}\n")
+    assert problem.startswith(f"13:11: learner.bandit: {said}")
+    assert problem.endswith("choose policy_family, ucb, thompson, epsilon_greedy or linucb")
+
+
+def test_an_unknown_bandit_is_told_which_there_are(tmp_path: Path) -> None:
+    assert problems(tmp_path, MINIMAL + "learner:\n  bandit: softmax\n") == [
+        "13:11: learner.bandit: must be 'policy_family', 'ucb', 'thompson', 'epsilon_greedy'"
+        " or 'linucb'"
+    ]
+    assert configured(tmp_path, MINIMAL + "learner: {bandit: ucb}\n").learner.bandit == "ucb"
