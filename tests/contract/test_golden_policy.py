@@ -12,7 +12,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 
 GOLDEN = Path(__file__).with_name("golden") / "policy.json"
-DIGEST = "1ae7fe8487fa14297013f7f834b59977bf4d7e0a42d166f499435add779601e5"
+DIGEST = "b461837c69b2288235e45c41b4e81240b2d78272d2160caa9d00c8f6d594deca"
 
 
 @pytest.fixture(scope="module")
