@@ -88,13 +88,19 @@ def read(path: Path) -> Prior:
         raise OperatorError(f"{path}: {error}; fit one with `penstock prior`") from error
 
 
-def fit(features: Sequence[Features], local: Array, dear: Array) -> Prior:
+def fit(
+    features: Sequence[Features],
+    local: Array,
+    dear: Array,
+    categories: Sequence[str] = (),
+    hints: Array | None = None,
+) -> Prior:
     """The prior of a recording: queries with what either tier's answer was worth, (N,).
 
     p_hat is calibrated where it was not trained: each fold's by the others' labels. The judge is
     another one in production, so nothing is said of it.
     """
-    trained = train(features, local)
+    trained = train(features, local, categories, hints)
     p_hat = trained.p_hat
     x = np.column_stack([np.ones_like(p_hat), logit(p_hat), np.zeros_like(p_hat)])
     share = min(1.0, MOST / max(len(features), 1))
