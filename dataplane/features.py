@@ -1,23 +1,38 @@
 """Query text to features: what a strategy may see of a query.
 
-Words, neighbouring words and a few shapes (length, how many numbers, how long they are) are
-hashed into ``BUCKETS`` buckets. The hash is CRC-32, the same in every process and release; a
-change of anything here is a new ``FEATURE_VERSION``, since logged decisions are replayed from
-their buckets.
+Beginnings of words, pairs of short neighbours, shapes (how many words, options, numbers and
+sentences) and the query's category, where somebody names one, are hashed into ``BUCKETS`` buckets.
+Of a prompt that begins with solved examples only what follows them counts. The hash is CRC-32, the
+same in every process and release; a change of anything here is a new ``FEATURE_VERSION``, since
+logged decisions are replayed from their buckets.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 BUCKETS = 1 << 14
-MAX_CHARS = 20_000  # what follows is not looked at: a long prompt must not stall the gateway
+COARSE = 1 << 9  # the first buckets are for shapes and the category: no word falls on them
+MAX_CHARS = 20_000  # what comes before is not looked at: a long prompt must not stall the gateway
 MAX_BUCKETS = 512
+STEM = 5  # letters of a word that count; a pair counts where neither word has more
 
-_TOKEN = re.compile(r"\d+|[^\W\d_]+|[^\w\s]")
+STEPS = {  # a shape has one feature for each of these numbers that it exceeds
+    "question": (4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512),  # words
+    "options": (4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256),  # words
+    "numbers": (0, 1, 2, 3, 4, 5, 6, 8, 10, 14),
+    "digits": (2, 4, 6, 8, 10, 12, 16, 20, 30),
+    "sentences": (1, 2, 3, 4, 5, 6, 8),
+}
+
+_SOLVED = re.compile(r"answer:\s*\S[^\n]{0,99}\n[^\S\n]*\n", re.IGNORECASE)
+_OPTION = re.compile(r"^[^\S\n]*\(?[A-J][.):]", re.MULTILINE)
+_SENTENCE = re.compile(r"[.?!](?:\s|$)")
+_WORD = re.compile(r"\d+|[^\W\d_]+|[-+*/^](?=\s*[\d(])")  # words, numbers, operators
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +57,21 @@ class Features:
         return cls(int(compact["chars"]), tuple(int(bucket) for bucket in compact["buckets"]))
 
 
-def extract(messages: Sequence[Mapping[str, Any]]) -> Features:
+def extract(messages: Sequence[Mapping[str, Any]], category: str | None = None) -> Features:
     """Features of an OpenAI ``messages`` list; text parts count, other parts do not."""
-    text = "\n".join(_texts(messages))
-    return of_text(text)
+    return of_text("\n".join(_texts(messages)), category)
 
 
-def of_text(text: str) -> Features:
-    """Features of one text."""
-    buckets: dict[int, None] = {}
-    for name in _names(text, _TOKEN.findall(text[:MAX_CHARS])):
-        buckets[crc32(name.encode()) % BUCKETS] = None
+def of_text(text: str, category: str | None = None) -> Features:
+    """Features of one text, and of the category that it is said to be in."""
+    asked = _asked(text[-MAX_CHARS:])
+    words = [_word(each) for each in _WORD.findall(asked.lower())]
+    names = [*_shapes(asked, words)]
+    if category:
+        names.append(f"category:{category}")
+    buckets = {crc32(name.encode()) % COARSE for name in names}
+    for value in _hashes(words):
+        buckets.add(COARSE + value % (BUCKETS - COARSE))
         if len(buckets) == MAX_BUCKETS:
             break
     return Features(len(text), tuple(sorted(buckets)))
@@ -71,27 +90,37 @@ def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             )
 
 
-def _shape(token: str) -> str:
-    """Numbers become their number of digits, words their lower case."""
-    return f"#{len(token)}" if token.isdigit() else token.lower()
+def _asked(text: str) -> str:
+    """What follows the last solved example, or all of it."""
+    ends = [match.end() for match in _SOLVED.finditer(text)]
+    return (text[ends[-1] :] if ends else "").strip() or text
 
 
-def _names(text: str, matches: Sequence[str]) -> Iterator[str]:
-    tokens = [_shape(match) for match in matches]
-    digits = [len(match) for match in matches if match.isdigit()]
-    numbers = min(len(digits), 20)
-    yield f"length:{len(text).bit_length()}"
-    yield f"numbers:{numbers}"
-    yield f"digits:{min(sum(digits), 60)}"
-    yield f"widest:{max(digits, default=0)}"
-    yield f"opening:{' '.join(tokens[:2])}:{numbers}"
-    yield from _interleave(tokens)
+def _word(token: str) -> str:
+    """Numbers become their number of digits."""
+    return f"#{len(token)}" if token.isdigit() else token
 
 
-def _interleave(tokens: Sequence[str]) -> Iterable[str]:
-    """Words and neighbouring pairs together, so that a cap on buckets cuts both alike."""
+def _shapes(text: str, words: Sequence[str]) -> Iterator[str]:
+    option = _OPTION.search(text)
+    question = text[: option.start()] if option else text
+    digits = [int(word[1:]) for word in words if word[0] == "#"]
+    shape = {
+        "question": len(question.split()),
+        "options": len(text.split()) - len(question.split()),
+        "numbers": len(digits),
+        "digits": sum(digits),
+        "sentences": len(_SENTENCE.findall(question)),
+    }
+    for name, steps in STEPS.items():
+        yield from (f"{name}>{step}" for step in steps[: bisect_left(steps, shape[name])])
+
+
+def _hashes(words: Sequence[str]) -> Iterator[int]:
+    """Words and pairs together, so that a cap on buckets cuts both alike."""
     previous = ""
-    for token in tokens:
-        yield f"w:{token}"
-        yield f"p:{previous} {token}"
-        previous = token
+    for word in words:
+        yield crc32(word[:STEM].encode())
+        if len(previous) <= STEM >= len(word):
+            yield crc32(f"{previous} {word}".encode())
+        previous = word

@@ -99,6 +99,12 @@ class Query:
         return {name: value for name, value in self.body.items() if name not in _NO_OPTIONS}
 
     @property
+    def category(self) -> str | None:
+        """What kind of query the client says it is, in the body's metadata."""
+        named = (self.body.get("metadata") or {}).get("category")
+        return named[:MAX_NAME] if isinstance(named, str) else None
+
+    @property
     def stream(self) -> bool:
         """Whether the client wants chunks."""
         return bool(self.body.get("stream"))

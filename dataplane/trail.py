@@ -68,7 +68,7 @@ class Trail:
         self.id = decision_id
         self.at: datetime = millisecond(decision_id)
         self.seed = randbits(63)
-        features = extract(query.messages)
+        features = extract(query.messages, query.category)
         self._eligibility = eligibility
         self._context = consider(policy, features, policy.segments[0].name, eligibility.eligible)
         self.answers: dict[str, Answer] = {}

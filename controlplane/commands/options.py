@@ -30,6 +30,9 @@ CloudModel: TypeAlias = Annotated[str, typer.Option(help="The dear tier's model.
 Where: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="Keep rows with COLUMN=VALUE; may be repeated.")
 ]
+ByCategory: TypeAlias = Annotated[
+    bool, typer.Option("--category", help="Let p_hat see the column `category`, too.")
+]
 DataFolder: TypeAlias = Annotated[
     Path | None, typer.Option(envvar="PENSTOCK_DATA", help="Where files are looked for, too.")
 ]

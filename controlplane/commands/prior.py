@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from controlplane.commands.options import (
+    ByCategory,
     CloudModel,
     DataFolder,
     LocalModel,
@@ -22,6 +23,7 @@ def prior(
     cloud: CloudModel,
     out: Annotated[Path, typer.Option(help="Where the prior goes: JSON.")],
     where: Where = None,
+    category: ByCategory = False,
     data: DataFolder = None,
 ) -> None:
     """Fit a prior: which queries the local tier gets right, and what the cloud makes of them.
@@ -35,11 +37,19 @@ def prior(
     from controlplane.evaluate.pairing import Wanted, pair  # noqa: PLC0415
     from controlplane.learn import prior as priors  # noqa: PLC0415
 
-    wanted = Wanted(local=local, cloud=cloud, local_price=0, cloud_price=0, where=chosen(where))
+    wanted = Wanted(
+        local=local,
+        cloud=cloud,
+        local_price=0,
+        cloud_price=0,
+        category=category,
+        where=chosen(where),
+    )
     path = recorded.find(file, data)
     pairs = pair(recorded.read(path, wanted.columns), wanted)
     worth = np.array([(row.local, row.cloud) for row in pairs.rows])
-    fitted = priors.fit([row.features for row in pairs.rows], worth[:, 0], worth[:, 1])
+    features = [row.features for row in pairs.rows]
+    fitted = priors.fit(features, worth[:, 0], worth[:, 1], pairs.categories, pairs.hints)
     try:
         out.write_text(fitted.to_json(), "utf-8")
     except OSError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from controlplane.commands.options import (
+    ByCategory,
     CloudModel,
     DataFolder,
     LocalModel,
@@ -51,9 +52,7 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
     judge_price: Annotated[
         float | None, typer.Option(min=0, help="USD per call of a judge instead.")
     ] = None,
-    category: Annotated[
-        bool, typer.Option("--category", help="Let p_hat see the column `category`, too.")
-    ] = False,
+    category: ByCategory = False,
     tolerance: Annotated[float, typer.Option(min=0, max=1, help="Allowed shortfall.")] = 0.02,
     audit: Annotated[float, typer.Option(min=0, max=1, help="Share of labelled queries.")] = 0.05,
     shadow: Annotated[float, typer.Option(min=0, max=1, help="Share of shadowed ones.")] = 0.02,

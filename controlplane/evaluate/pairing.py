@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from controlplane.evaluate.hints import TOKENS, hints
 from controlplane.evaluate.recorded import TEXTS, Recording, RecordingError, did_you_mean, listed
 from controlplane.evaluate.replay import Row
 from dataplane.contract.rule import Array
@@ -46,6 +47,7 @@ class Wanted:
             "contaminated",
             "source",
             self.cost,
+            TOKENS,
             *self.where,
         } | judge
 
@@ -82,6 +84,8 @@ class Pairs:
     lacking: int  # queries without an outcome of either model
     contaminated: int  # queries dropped because the recording says so
     sources: tuple[str, ...] = ()  # where the outcomes come from, by the recording's own words
+    categories: tuple[str, ...] = ()  # of each query, where the recording has them
+    hints: Array | None = None  # what else is known of each query (N, K): see ``hints``
 
 
 def pair(recording: Recording, wanted: Wanted) -> Pairs:
@@ -101,7 +105,9 @@ def pair(recording: Recording, wanted: Wanted) -> Pairs:
         )
     at_local, at_cloud = ([index[query] for query in kept] for index in (local, cloud))
     judge = _judged(columns, wanted, kept, at_local)
-    rows = _rows(columns, wanted, at_local, at_cloud, judge)
+    categories = _categories(columns.recording, at_local)
+    named = categories if wanted.category else ()
+    rows = _rows(columns, at_local, at_cloud, judge, named)
     return Pairs(
         tuple(kept),
         rows,
@@ -109,6 +115,8 @@ def pair(recording: Recording, wanted: Wanted) -> Pairs:
         lacking=len(known) - len(both),
         contaminated=len(both) - len(kept),
         sources=_sources(columns.recording, [*at_local, *at_cloud]),
+        categories=categories,
+        hints=hints(chosen, columns.quality, wanted.prices, (at_local, at_cloud)),
     )
 
 
@@ -117,6 +125,13 @@ def _sources(recording: Recording, at: Sequence[int]) -> tuple[str, ...]:
         return ()
     said = recording.texts("source")
     return tuple(sorted({source for i in at if (source := said[i])}))
+
+
+def _categories(recording: Recording, at: Sequence[int]) -> tuple[str, ...]:
+    if not recording.has("category"):
+        return ()
+    said = recording.texts("category")
+    return tuple(said[i] or "" for i in at)
 
 
 class _Columns:
@@ -237,19 +252,18 @@ def _bare(answer: str) -> str:
 
 def _rows(
     columns: _Columns,
-    wanted: Wanted,
     at_local: Sequence[int],
     at_cloud: Sequence[int],
     judge: Scores | None,
+    categories: Sequence[str],
 ) -> tuple[Row, ...]:
-    categories = columns.recording.texts("category") if wanted.category else None
     rows = []
     for place, (local, cloud) in enumerate(zip(at_local, at_cloud, strict=True)):
-        text = columns.prompts[local] or ""
         score = float(judge.raw[place]) if judge else math.nan
+        category = categories[place] if categories else None
         rows.append(
             Row(
-                features=of_text(text if categories is None else f"{categories[local]}\n{text}"),
+                features=of_text(columns.prompts[local] or "", category),
                 local=float(columns.quality[local]),
                 cloud=float(columns.quality[cloud]),
                 score=None if math.isnan(score) else score,

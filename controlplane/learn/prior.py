@@ -96,13 +96,19 @@ def read(path: Path) -> Prior:
         raise OperatorError(f"{path}: {error}; fit one with `penstock prior`") from error
 
 
-def fit(features: Sequence[Features], local: Array, dear: Array) -> Prior:
+def fit(
+    features: Sequence[Features],
+    local: Array,
+    dear: Array,
+    categories: Sequence[str] = (),
+    hints: Array | None = None,
+) -> Prior:
     """The prior of a recording: queries with what either tier's answer was worth, (N,).
 
     p_hat is calibrated where it was not trained: each fold's by the others' labels. The judge is
     another one in production, so nothing is said of it.
     """
-    trained = [train(features, worth) for worth in (local, dear)]
+    trained = [train(features, worth, categories, hints) for worth in (local, dear)]
     p_hat = np.stack([each.p_hat for each in trained], axis=-1)
     unscored = np.zeros(len(features))
     x = np.column_stack([np.ones_like(unscored), logit(p_hat[:, 0]), unscored])

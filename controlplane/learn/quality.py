@@ -13,8 +13,8 @@ from dataplane.contract.rule import expit
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import Features
 
-LEARNING_RATE = 0.25
-FIRST_SQUARE = 0.01  # in AdaGrad's denominator from the start: a bucket's first step is a small one
+LEARNING_RATE = 0.5
+FIRST_SQUARE = 0.1  # in AdaGrad's denominator from the start: a bucket's first step is a small one
 DIGITS = 5  # what a policy carries of a weight
 
 

@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 from controlplane.cli import app
 from controlplane.learn.prior import Prior, read
+from controlplane.learn.quality import QualityPredictor
 from dataplane.contract.errors import OperatorError
+from dataplane.features import of_text
 
 HEAD = "query_id,prompt,model,correct,cost_usd"
 
@@ -39,6 +41,21 @@ def test_a_recording_becomes_a_prior(recording: Path, tmp_path: Path) -> None:
     assert code == 0
     assert "200 queries; local right 0.500, cloud 1.000; trusted like 200 labels" in said
     assert read(out).labels == 200
+
+
+def test_a_category_that_queries_will_name_is_learned(tmp_path: Path) -> None:
+    lines = [HEAD + ",category"]
+    for number in range(200):
+        kind, right = ("sums", 1) if number % 2 else ("proofs", 0)
+        lines.append(f"q{number},query {number},small,{right},0.001,{kind}")
+        lines.append(f"q{number},query {number},large,1,0.01,{kind}")
+    path, out = tmp_path / "log.csv", tmp_path / "prior.json"
+    path.write_text("\n".join(lines))
+    names = ("--local", "small", "--cloud", "large", "--out", out)
+    assert penstock("prior", path, *names, "--category")[0] == 0
+    predictor = QualityPredictor.restore(read(out).predictors[0])
+    sums, proofs = (predictor.predict(of_text("query 7", kind)) for kind in ("sums", "proofs"))
+    assert sums - proofs > 0.5
 
 
 def test_a_replay_takes_it(recording: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def swept(pairs: Pairs, prompts: list[str], *lambdas: float) -> Sweeps:
 
 def test_what_each_course_took_is_charged() -> None:
     pairs, prompts = made()
-    found = swept(pairs, prompts, 0.35, 50.0)
+    found = swept(pairs, prompts, 0.42, 50.0)
     usd = found.usd["cascade"]
     rejected = np.array([row.score == 0 for row in pairs.rows])
     assert usd[:, 0] == pytest.approx(LOCAL + JUDGE + rejected * CLOUD)

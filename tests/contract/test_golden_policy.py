@@ -12,7 +12,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 
 GOLDEN = Path(__file__).with_name("golden") / "policy.json"
-DIGEST = "3404b056930ccfa5988d381ef20192a1b1a69dee9adbe6e1fceebe3e29664dd9"
+DIGEST = "83f68f954c7df9b4240b9222f35929dd52c04bb84454a4dc6c504230c3e67149"
 
 
 @pytest.fixture(scope="module")

