@@ -259,7 +259,7 @@ def rival_table(standings: dict[str, dict[str, Figure]]) -> str:
     names = list(next(iter(standings.values())))
     lines = [f"| rival | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for rival, each in standings.items():
-        cells = (f"{one.value:.3g} +- {one.upper - one.value:.2g}" for one in each.values())
+        cells = (f"{one.value:.4g} +- {one.upper - one.value:.2g}" for one in each.values())
         lines.append(f"| {rival} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
