@@ -29,7 +29,7 @@ from tests.benchmarks.streams import WANTED, data_folder
 
 FOLDS = 5
 RESAMPLED = 300  # times, for an interval
-MINUTES = 15
+MINUTES = 20
 
 MEASURES: Mapping[str, tuple[Callable[[Curve], float], str]] = {
     "apgr": (lambda found: found.apgr, "higher"),
