@@ -6,9 +6,10 @@ the path taken or a draw, so permuting what stays unrevealed leaves every decisi
 
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 import numpy as np
@@ -16,10 +17,10 @@ import numpy as np
 from controlplane.cycle import turn
 from controlplane.learn.learner import Learner
 from controlplane.observations import Observation
-from controlplane.observe import MemoryLog, Watermark
+from controlplane.observe import Log, MemoryLog, Watermark
 from dataplane.contract.policy import PolicyDocument
 from dataplane.features import Features
-from dataplane.strategies import JUDGE, Queries, State, call, courses, draw
+from dataplane.strategies import JUDGE, Drawn, Queries, State, call, courses, draw
 from dataplane.strategies.base import CALL
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,6 +71,25 @@ class _Asked:
     score: float | None
 
 
+class ReplayLog(Log, Protocol):
+    """A log that a replay fills as it goes; see ``MemoryLog``."""
+
+    @property
+    def pending(self) -> Collection[UUID]:
+        """Decisions whose answers want labels."""
+        ...
+
+    def complete(self, observation: Observation, drawn: Iterable[Drawn] = ()) -> None:
+        """One more answered query, and the draws that fell on it."""
+        ...
+
+    def resolve(
+        self, decision_id: UUID, right: Mapping[str, float], score: float | None = None
+    ) -> None:
+        """The answers' labels by tier, and the judge's score of a shadow's local answer."""
+        ...
+
+
 class Replay:
     """One pass of a learner over rows; ``policies`` are the versions that served, in order."""
 
@@ -81,6 +101,7 @@ class Replay:
         seed: int = 0,
         delay: Delay | None = None,
         every: int = 50,
+        log: ReplayLog | None = None,
     ) -> None:
         self.policies = [start]
         self.learner = learner
@@ -88,7 +109,7 @@ class Replay:
         self._delay = delay or Delay()
         self._every = every
         self._rng = random.Random(seed)  # noqa: S311 - a reproducible stream, no secret
-        self._log = MemoryLog()
+        self._log = log or MemoryLog()
         self._watermark: Watermark = {}
         self._asked: deque[_Asked] = deque()
 
@@ -107,7 +128,7 @@ class Replay:
                 self._turn(first + len(block), self.learner)
 
     def _turn(self, at: int, learner: Learner) -> None:
-        """The control plane's own cycle, on a log in memory."""
+        """The control plane's own cycle."""
         self._answer_labels(at)
         now = EPOCH + timedelta(seconds=at)
         done = turn(self._log, learner, self.live, self._watermark, now)
