@@ -10,9 +10,13 @@ from typing import Any, TypeAlias
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg.conninfo import conninfo_to_dict
 
 from controlplane.database import Database, at_socket, embedded, upgrade
+
+settings.register_profile("penstock", deadline=None)  # a busy machine is no failure
+settings.load_profile("penstock")
 
 Databases: TypeAlias = Callable[[str], AbstractContextManager[Database]]
 
