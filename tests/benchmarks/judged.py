@@ -8,7 +8,6 @@ A seed is another parting into folds: costs are means over seeds, intervals a bo
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +18,10 @@ import numpy as np
 from controlplane.evaluate.pairing import AGREEMENT, Pairs, Wanted, pair
 from controlplane.evaluate.recorded import RecordingError, read
 from dataplane.contract.rule import Array
+from tests.benchmarks.figure import Figure, plain, write
 from tests.benchmarks.folds import MODES, Sweeps, sweeps
 from tests.benchmarks.frontier import hull
-from tests.benchmarks.learning import FIELDS, Figure, table
+from tests.benchmarks.learning import table
 from tests.benchmarks.streams import data_folder
 
 SHARES = np.array([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0])  # of the gap, recovered
@@ -194,12 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (FileNotFoundError, RecordingError) as error:
         parser.error(str(error))
     sys.stderr.write(table(named) + "\n")
-    written = {name: {k: getattr(each, k) for k in FIELDS} for name, each in named.items()}
-    text = json.dumps({"figures": written}, indent=2)
-    if chosen.json == "-":
-        sys.stdout.write(text + "\n")
-    elif chosen.json:
-        Path(chosen.json).write_text(text + "\n", "utf-8")
+    write({"figures": {name: plain(each) for name, each in named.items()}}, chosen.json)
     return 0
 
 

@@ -5,11 +5,10 @@ choose a tier on the same streams.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from controlplane.evaluate.replay import EPOCH
 from controlplane.observations import Observation
 from tests.benchmarks import rivals
+from tests.benchmarks.figure import Figure, half_width, plain, write
 from tests.benchmarks.frontier import TIERS
 from tests.benchmarks.picture import Point, Span, draw
 from tests.benchmarks.runs import EVERY, QUERIES, SCENARIOS, Outcome, Window, begin, run
@@ -28,35 +28,12 @@ from tests.benchmarks.streams import Halves, data_folder, halves, stream
 
 MINUTES = 120
 RIVAL_MINUTES = 40
-FIELDS = ("value", "unit", "better", "lower", "upper", "n")
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A measured number over runs, with its 95 % interval (normal, over seeds)."""
-
-    value: float
-    unit: str
-    better: str
-    lower: float
-    upper: float
-    n: int
-
-    @classmethod
-    def mean(cls, values: Sequence[float], unit: str, better: str = "lower") -> "Figure":
-        """Mean over seeds."""
-        middle, wide = float(np.mean(values)), _half_width(values)
-        return cls(middle, unit, better, middle - wide, middle + wide, len(values))
-
-
-def _half_width(values: Sequence[float]) -> float:
-    return 1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
 
 
 def _upper(values: Sequence[float]) -> Figure:
     """The one-sided 95 % bound of the mean."""
     middle = float(np.mean(values))
-    bound = middle + 1.645 * _half_width(values) / 1.96
+    bound = middle + 1.645 * half_width(values) / 1.96
     return Figure(bound, "fraction", "lower", middle, bound, len(values))
 
 
@@ -191,11 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = _rivals(_halves(data), seeds, chosen.queries, chosen.picture)
     else:
         written = _figures(data, seeds, chosen.processes, chosen.queries)
-    text = json.dumps(written, indent=2)
-    if chosen.json == "-":
-        sys.stdout.write(text + "\n")
-    elif chosen.json:
-        Path(chosen.json).write_text(text + "\n", "utf-8")
+    write(written, chosen.json)
     return 0
 
 
@@ -208,7 +181,7 @@ def _figures(data: Path, seeds: Sequence[int], processes: int, queries: int) -> 
     sys.stderr.write("\n")
     named = figures(found, updates_per_s(_halves(data)))
     sys.stderr.write(table(named) + "\n")
-    return {"figures": {name: _written(each) for name, each in named.items()}}
+    return {"figures": {name: plain(each) for name, each in named.items()}}
 
 
 def _rivals(
@@ -229,7 +202,7 @@ def _rivals(
         picture.write_text(draw(points, curve, parts.target), "utf-8")
     return {
         "rivals": {
-            name: {measure: _written(figure) for measure, figure in each.items()}
+            name: {measure: plain(figure) for measure, figure in each.items()}
             for name, each in standings.items()
         }
     }
@@ -262,10 +235,6 @@ def rival_table(standings: dict[str, dict[str, Figure]]) -> str:
         cells = (f"{one.value:.4g} +- {one.upper - one.value:.2g}" for one in each.values())
         lines.append(f"| {rival} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _written(figure: Figure) -> dict[str, Any]:
-    return {field: getattr(figure, field) for field in FIELDS}
 
 
 if __name__ == "__main__":

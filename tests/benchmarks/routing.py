@@ -7,7 +7,6 @@ MT-Bench is too small to train on: its 72 questions are scored by heads that saw
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from controlplane.learn.offline import Trained, train
 from dataplane.contract.rule import Array
 from dataplane.features import Features, of_text
 from tests.benchmarks.curves import Curve, Outcomes, curve
-from tests.benchmarks.learning import FIELDS, Figure
+from tests.benchmarks.figure import Figure, plain, write
 from tests.benchmarks.routing_table import table
 from tests.benchmarks.streams import WANTED, data_folder
 
@@ -235,12 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     named = measured(data, seeds, sys.stderr.write)
     if chosen.table or not chosen.json:
         sys.stdout.write(table(named) + "\n")
-    written = {name: {k: getattr(each, k) for k in FIELDS} for name, each in named.items()}
-    text = json.dumps({"figures": written}, indent=2)
-    if chosen.json == "-":
-        sys.stdout.write(text + "\n")
-    elif chosen.json:
-        Path(chosen.json).write_text(text + "\n", "utf-8")
+    write({"figures": {name: plain(each) for name, each in named.items()}}, chosen.json)
     return 0
 
 

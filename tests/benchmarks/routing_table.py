@@ -7,7 +7,7 @@ five-fold logistic regressions on these same files.
 
 from collections.abc import Mapping, Sequence
 
-from tests.benchmarks.learning import Figure
+from tests.benchmarks.figure import Figure
 
 CALLS = ("apgr", "cpt50", "cpt80")
 COSTS = ("saving", "auc")

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.learning import Figure, main
+from tests.benchmarks.figure import Figure
+from tests.benchmarks.learning import main
 from tests.benchmarks.runs import SCENARIOS, Once, run
 from tests.benchmarks.streams import Halves, data_folder, halves, stream, warm
 from tests.unit.controlplane.learn.rows import EASY, rows

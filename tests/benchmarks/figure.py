@@ -1,0 +1,47 @@
+"""What a benchmark reports: numbers with their intervals, and where they are written."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measured number over runs, with its 95 % interval (normal, over seeds)."""
+
+    value: float
+    unit: str
+    better: str
+    lower: float
+    upper: float
+    n: int
+
+    @classmethod
+    def mean(cls, values: Sequence[float], unit: str, better: str = "lower") -> "Figure":
+        """Mean over seeds."""
+        middle, wide = float(np.mean(values)), half_width(values)
+        return cls(middle, unit, better, middle - wide, middle + wide, len(values))
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Of the 95 % interval of a mean; 0 for a single value."""
+    return 1.96 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+
+def plain(figure: Figure) -> dict[str, Any]:
+    """As JSON values."""
+    return asdict(figure)
+
+
+def write(written: dict[str, Any], where: str | None) -> None:
+    """As JSON to the file named, to standard output where that is -, or nowhere."""
+    text = json.dumps(written, indent=2) + "\n"
+    if where == "-":
+        sys.stdout.write(text)
+    elif where:
+        Path(where).write_text(text, "utf-8")
