@@ -5,7 +5,7 @@ the logged numbers to the last bit; a mismatch means that the record or the code
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -85,7 +85,7 @@ def _choice(
     state = State(tuple(logged["answered"]), logged["score"])
     left = remaining(decided.eligible, actions, state)
     try:
-        return choose(replace(context, eligible=left), state, decided.seed)
+        return choose(context.within(left), state, decided.seed)
     except ValueError:
         return None
 

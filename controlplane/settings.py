@@ -27,7 +27,7 @@ class Settings:
     listen: Address
     dataplane_url: str
     dataplane_key: str = field(repr=False)
-    tiers: tuple[str, str]
+    tiers: tuple[str, ...]
     retune_interval_s: float
     learner: LearnerSettings
     prior: Prior
@@ -42,16 +42,16 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
             "DATABASE_URL_CONTROLPLANE is unset: set it to the URL of role penstock_controlplane, "
             "or start everything with `penstock up`"
         )
-    local, cloud = (tier.name for tier in configuration.tiers)
+    prior = configuration.learner.prior
     return Settings(
         database_url=url,
         listen=configuration.control.listen,
         dataplane_url=environ.get(DATAPLANE_URL) or configuration.listen.url,
         dataplane_key=environ.get(DATAPLANE_KEY, ""),
-        tiers=(local, cloud),
+        tiers=tuple(tier.name for tier in configuration.tiers),
         retune_interval_s=configuration.learner.retune_interval_s,
         learner=learner_settings(configuration),
-        prior=NONE if configuration.learner.prior is None else read(configuration.learner.prior),
+        prior=NONE if prior is None else read(prior, len(configuration.tiers)),
         labels=label_terms(environ),
     )
 

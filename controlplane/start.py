@@ -5,6 +5,7 @@ with no weights, the judge's table is a guess that decides nothing while its tru
 both are replaced by the first retune.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -18,6 +19,7 @@ from dataplane.contract.terms import (
     AuditTerms,
     CostCeiling,
     JudgeTable,
+    LinearEstimator,
     Platt,
     QualityTarget,
     SegmentPolicy,
@@ -35,10 +37,9 @@ REASON = "start policy: always the cloud; p_hat and the judge's table are untrai
 def start_policy(configuration: Configuration, now: datetime) -> PolicyDocument:
     """Version 1 for these tiers and this objective."""
     audit = configuration.audit
-    local, cloud = (terms(tier) for tier in configuration.tiers)
     cold = LearnerSettings().drawing(audit.rate, configuration.shadow.rate).cold
     return untrained(
-        (local, cloud),
+        [terms(tier) for tier in configuration.tiers],
         untrained_judge(configuration.judge.kind),
         objective(configuration.objective),
         now,
@@ -48,7 +49,7 @@ def start_policy(configuration: Configuration, now: datetime) -> PolicyDocument:
 
 
 def untrained(
-    tiers: tuple[TierTerms, TierTerms],
+    tiers: Sequence[TierTerms],
     judge: JudgeTable,
     objective: QualityTarget | CostCeiling,
     now: datetime,
@@ -57,18 +58,19 @@ def untrained(
     shadow: ShadowTerms,
     prompt_chars: float = PROMPT_CHARS,
 ) -> PolicyDocument:
-    """Version 1: all to the dear tier, of which a call of ``prompt_chars`` is the cost unit."""
+    """Version 1: all to the dearest tier, of which a call of ``prompt_chars`` is the cost unit."""
+    dear, cloud = len(tiers) - 1, tiers[-1]
     segment = SegmentPolicy(
         mode="always_cloud",
         lambda_=0.0,
         routing_threshold=1.0,
         judge_cutoff=judge.highest,
         trust="closed",
-        cloud_if_local_wrong=Platt(intercept=1.5),
-        cloud_wrong_if_local_right=Platt(intercept=-3.0),
-        typical=Typical(prompt_chars=prompt_chars),
+        dear_if_local_wrong=(Platt(intercept=1.5),) * dear,
+        dear_wrong_if_local_right=(Platt(intercept=-3.0),) * dear,
+        typical=Typical(p_hat=(0.5,) * len(tiers), prompt_chars=prompt_chars),
     )
-    waiting = objective.latency_usd_per_s * tiers[1].latency_s
+    waiting = objective.latency_usd_per_s * cloud.latency_s
     return issue(
         version=1,
         kind="proposal",
@@ -76,8 +78,9 @@ def untrained(
         reason=REASON,
         issued_at=now,
         objective=objective,
-        cost_unit_usd=max(float(tiers[1].expected_cost_usd(prompt_chars)) + waiting, 1e-12),
-        tiers=tiers,
+        cost_unit_usd=max(float(cloud.expected_cost_usd(prompt_chars)) + waiting, 1e-12),
+        tiers=tuple(tiers),
+        estimators=(LinearEstimator(),) * len(tiers),
         judge=judge,
         segments=(segment,),
         audit=audit,

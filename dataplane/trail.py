@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from secrets import randbits
@@ -157,7 +157,7 @@ class Trail:
 
     def _choice(self, state: State) -> Choice:
         left = remaining(self._eligibility.eligible, self.actions, state)
-        return choose(replace(self._context, eligible=left), state, self.seed)
+        return choose(self._context.within(left), state, self.seed)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

@@ -9,12 +9,14 @@ from dataplane.contract.records import Record
 from dataplane.contract.terms import (
     AuditTerms,
     JudgeTable,
+    LinearEstimator,
     Mode,
     Platt,
     QualityTarget,
     SegmentPolicy,
     ShadowTerms,
     TierTerms,
+    Typical,
 )
 
 R = TypeVar("R", bound=Record)
@@ -42,11 +44,12 @@ def policy(mode: Mode = "cascade", *, lambda_: float = 0.2, **fields: Any) -> Po
         routing_threshold=0.0,
         judge_cutoff=0.0,
         trust="open",
-        cloud_if_local_wrong=Platt(intercept=2.0),
-        cloud_wrong_if_local_right=Platt(intercept=-3.0),
+        dear_if_local_wrong=(Platt(intercept=2.0),),
+        dear_wrong_if_local_right=(Platt(intercept=-3.0),),
+        typical=Typical(p_hat=(0.5, 0.5)),
     )
     document: dict[str, Any] = {
-        "schema_": 2,
+        "schema_": 3,
         "version": 1,
         "parent": None,
         "kind": "retune",
@@ -56,6 +59,7 @@ def policy(mode: Mode = "cascade", *, lambda_: float = 0.2, **fields: Any) -> Po
         "objective": QualityTarget(target_quality=0.9),
         "cost_unit_usd": 0.001,
         "tiers": (LOCAL, CLOUD),
+        "estimators": (LinearEstimator(), LinearEstimator()),
         "judge": JUDGE,
         "segments": (segment,),
         "audit": AuditTerms(),

@@ -1,7 +1,6 @@
 """Logged steps, computed again."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.records import Decision, Step
@@ -19,7 +18,7 @@ def replayed(document: PolicyDocument, decision: Decision, steps: Iterable[Step]
     for step in steps:
         state = State(step.state.answered, step.state.score)
         left = remaining(decision.eligible, actions, state)
-        choice = choose(replace(context, eligible=left), state, decision.seed)
+        choice = choose(context.within(left), state, decision.seed)
         actions.append(choice.action)
         numbers = {
             "pmf": choice.pmf,

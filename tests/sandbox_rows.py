@@ -77,11 +77,12 @@ def _row(graded: Graded, seed: int) -> Row:
     said = cloud.answer(seed, text)
     return Row(
         features=of_text(text),
-        local=float(graded.right),
-        cloud=float(is_correct(text, said)),
+        worth=(float(graded.right), float(is_correct(text, said))),
+        usd=(
+            LOCAL.cost_usd(len(text) + 2, len(graded.query.answer) + 1),
+            CLOUD.cost_usd(cloud.prompt_tokens(text), cloud.tokens(said)),
+        ),
         score=graded.logprob,
-        local_usd=LOCAL.cost_usd(len(text) + 2, len(graded.query.answer) + 1),
-        cloud_usd=CLOUD.cost_usd(cloud.prompt_tokens(text), cloud.tokens(said)),
     )
 
 
@@ -102,7 +103,7 @@ def start(target: float) -> PolicyDocument:
 class Witnessed(Learner):
     """A learner whose lessons are kept: ``told`` is by the place of the query."""
 
-    def __init__(self, tiers: tuple[str, str], settings: LearnerSettings) -> None:
+    def __init__(self, tiers: tuple[str, ...], settings: LearnerSettings) -> None:
         super().__init__(tiers, settings)
         self.told: dict[int, Labelled] = {}
 
@@ -137,7 +138,7 @@ class Run:
     def cost_share(self) -> float:
         """Cost of serving and shadowing over that of sending everything to the cloud."""
         spent = sum(each.cost_usd + each.shadow_usd for each in self.served)
-        return spent / sum(row.cloud_usd for row in self.rows)
+        return spent / sum(row.usd[1] for row in self.rows)
 
     @property
     def label_share(self) -> float:
@@ -178,14 +179,8 @@ def _line(served: Served) -> Line:
 
 def _both(row: Row) -> Both:
     assert row.score is not None
-    return Both(
-        row.features,
-        bool(row.local),
-        bool(row.cloud),
-        row.score,
-        row.local_usd,
-        row.cloud_usd,
-    )
+    local, cloud = row.worth
+    return Both(row.features, bool(local), bool(cloud), row.score, *row.usd)
 
 
 @cache

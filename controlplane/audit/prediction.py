@@ -5,6 +5,7 @@ existed; any such number leaves the audit unbiased, a good one makes its interva
 """
 
 from controlplane.observations import Observation
+from dataplane.contract import rule
 from dataplane.contract.policy import PolicyDocument
 
 
@@ -16,7 +17,8 @@ def predict(policy: PolicyDocument, observation: Observation) -> float | None:
     beliefs = policy.beliefs(segment, policy.p_hat(observation.features))
     if observation.score is not None and policy.local.name in observation.answered:
         k = policy.judge.bin(observation.score)
-        p, g, b = (float(each[k]) for each in (beliefs.p_after, beliefs.g, beliefs.b))
+        served = [beliefs.p_after[k], *(each[k] for each in rule.escalated_quality(beliefs))]
     else:
-        p, g, b = (float(each) for each in (beliefs.p, beliefs.g_mean, beliefs.b_mean))
-    return p if observation.served == policy.local.name else p * (1 - b) + (1 - p) * g
+        served = [beliefs.p, *rule.dear_quality(beliefs)]
+    names = [tier.name for tier in policy.tiers]
+    return float(served[names.index(observation.served)])

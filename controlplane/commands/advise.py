@@ -44,13 +44,13 @@ def _show(given: "Given") -> None:
         box=box.SIMPLE_HEAD,
     )
     table.add_column("", no_wrap=True)
-    for name in ("of always cloud's cost", "to the cloud", "judged", "s a query"):
+    for name in ("of always cloud's cost", "to a dear tier", "judged", "s a query"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in given.advice.options:
         table.add_row(
             each.mode if each.reaches else f"{each.mode}, stops at {each.quality:.3f}",
             f"{each.cost.value:.3f} +- {each.cost.se:.3f}",
-            f"{each.cloud_share:.1%}",
+            f"{each.dear_share:.1%}",
             f"{each.judged_share:.1%}",
             "" if each.latency_s is None else f"{each.latency_s:.2f}",
         )

@@ -24,9 +24,13 @@ RecordingFile: TypeAlias = Annotated[
     str, typer.Argument(help="Parquet, CSV or JSONL with one row per (query, model).")
 ]
 LocalModel: TypeAlias = Annotated[
-    str, typer.Option(help="The cheap tier's model, as the file names it.")
+    str, typer.Option(help="The cheapest tier's model, as the file names it.")
 ]
-CloudModel: TypeAlias = Annotated[str, typer.Option(help="The dear tier's model.")]
+CloudModel: TypeAlias = Annotated[str, typer.Option(help="The dearest tier's model.")]
+Between: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--tier", help="A further tier's model, between the two; may be repeated."),
+]
 Where: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="Keep rows with COLUMN=VALUE; may be repeated.")
 ]

@@ -1,11 +1,13 @@
 """`penstock prior`: what a recording teaches a learner before its first label."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from controlplane.commands.options import (
+    Between,
     ByCategory,
     CloudModel,
     DataFolder,
@@ -22,11 +24,12 @@ def prior(
     local: LocalModel,
     cloud: CloudModel,
     out: Annotated[Path, typer.Option(help="Where the prior goes: JSON.")],
+    tier: Between = None,
     where: Where = None,
     category: ByCategory = False,
     data: DataFolder = None,
 ) -> None:
-    """Fit a prior: which queries the local tier gets right, and what the cloud makes of them.
+    """Fit a prior: which queries the local tier gets right, and what dear ones make of them.
 
     Name it as `learner.prior` in penstock.yaml, or give it to `penstock replay --prior`. A learner
     that has one trusts it like at most some hundreds of labels of its own, and less after a drift.
@@ -44,18 +47,24 @@ def prior(
         cloud_price=0,
         category=category,
         where=chosen(where),
+        between=tuple(tier or ()),
     )
     path = recorded.find(file, data)
     pairs = pair(recorded.read(path, wanted.columns), wanted)
-    worth = np.array([(row.local, row.cloud) for row in pairs.rows])
+    worth = np.array([row.worth for row in pairs.rows])
     features = [row.features for row in pairs.rows]
-    fitted = priors.fit(features, worth[:, 0], worth[:, 1], pairs.categories, pairs.hints)
+    fitted = priors.fit(features, worth, pairs.categories, pairs.hints)
     try:
         out.write_text(fitted.to_json(), "utf-8")
     except OSError as error:
         raise OperatorError(f"cannot write {out}: {error.strerror}") from error
     trusted = min(fitted.labels, round(priors.MOST))
     typer.echo(
-        f"{out}: {fitted.labels:,} queries; local right {worth[:, 0].mean():.3f}, "
-        f"cloud {worth[:, 1].mean():.3f}; trusted like {trusted:,} labels"
+        f"{out}: {fitted.labels:,} queries; {_right(pairs.tiers, worth.mean(axis=0).tolist())}; "
+        f"trusted like {trusted:,} labels"
     )
+
+
+def _right(tiers: Sequence[str], shares: Sequence[float]) -> str:
+    names = ["local right", *tiers[1:-1], "cloud"]
+    return ", ".join(f"{name} {share:.3f}" for name, share in zip(names, shares, strict=True))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from controlplane.commands.options import (
+    Between,
     ByCategory,
     CloudModel,
     DataFolder,
@@ -40,6 +41,7 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
             "until one agrees. None: route."
         ),
     ] = None,
+    tier: Between = None,
     where: Where = None,
     data: DataFolder = None,
     cost: Annotated[str, typer.Option(help="The column of USD per call.")] = "cost_usd",
@@ -70,7 +72,8 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
     """Serve a recorded file as if it were live traffic, learning online from a cold start.
 
     An outcome is revealed only through the path taken or a draw. The table compares cost, all of
-    it charged, and quality with always-local, always-cloud, a random mix and the oracle.
+    it charged, and quality with always the same tier, a random mix, the best tier of each category
+    (where the file has them) and the oracle. Tiers are ordered by their mean cost.
     """
     from rich.console import Console  # noqa: PLC0415 - only where it is needed
 
@@ -89,6 +92,7 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
         judge_price=judge_price,
         category=category,
         where=chosen(where),
+        between=tuple(tier or ()),
     )
     path = recorded.find(file, data)
     pairs = pair(recorded.read(path, wanted.columns), wanted)
@@ -102,9 +106,10 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
         repeat=repeat,
         every=every,
     )
-    rehearsal = rehearse(pairs, wanted, plan, NONE if prior is None else read(prior))
+    known = NONE if prior is None else read(prior, len(pairs.tiers))
+    rehearsal = rehearse(pairs, plan, known)
     _run(rehearsal, Console(stderr=True))
-    report = scoreboard.report(path.name, rehearsal, local, cloud)
+    report = scoreboard.report(path.name, rehearsal)
     _show(report, Console(stderr=json_to == OUTPUT))
     if json_to == OUTPUT:
         typer.echo(report.model_dump_json(indent=2))
@@ -166,11 +171,12 @@ def _before(report: "Report") -> list[str]:
     times = f", {report.repeat} times over" if report.repeat > 1 else ""
     lines = [
         f"{report.file}: {report.queries // report.repeat:,} queries{times}, "
-        f"{report.local} (local) and {report.cloud} (cloud), {judge}"
+        f"{', '.join([f'{report.local} (local)', *report.between])} and {report.cloud} (cloud), "
+        f"{judge}"
     ]
     lines += [f"source: {source}" for source in report.sources]
     if report.lacking:
-        lines.append(f"left out: {report.lacking:,} queries without an outcome of both models")
+        lines.append(f"left out: {report.lacking:,} queries without an outcome of every model")
     if report.contaminated:
         lines.append(f"dropped: {report.contaminated:,} queries that the file calls contaminated")
     return lines
@@ -223,7 +229,7 @@ def _verdict(report: "Report") -> str:
         oracle = report.baselines[-1].quality
         best = f"even the oracle reaches {oracle:.3f}" if oracle < target else "only foresight does"
         return (
-            f"the target of {target:.3f} is beyond either model ({best}); "
+            f"the target of {target:.3f} is beyond every model ({best}); "
             f"the last two thirds got {figure}"
         )
     if got.quality >= target:
@@ -244,10 +250,16 @@ def _blind(report: "Report") -> str:
 
 def _spent(report: "Report") -> str:
     return (
-        f"{report.local_share:.1%} answered locally; {report.labels:,} labels; serving "
+        f"{_shared(report)}; {report.labels:,} labels; serving "
         f"{report.serving_cost_usd:.4g}, judging {report.judge_cost_usd:.4g}, shadowing "
         f"{report.shadow_cost_usd:.4g} USD; {len(report.policy_versions)} policy versions"
     )
+
+
+def _shared(report: "Report") -> str:
+    local, *dear = report.shares.items()
+    between = [f", {share:.1%} by {tier}" for tier, share in dear[:-1]]
+    return f"{local[1]:.1%} answered locally{''.join(between)}"
 
 
 def _last(report: "Report") -> str:

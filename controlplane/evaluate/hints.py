@@ -13,7 +13,7 @@ TOKENS = "output_tokens"
 def hints(
     recording: Recording, quality: Array, pair: Collection[str], at: Sequence[Sequence[int]]
 ) -> Array:
-    """Numbers (N, K) of the queries whose rows ``at`` holds, (N,) of each model of the pair.
+    """Numbers (N, K) of the queries whose rows ``at`` holds, (N,) of each tier's model.
 
     Log lengths of the recorded answers, and the mean quality of the other models; those of them
     that are known of every query.

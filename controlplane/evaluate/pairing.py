@@ -1,4 +1,4 @@
-"""A recording as pairs: what the local and the cloud model made of each query, and the judge."""
+"""A recording as pairs: what the local and the dear models made of each query, and the judge."""
 
 import math
 from collections import Counter
@@ -23,7 +23,7 @@ class Wanted:
 
     ``judge``: a numeric column of the local model's rows, or ``agreement:MODEL[,MODEL...]``. A
     price in USD per call replaces what the recording says of that tier, or of every judging model.
-    ``where``: column to the values kept.
+    ``where``: column to the values kept. ``between``: further tiers, in any order.
     """
 
     local: str
@@ -35,6 +35,12 @@ class Wanted:
     judge_price: float | None = None
     category: bool = False
     where: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    between: tuple[str, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models of the tiers: the local one first, the cloud's last."""
+        return (self.local, *self.between, self.cloud)
 
     @property
     def columns(self) -> set[str]:
@@ -62,7 +68,8 @@ class Wanted:
     def prices(self) -> dict[str, float | None]:
         """Model to its price per call, None where the recording tells it."""
         prices = {self.local: self.local_price, self.cloud: self.cloud_price}
-        return dict.fromkeys(self.peers, self.judge_price) | prices
+        others = dict.fromkeys(self.peers, self.judge_price) | dict.fromkeys(self.between)
+        return others | prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +83,16 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Queries answered by both models; what was left out is counted."""
+    """Queries answered by all models; what was left out is counted.
 
+    ``tiers`` are the models: local, those between by their mean recorded cost, cloud.
+    """
+
+    tiers: tuple[str, ...]
     ids: tuple[str, ...]
     rows: tuple[Row, ...]
     judge: Scores | None
-    lacking: int  # queries without an outcome of either model
+    lacking: int  # queries without an outcome of some model
     contaminated: int  # queries dropped because the recording says so
     sources: tuple[str, ...] = ()  # where the outcomes come from, by the recording's own words
     categories: tuple[str, ...] = ()  # of each query, where the recording has them
@@ -90,33 +101,38 @@ class Pairs:
 
 def pair(recording: Recording, wanted: Wanted) -> Pairs:
     """The pairs of a recording; ``RecordingError`` names what it lacks."""
-    if wanted.local == wanted.cloud:
-        raise RecordingError(f"--local and --cloud are both {wanted.local}: name two models")
+    (name, times), *_ = Counter(wanted.models).most_common(1)
+    if times > 1:
+        raise RecordingError(f"{name} is named as {times} tiers: name a model for each")
     chosen = recording.where(wanted.where)
     columns = _Columns(chosen, wanted)
-    local, cloud = (columns.of_model(model) for model in (wanted.local, wanted.cloud))
-    known = local.keys() | cloud.keys()
-    both = [query for query in local if query in cloud]
+    answers = {model: columns.of_model(model) for model in wanted.models}
+    known = set().union(*answers.values())
+    all_of = [q for q in answers[wanted.local] if all(q in each for each in answers.values())]
     known_before = columns.contaminated
-    kept = [q for q in both if not (known_before[local[q]] or known_before[cloud[q]])]
+    kept = [q for q in all_of if not any(known_before[each[q]] for each in answers.values())]
     if not kept:
+        names = ", ".join(wanted.models[:-1])
         raise RecordingError(
-            f"{recording.path}: no query has an outcome of both {wanted.local} and {wanted.cloud}"
+            f"{recording.path}: no query has an outcome of {names} and {wanted.cloud}"
         )
-    at_local, at_cloud = ([index[query] for query in kept] for index in (local, cloud))
-    judge = _judged(columns, wanted, kept, at_local)
-    categories = _categories(columns.recording, at_local)
+    places = {model: [each[query] for query in kept] for model, each in answers.items()}
+    between = sorted(wanted.between, key=lambda model: columns.usd[places[model]].mean())
+    tiers = (wanted.local, *between, wanted.cloud)
+    at = [places[model] for model in tiers]
+    judge = _judged(columns, wanted, kept, at[0])
+    categories = _categories(columns.recording, at[0])
     named = categories if wanted.category else ()
-    rows = _rows(columns, at_local, at_cloud, judge, named)
     return Pairs(
+        tiers,
         tuple(kept),
-        rows,
+        _rows(columns, at, judge, named),
         judge,
-        lacking=len(known) - len(both),
-        contaminated=len(both) - len(kept),
-        sources=_sources(columns.recording, [*at_local, *at_cloud]),
+        lacking=len(known) - len(all_of),
+        contaminated=len(all_of) - len(kept),
+        sources=_sources(columns.recording, [place for each in at for place in each]),
         categories=categories,
-        hints=hints(chosen, columns.quality, wanted.prices, (at_local, at_cloud)),
+        hints=hints(chosen, columns.quality, wanted.prices, at),
     )
 
 
@@ -226,7 +242,7 @@ def _agreement(
 
     They are asked in turn until one agrees, and every call is charged.
     """
-    if {wanted.local, wanted.cloud} & set(wanted.peers):
+    if set(wanted.models) & set(wanted.peers):
         raise RecordingError(f"--judge {wanted.judge}: a judge that is also a tier is refused")
     answers = columns.recording.texts("answer")
     peers = [columns.of_model(peer) for peer in wanted.peers]
@@ -252,23 +268,20 @@ def _bare(answer: str) -> str:
 
 def _rows(
     columns: _Columns,
-    at_local: Sequence[int],
-    at_cloud: Sequence[int],
+    at: Sequence[Sequence[int]],
     judge: Scores | None,
     categories: Sequence[str],
 ) -> tuple[Row, ...]:
     rows = []
-    for place, (local, cloud) in enumerate(zip(at_local, at_cloud, strict=True)):
+    for place, answers in enumerate(zip(*at, strict=True)):
         score = float(judge.raw[place]) if judge else math.nan
         category = categories[place] if categories else None
         rows.append(
             Row(
-                features=of_text(columns.prompts[local] or "", category),
-                local=float(columns.quality[local]),
-                cloud=float(columns.quality[cloud]),
+                features=of_text(columns.prompts[answers[0]] or "", category),
+                worth=tuple(columns.quality[list(answers)].tolist()),
+                usd=tuple(columns.usd[list(answers)].tolist()),
                 score=None if math.isnan(score) else score,
-                local_usd=float(columns.usd[local]),
-                cloud_usd=float(columns.usd[cloud]),
                 judge_usd=float(judge.usd[place]) if judge else 0.0,
             )
         )

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import norm
 
-from controlplane.evaluate.pairing import Pairs, Scores, Wanted
+from controlplane.evaluate.pairing import Pairs, Scores
 from controlplane.evaluate.replay import EPOCH, Replay, Row, Served
 from controlplane.learn.learner import Learner
 from controlplane.learn.prior import NONE, Prior
@@ -78,12 +78,12 @@ class Rehearsal:
         return verdict(found) if found else ""
 
 
-def rehearse(pairs: Pairs, wanted: Wanted, plan: Plan, prior: Prior = NONE) -> Rehearsal:
+def rehearse(pairs: Pairs, plan: Plan, prior: Prior = NONE) -> Rehearsal:
     """A rehearsal that is ready to run; a prior must come from other queries than these."""
     mode: Mode = "route" if pairs.judge is None else "cascade_route"
     settings = LearnerSettings(mode=mode).drawing(plan.audit, plan.shadow)
-    start = start_policy(pairs, wanted, plan, settings.cold)
-    learner = Learner((wanted.local, wanted.cloud), settings, prior)
+    start = start_policy(pairs, plan, settings.cold)
+    learner = Learner(pairs.tiers, settings, prior)
     replay = Replay(start, learner, seed=plan.seed, every=plan.every)
     return Rehearsal(pairs, plan, replay, order(len(pairs.rows), plan))
 
@@ -98,15 +98,13 @@ def order(count: int, plan: Plan) -> list[int]:
     return passes
 
 
-def start_policy(pairs: Pairs, wanted: Wanted, plan: Plan, cold: DrawRates) -> PolicyDocument:
+def start_policy(pairs: Pairs, plan: Plan, cold: DrawRates) -> PolicyDocument:
     """Version 1 for the tiers of a recording."""
     rows = pairs.rows
     chars = np.array([row.features.chars for row in rows], dtype=np.float64)
+    usd = np.array([row.usd for row in rows]).T
     return untrained(
-        (
-            price_list(wanted.local, chars, np.array([row.local_usd for row in rows])),
-            price_list(wanted.cloud, chars, np.array([row.cloud_usd for row in rows])),
-        ),
+        [price_list(name, chars, paid) for name, paid in zip(pairs.tiers, usd, strict=True)],
         judge_table(pairs.judge, rows),
         QualityTarget(target_quality=plan.target, tolerance=plan.tolerance),
         EPOCH,

@@ -28,14 +28,12 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recorded query: what either tier's answer is worth, its score, and what each costs."""
+    """One recorded query: what each tier's answer is worth and costs, and the local one's score."""
 
     features: Features
-    local: float
-    cloud: float
-    score: float | None
-    local_usd: float
-    cloud_usd: float
+    worth: tuple[float, ...]
+    usd: tuple[float, ...]
+    score: float | None = None
     judge_usd: float = 0.0
 
 
@@ -147,24 +145,24 @@ class Replay:
     def _decide(self, rows: Sequence[Row]) -> Iterator[tuple[Row, tuple[str, ...]]]:
         """Each row with the actions that lead to its reply under the live policy."""
         policy = self.live
-        local, cloud = call(policy.local.name), call(policy.cloud.name)
+        calls = [call(tier.name) for tier in policy.tiers]
         score = np.array([np.nan if row.score is None else row.score for row in rows])
         queries = Queries.of(policy, [row.features for row in rows], score)
         found = courses(policy, policy.segments[0], queries)
-        ways = zip(rows, found.straight, found.judged, found.escalated, strict=True)
-        for row, straight, judged, escalated in ways:
-            taken = (cloud,) if straight else (local, JUDGE) if judged else (local,)
-            yield row, (*taken, cloud) if escalated else taken
+        ways = zip(rows, found.straight, found.judged, found.served, strict=True)
+        for row, straight, judged, served in ways:
+            asked = () if straight else (calls[0], JUDGE) if judged else (calls[0],)
+            yield row, (*asked, calls[served]) if served else asked
 
     def _serve(self, at: int, row: Row, actions: tuple[str, ...]) -> Served:
         policy, seed = self.live, self._rng.getrandbits(63)
-        tiers = (policy.local.name, policy.cloud.name)
+        tiers = [tier.name for tier in policy.tiers]
         answered = tuple(a.removeprefix(CALL) for a in actions if a != JUDGE)
         state = State(answered, row.score if JUDGE in actions else None)
         drawn = draw(policy, answered, seed)
         shadowed = tuple(each.tier for each in drawn if each.tier is not None)
-        usd = dict(zip(tiers, (row.local_usd, row.cloud_usd), strict=True))
-        worth = dict(zip(tiers, (row.local, row.cloud), strict=True))
+        usd = dict(zip(tiers, row.usd, strict=True))
+        worth = dict(zip(tiers, row.worth, strict=True))
         cost = sum(usd[tier] for tier in answered) + actions.count(JUDGE) * row.judge_usd
         self._log.complete(_seen(at, row, policy, state, cost), drawn)
         labels = 0
@@ -179,7 +177,7 @@ class Replay:
             actions=actions,
             quality=worth[answered[-1]],
             cost_usd=cost,
-            shadow_usd=_shadow_usd(row, policy, shadowed),
+            shadow_usd=sum(usd[tier] for tier in shadowed) + _late_judge_usd(row, tiers, shadowed),
             labels=labels,
         )
 
@@ -191,14 +189,9 @@ class Replay:
         self._asked.append(_Asked(due, UUID(int=at), told, score))
 
 
-def _shadow_usd(row: Row, policy: PolicyDocument, shadowed: Sequence[str]) -> float:
-    """What the unseen answers cost; a local one is judged too."""
-    usd = 0.0
-    if policy.cloud.name in shadowed:
-        usd += row.cloud_usd
-    if policy.local.name in shadowed:
-        usd += row.local_usd + (row.judge_usd if row.score is not None else 0.0)
-    return usd
+def _late_judge_usd(row: Row, tiers: Sequence[str], shadowed: Sequence[str]) -> float:
+    """An unseen local answer is judged too."""
+    return row.judge_usd if tiers[0] in shadowed and row.score is not None else 0.0
 
 
 def _seen(at: int, row: Row, policy: PolicyDocument, state: State, cost_usd: float) -> Observation:

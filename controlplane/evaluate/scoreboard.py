@@ -1,12 +1,19 @@
 """Scoreboard: a rehearsal beside one tier, chance and perfect foresight, all with intervals."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from controlplane.evaluate.baselines import Assignment, Outcomes, oracle, random_mix
+from controlplane.evaluate.baselines import (
+    Assignment,
+    Outcomes,
+    category_mean,
+    oracle,
+    random_mix,
+)
 from controlplane.evaluate.pairing import Pairs
 from controlplane.evaluate.recorded import RecordingError
 from controlplane.evaluate.rehearsal import Rehearsal
@@ -45,11 +52,12 @@ class Version(BaseModel):
 
 
 class Report(BaseModel):
-    """Everything that `penstock replay --json` writes."""
+    """Everything that `penstock replay --json` writes; ``shares`` of the answers, by tier."""
 
     file: str
     sources: tuple[str, ...]
     local: str
+    between: tuple[str, ...]
     cloud: str
     judge: str | None
     queries: int
@@ -71,7 +79,7 @@ class Report(BaseModel):
     serving_cost_usd: float
     judge_cost_usd: float
     shadow_cost_usd: float
-    local_share: float
+    shares: dict[str, float]
     policy_versions: tuple[Version, ...]
     alarms: tuple[str, ...]
     advice: str
@@ -82,25 +90,24 @@ class Report(BaseModel):
 
 def means(rows: Pairs) -> tuple[float, float]:
     """Quality of always-local and of always-cloud."""
-    outcomes = Outcomes.of(rows.rows)
-    return float(outcomes.local.quality.mean()), float(outcomes.cloud.quality.mean())
+    quality = Outcomes.of(rows.rows).quality.mean(axis=0)
+    return float(quality[0]), float(quality[-1])
 
 
-def report(file: str, rehearsal: Rehearsal, local: str, cloud: str) -> Report:
+def report(file: str, rehearsal: Rehearsal) -> Report:
     """The figures of a rehearsal that has run; ``RecordingError`` where the cloud is free."""
     pairs, plan, served = rehearsal.pairs, rehearsal.plan, rehearsal.served
+    local, *between, cloud = pairs.tiers
     outcomes = Outcomes.of([pairs.rows[at] for at in rehearsal.order])
-    if not outcomes.cloud.cost_usd.any():
+    if not outcomes.always(-1).cost_usd.any():
         raise RecordingError(f"{file}: {cloud} costs nothing, so nothing can be saved; "
                              "give --cloud-price")  # fmt: skip
     clusters, mine = np.array(rehearsal.order), _spent(served)
-    ways = {
-        "penstock": mine,
-        "always local": outcomes.local,
-        "always cloud": outcomes.cloud,
-        "random mix": random_mix(outcomes, plan.target),
-        "oracle": oracle(outcomes, plan.target),
-    }
+    ways = {"penstock": mine, **_blind(outcomes, between, plan.target)}
+    if pairs.categories:
+        kinds = np.unique(pairs.categories, return_inverse=True)[1][clusters]
+        ways["per-category mean"] = category_mean(outcomes, kinds, plan.target)
+    ways["oracle"] = oracle(outcomes, plan.target)
     penstock, *baselines = _lines(ways, outcomes, clusters, plan.seed)
     warm = slice(len(served) // WARM, None)
     (late,) = _lines({"its last two thirds": mine}, outcomes, clusters, plan.seed, warm)
@@ -111,6 +118,7 @@ def report(file: str, rehearsal: Rehearsal, local: str, cloud: str) -> Report:
         file=file,
         sources=pairs.sources,
         local=local,
+        between=tuple(between),
         cloud=cloud,
         judge=pairs.judge and pairs.judge.name,
         queries=len(served),
@@ -132,13 +140,26 @@ def report(file: str, rehearsal: Rehearsal, local: str, cloud: str) -> Report:
         serving_cost_usd=sum(each.cost_usd for each in served) - judge_usd,
         judge_cost_usd=judge_usd,
         shadow_cost_usd=sum(each.shadow_usd for each in served),
-        local_share=float(np.mean([call(cloud) not in each.actions for each in served])),
+        shares=_shares(pairs.tiers, served),
         policy_versions=_versions(rehearsal.replay.policies, served),
         alarms=tuple(rehearsal.replay.alarms),
         advice=rehearsal.advice(),
         seconds=rehearsal.seconds,
         rows_per_s=len(served) / rehearsal.seconds,
     )
+
+
+def _blind(outcomes: Outcomes, between: Sequence[str], target: float) -> dict[str, Assignment]:
+    """What looks at no query: one tier, or a mixture."""
+    names = ["local", *(model.rpartition("/")[2] for model in between), "cloud"]
+    always = {f"always {name}": outcomes.always(tier) for tier, name in enumerate(names)}
+    return {**always, "random mix": random_mix(outcomes, target)}
+
+
+def _shares(tiers: Sequence[str], served: Sequence[Served]) -> dict[str, float]:
+    """The share of the answers that each tier gave."""
+    last = Counter(next(a for a in reversed(each.actions) if a != JUDGE) for each in served)
+    return {tier: last[call(tier)] / len(served) for tier in tiers}
 
 
 def _spent(served: Sequence[Served]) -> Assignment:
@@ -156,7 +177,7 @@ def _lines(
 ) -> list[Line]:
     quality = np.column_stack([way.quality[window] for way in ways.values()])
     cost = np.column_stack([way.cost_usd[window] for way in ways.values()])
-    cloud = np.repeat(outcomes.cloud.cost_usd[window, None], len(ways), axis=1)
+    cloud = np.repeat(outcomes.cost_usd[window, -1:], len(ways), axis=1)
     found = ratios(
         np.hstack([quality, cost]),
         np.hstack([np.ones_like(quality), cloud]),

@@ -6,7 +6,7 @@ cost, so an error e of quality is one of e / lambda of cost at that quality; err
 modes come from the same labels and queries, and are subtracted record by record.
 
 What knowing a query beforehand is worth (routing) and what its answer's score adds (cascading) is
-measured against a coin that sends as many queries to the cloud.
+measured against a coin that spends as much on the cloud as the mode does on all dear tiers.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Option:
     """A mode at the quality compared: its arm's ``lambda_``, and what comes of it.
 
     ``cost`` is a share of always-cloud's, ``dearer`` how much dearer it is than the advised mode.
-    ``cloud_share`` and ``judged_share`` are of all queries; ``latency_s`` a query's expected wait.
+    ``dear_share`` and ``judged_share`` are of all queries; ``latency_s`` a query's expected wait.
     """
 
     mode: Mode
@@ -60,7 +60,7 @@ class Option:
     reaches: bool
     cost: Figure
     dearer: Figure
-    cloud_share: float
+    dear_share: float
     judged_share: float
     latency_s: float | None
 
@@ -70,8 +70,8 @@ class Advice:
     """``mode`` is None where too few labels identify anything; ``labels`` is how many count.
 
     ``judged``: whether recent answers were, without which no cascade is compared.
-    ``prompt`` and ``answer``: quality of routing and of cascading over a coin's with as many cloud
-    calls; None where that mode is not identified.
+    ``prompt`` and ``answer``: quality of routing and of cascading over a coin's that spends as much
+    on the cloud; None where that mode is not identified.
     """
 
     mode: Mode | None
@@ -199,7 +199,7 @@ class _Table:
             reaches=self.reaches[i],
             cost=Figure(float(cost[i]), _error(mine)),
             dearer=Figure(float(cost[i]) / scale - 1, _error(apart)),
-            cloud_share=float(modelled.cloud[:, i].mean()),
+            dear_share=float(modelled.to_dear[:, i].mean()),
             judged_share=float(modelled.judged[:, i].mean()),
             latency_s=self._latency_s(i),
         )
@@ -214,18 +214,21 @@ class _Table:
 
     def _latency_s(self, i: int) -> float | None:
         draft, modelled = self.draft, self.found.modelled
-        if not (draft.local.latency_s and draft.cloud.latency_s):
+        if not all(tier.latency_s for tier in draft.tiers):
             return None
-        calls = (modelled.local, modelled.judged, modelled.cloud)
-        waits = (draft.local.latency_s, draft.judge.latency_s, draft.cloud.latency_s)
-        return sum(float(each[:, i].mean()) * wait for each, wait in zip(calls, waits, strict=True))
+        calls = (modelled.local, modelled.judged, *modelled.dear)
+        waits = (draft.local, draft.judge, *draft.dear)
+        return sum(
+            float(each[:, i].mean()) * waited.latency_s
+            for each, waited in zip(calls, waits, strict=True)
+        )
 
     def gain(self, mode: Mode) -> Figure | None:
-        """Quality of a mode's arm over a coin's with as many cloud calls."""
+        """Quality of a mode's arm over a coin's that spends as much on the cloud."""
         at = next((i for i, arm in enumerate(self.arms) if arm.mode == mode), None)
         if at is None:
             return None
-        share = float(self.found.modelled.cloud[:, at].mean())
+        share = self._spent_on_dear(at)
         over = np.zeros(len(self.arms))
         over[0], over[1] = share - 1, -share
         over[at] += 1
@@ -234,6 +237,13 @@ class _Table:
             float(self.found.quality @ over),
             _error([np.asarray(parts), _centred(quality)]),
         )
+
+    def _spent_on_dear(self, i: int) -> float:
+        """What an arm's calls of dear tiers cost, in calls of the cloud."""
+        chars = self.draft.segments[0].typical.prompt_chars
+        prices = [float(self.draft.weighed_usd(tier, chars)) for tier in self.draft.dear]
+        calls = [float(each[:, i].mean()) for each in self.found.modelled.dear]
+        return sum(n * p / prices[-1] for n, p in zip(calls, prices, strict=True))
 
 
 def _centred(values: Array) -> Array:

@@ -19,7 +19,7 @@ from controlplane.learn.imagine import Imagined, imagine
 from controlplane.learn.policy_family import ALWAYS_CLOUD, Arms
 from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.rule import Array
+from dataplane.contract.rule import Array, Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,16 +84,27 @@ def root_sum(parts: Array) -> Array:
 
 def _rectify(labels: Labels, imagined: Imagined, prior: float) -> tuple[Array, Array]:
     """What each record adds to the shrunk correction (L, A); the effective labels (A,)."""
-    to_cloud = imagined.cloud > 0.5
-    y = np.where(to_cloud, labels.cloud[:, None], labels.local[:, None])
-    local, cloud = labels.local_probability[:, None], labels.cloud_probability[:, None]
-    both = np.minimum(local, cloud)  # the score is the local answer's, the label the cloud's
-    asked = np.where(to_cloud, np.where(imagined.hinges, both, cloud), local)
-    known_path = (imagined.cloud == 0) | (imagined.cloud == 1)
+    y, asked, known_path = _served(labels, imagined)
     observed = known_path & ~np.isnan(y) & (asked > 0)
-    usual = labels.local_probability.max(initial=1e-9)  # so that a usual record weighs one
+    usual = labels.probability[:, 0].max(initial=1e-9)  # so that a usual record weighs one
     weight = np.where(observed, labels.weight[:, None] * usual / np.maximum(asked, 1e-9), 0.0)
     residual = np.where(observed, np.nan_to_num(y) - imagined.quality, 0.0)
     squares = np.maximum((weight**2).sum(axis=0), 1e-12)
     total = weight.sum(axis=0)
     return weight * residual / (total + prior), total**2 / squares
+
+
+def _served(labels: Labels, imagined: Imagined) -> tuple[Array, Array, Mask]:
+    """The label of what each arm would have served (L, A), the chance of it, and if that is known.
+
+    Where the path hinges on the score, the local answer must have been seen as well.
+    """
+    y, local = labels.right[:, :1], labels.probability[:, :1]
+    asked, known_path = local, np.ones(imagined.local.shape, dtype=bool)
+    for tier, chance in enumerate(imagined.dear, 1):
+        right, dear = labels.right[:, tier, None], labels.probability[:, tier, None]
+        serves, both = chance > 0.5, np.minimum(local, dear)
+        y = np.where(serves, right, y)
+        asked = np.where(serves, np.where(imagined.hinges, both, dear), asked)
+        known_path &= (chance == 0) | (chance == 1)
+    return y, asked, known_path

@@ -17,31 +17,27 @@ BUCKETS_SHADOWED = 40_000  # of those that were judged later
 
 
 class Record(NamedTuple):
-    """A query with labels: ``local`` and ``cloud`` are values in [0, 1], None where unknown.
+    """A query with labels: ``right`` has each tier's, a value in [0, 1] or None where unknown.
 
     ``p_hat`` is what each tier's estimator said when the labels came, before it learned of them.
-    ``at`` counts the observations before it; ``local_probability`` and ``cloud_probability`` are
-    those with which either label came to be asked for.
+    ``at`` counts the observations before it; ``probability`` has those with which each tier's label
+    came to be asked for.
     """
 
     at: int
     p_hat: tuple[float, ...]
     chars: int
     score: float | None
-    local: float | None
-    cloud: float | None
-    local_probability: float
-    cloud_probability: float
+    right: tuple[float | None, ...]
+    probability: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Labels(Columns):
-    """Records as ``Columns``, and arrays of shape (N,) beside; ``weight`` fades with age."""
+    """Records as ``Columns``; ``right`` and ``probability`` (N, tiers); ``weight`` (N,) fades."""
 
-    local: Array
-    cloud: Array
-    local_probability: Array
-    cloud_probability: Array
+    right: Array
+    probability: Array
     weight: Array
 
 
@@ -124,6 +120,7 @@ class Evidence:
         self.contexts.restore(state["contexts"])
         self.shadowed.restore(state["shadowed"])
         self.records.extend(
-            Record(at, tuple(p_hat), *rest) for at, p_hat, *rest in state["records"]
+            Record(at, tuple(p_hat), chars, score, tuple(right), tuple(probability))
+            for at, p_hat, chars, score, right, probability in state["records"]
         )
         self.faded.extend(state["faded"])

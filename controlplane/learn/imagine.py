@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from controlplane.learn.traffic import Columns
 from dataplane.contract import rule
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.rule import Array, Mask
+from dataplane.contract.rule import Array, Mask, Places
 from dataplane.contract.terms import Mode
-from dataplane.strategies.courses import first_moves
+from dataplane.strategies.courses import Moves, first_moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Imagined:
     """Per query and arm, (N, A): expected quality, cost and bill, and the chances of each call.
 
     Where the score is known, all are those of the path that this score leads to. ``cost`` is in
-    units and weighs waiting, ``usd`` is what is billed. The cloud serves whatever it answers.
+    units and weighs waiting, ``usd`` is what is billed. ``dear`` has the chances of each dear tier:
+    one of them at most is called, and serves what it answers.
     ``hinges`` (N, A): whether another score would lead elsewhere.
     """
 
@@ -42,48 +43,83 @@ class Imagined:
     usd: Array
     local: Array
     judged: Array
-    cloud: Array
+    dear: tuple[Array, ...]
     hinges: Mask
+
+    @property
+    def to_dear(self) -> Array:
+        """(N, A) The chance that a dear tier serves."""
+        return sum(self.dear[1:], self.dear[0])
 
 
 def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
     """Follow every arm over every query under the beliefs of ``draft``'s first segment."""
     beliefs = draft.beliefs(draft.segments[0], queries.p_hat[:, None, :])
     costs = draft.costs(queries.chars[:, None])
-    straight, judges = _first_moves(rule.value(beliefs, costs, arms.lambdas), arms)
+    moves = _first_moves(rule.value(beliefs, costs, arms.lambdas), arms)
     weights = _bin_weights(draft, beliefs, queries.score)
-    right = weights * beliefs.p_after[:, 0, :]
-    mended = weights * rule.escalated_quality(beliefs)[:, 0, :]
+    right = weights * beliefs.p_after
     first, hinges = _first_kept(draft, beliefs, costs, queries.score, arms)
-    judged = _from(right, first) + _until(mended, first)
-    escalated = np.where(judges, _until(weights, first), 0.0)
-    local = np.where(judges, judged, right.sum(axis=-1, keepdims=True))
-    calls: tuple[Array, Array, Array] = (
-        np.where(straight, 0.0, 1.0),
-        np.where(judges, 1.0, 0.0),
-        np.where(straight, 1.0, escalated),
+    best = _best_after(beliefs, costs, weights, np.isnan(queries.score), arms)
+    quality = np.where(moves.judged, _from(right, first), right.sum(axis=-1))
+    dear = []
+    for place, each in enumerate(rule.escalated_quality(beliefs)):
+        wanted, mended = weights * (best == place), weights * each
+        straight = moves.straight & (moves.dear == place)
+        escalated = np.where(moves.judged, _until(wanted, first), 0.0)
+        dear.append(np.where(straight, 1.0, escalated))
+        gained = np.where(moves.judged, _until(wanted * each, first), 0.0)
+        quality = np.where(straight, mended.sum(axis=-1), quality + gained)
+    calls: tuple[Array, Array, tuple[Array, ...]] = (
+        np.where(moves.straight, 0.0, 1.0),
+        np.where(moves.judged, 1.0, 0.0),
+        tuple(dear),
     )
     return Imagined(
-        np.where(straight, mended.sum(axis=-1, keepdims=True), local),
+        quality,
         _spent(costs, *calls),
         _spent(draft.bills(queries.chars[:, None]), *calls),
         *calls,
-        judges & hinges,
+        moves.judged & hinges,
     )
 
 
-def _spent(prices: rule.Costs, local: Array, judged: Array, cloud: Array) -> Array:
-    return np.asarray(local * prices.local + judged * prices.judge + cloud * prices.cloud)
+def moved(before: Imagined, after: Imagined) -> Array:
+    """(N, A) The share of each query that another tier serves than did before."""
+    local = np.abs(after.to_dear - before.to_dear)
+    dear = sum(np.abs(b - a) for a, b in zip(after.dear, before.dear, strict=True))
+    return np.asarray((local + dear) / 2)
 
 
-def _first_moves(values: rule.Values, arms: ArmGrid) -> tuple[Mask, Mask]:
-    """(N, A) booleans: straight to the cloud; local, and judged. As in strategies."""
-    straight, judges = (np.zeros(values.cloud.shape, dtype=bool) for _ in range(2))
+def _spent(prices: rule.Costs, local: Array, judged: Array, dear: tuple[Array, ...]) -> Array:
+    spent = local * prices.local + judged * prices.judge
+    for chance, price in zip(dear, prices.dear, strict=True):
+        spent = spent + chance * price
+    return np.asarray(spent)
+
+
+def _first_moves(values: rule.Values, arms: ArmGrid) -> Moves:
+    """(N, A) each, as in strategies."""
+    shape = values.local.shape
+    moves = Moves(np.zeros(shape, bool), np.zeros(shape, np.intp), np.zeros(shape, bool))
     for mode in set(arms.modes):
         at = arms.of_mode(mode)
-        chosen = rule.Values(values.local[:, at], values.cloud[:, at], values.judged[:, at])
-        straight[:, at], judges[:, at] = first_moves(chosen, mode)
-    return straight, judges
+        dear = tuple(each[:, at] for each in values.dear)
+        made = first_moves(rule.Values(values.local[:, at], dear, values.judged[:, at]), mode)
+        moves.straight[:, at], moves.dear[:, at] = made.straight, made.dear
+        moves.judged[:, at] = made.judged
+    return moves
+
+
+def _best_after(
+    beliefs: rule.Beliefs, costs: rule.Costs, weights: Array, unscored: Mask, arms: ArmGrid
+) -> Places:
+    """(N, A, K) The dear tier that is worth most after each bin, or at a known score."""
+    if len(beliefs.dear) == 1:
+        return np.zeros((1, 1, 1), dtype=np.intp)
+    after = rule.after_escalation(beliefs, costs, arms.lambdas)
+    at_score = rule.Best.of([(weights * each).sum(axis=-1) for each in after]).at
+    return np.where(unscored[:, None, None], rule.Best.of(after).at, at_score[..., None])
 
 
 def _first_kept(
@@ -103,24 +139,18 @@ def _first_kept(
 
 
 def _until(per_bin: Array, first: NDArray[np.intp]) -> Array:
-    """(N, A): sums of (N, K) over the bins below ``first``."""
-    sums = np.concatenate([np.zeros((len(per_bin), 1)), np.cumsum(per_bin, axis=-1)], axis=-1)
-    return np.asarray(np.take_along_axis(sums, first, axis=-1))
+    """(N, A): sums of (N, 1 or A, K) over the bins below ``first``."""
+    none = np.zeros((*per_bin.shape[:-1], 1))
+    sums = np.concatenate([none, np.cumsum(per_bin, axis=-1)], axis=-1)
+    return np.asarray(np.take_along_axis(sums, first[..., None], axis=-1)[..., 0])
 
 
 def _from(per_bin: Array, first: NDArray[np.intp]) -> Array:
-    """(N, A): sums of (N, K) over ``first`` and the bins above it."""
-    return np.asarray(per_bin.sum(axis=-1, keepdims=True) - _until(per_bin, first))
+    """(N, A): sums of (N, 1 or A, K) over ``first`` and the bins above it."""
+    return np.asarray(per_bin.sum(axis=-1) - _until(per_bin, first))
 
 
 def _bin_weights(draft: PolicyDocument, beliefs: rule.Beliefs, score: Array) -> Array:
-    """(N, K): P(k | x), or, at a known score, the weights that interpolate between bins."""
-    raw = draft.judge.bins.raw
-    at = np.clip(np.nan_to_num(score, nan=raw[0]), raw[0], raw[-1])
-    above = np.clip(np.searchsorted(raw, at, side="right"), 1, len(raw) - 1)
-    share = (at - raw[above - 1]) / (raw[above] - raw[above - 1])
-    rows = np.arange(len(score))
-    weights = np.zeros((len(score), len(raw)))
-    weights[rows, above - 1] = 1 - share
-    weights[rows, above] = share
-    return np.where(np.isnan(score)[:, None], beliefs.bin_probability[:, 0, :], weights)
+    """(N, 1, K): P(k | x), or, at a known score, the weights that interpolate between bins."""
+    weights = draft.judge.weights(score)[:, None, :]
+    return np.where(np.isnan(score)[:, None, None], beliefs.bin_probability, weights)

@@ -109,12 +109,13 @@ def fit(parted: Bins, labels: Labels, judged: Columns, prior: Normal = PRIOR) ->
     ``support`` is the effective number of labelled scores. Without any score, p_hat is calibrated
     on the labels alone, ``support`` counts those, and the table says nothing.
     """
-    known = ~np.isnan(labels.local)
+    right = labels.right[:, 0]
+    known = ~np.isnan(right)
     scored = known & ~np.isnan(labels.score) if len(judged.score) else np.zeros_like(known)
     verdict = parted.verdicts[parted.of(np.nan_to_num(labels.score))] * scored[:, None]
     log_odds = logit(labels.p_hat[:, 0])
     x = np.column_stack([np.ones_like(log_odds), log_odds, verdict])[known]
-    y, weight = labels.local[known], labels.weight[known]
+    y, weight = right[known], labels.weight[known]
     prior = prior.beside(np.full(verdict.shape[1] - 1, DEVIATION))
     if not len(judged.score):
         even = np.full(len(parted.z), 1 / len(parted.z))

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from controlplane.learn import baselines, cloud, judge
+from controlplane.learn import baselines, dear, judge
 from controlplane.learn.advise import Advice, Adviser
 from controlplane.learn.drift import Alarm, Watch
 from controlplane.learn.estimate import estimate
 from controlplane.learn.evidence import Evidence, Record
 from controlplane.learn.goals import goal
-from controlplane.learn.imagine import ArmGrid, imagine
+from controlplane.learn.imagine import ArmGrid, imagine, moved
 from controlplane.learn.policy_family import COARSE, FINE, Arm, Arms, PolicyFamily
 from controlplane.learn.prior import NONE as NO_PRIOR
 from controlplane.learn.prior import Prior
@@ -40,26 +40,26 @@ from dataplane.contract.terms import (
     Typical,
 )
 
-SCHEMA = 5
+SCHEMA = 6
 COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "binned_at")
 UNIT_DRIFT = 1.5  # beyond this factor the unit of cost is set anew
 
 
 class Learner:
-    """See the module's docstring. ``tiers`` names the local and the cloud tier."""
+    """See the module's docstring. ``tiers`` are named from the cheapest to the dearest."""
 
     def __init__(
         self,
-        tiers: tuple[str, str],
+        tiers: tuple[str, ...],
         settings: LearnerSettings | None = None,
         prior: Prior = NO_PRIOR,
     ) -> None:
         self.tiers = tiers
         self.settings = settings or LearnerSettings()
-        self.prior = prior
+        self.prior = prior.of(len(tiers))
         self.trust = 1.0  # share of what the prior says of the local tier that alarms left
         self.evidence = Evidence(self.settings.contexts, self.settings.records)
-        self.quality = [QualityPredictor.restore(each) for each in prior.predictors]
+        self.quality = [QualityPredictor.restore(each) for each in self.prior.predictors]
         self.watch = Watch(self.settings)
         self.baseline = baselines.chosen(self.settings.bandit)
         self.observed = 0
@@ -105,13 +105,12 @@ class Learner:
 
     def learn(self, labelled: Sequence[Labelled]) -> None:
         """Queries whose audit is resolved."""
-        local, dear = self.tiers
         for each in labelled:
             seen = each.observation
             if not seen.free:
                 continue
             p_hat = tuple(one.predict(seen.features) for one in self.quality)  # out of sample
-            if local not in seen.answered and seen.score is not None:
+            if self.tiers[0] not in seen.answered and seen.score is not None:
                 self.evidence.judged_late(seen.features, seen.score)
             self.evidence.labelled(
                 Record(
@@ -119,10 +118,8 @@ class Learner:
                     p_hat,
                     seen.features.chars,
                     seen.score,
-                    each.right.get(local),
-                    each.right.get(dear),
-                    each.probability(local),
-                    each.probability(dear),
+                    tuple(each.right.get(tier) for tier in self.tiers),
+                    tuple(each.probability(tier) for tier in self.tiers),
                 )
             )
             self.labelled += 1
@@ -184,15 +181,16 @@ class Learner:
         traffic = self.evidence.traffic(estimators)
         prior = self.prior.weakened(self.trust)
         tilt = judge.fit(parted, labels, self.evidence.judged(estimators), prior.local)
-        mends, spoils = cloud.fit(parted, labels, tilt.calibration, prior.mends, prior.spoils)
+        believed = [
+            dear.fit(parted, labels, tilt.calibration, tier, known)
+            for tier, known in enumerate(prior.dear, 1)
+        ]
         fitted: dict[str, Any] = {
             "calibration": tilt.calibration,
-            "cloud_if_local_wrong": cloud.platt(mends),
-            "cloud_wrong_if_local_right": cloud.platt(spoils),
             "typical": _typical(traffic.p_hat, traffic.chars),
             "arms": (),
         }
-        segment = live.segments[0].replaced(**fitted)
+        segment = live.segments[0].replaced(**fitted, **dear.stated(believed))
         rates = self._rates(tilt.support)
         return live.model_copy(
             update={
@@ -295,10 +293,10 @@ class Learner:
         before, after = (
             imagine(
                 document, self.evidence.traffic(document.estimators), _only(document.segments[0])
-            ).cloud
+            )
             for document in (live, candidate)
         )
-        return float(np.abs(before - after).mean()) >= self.settings.min_change
+        return float(moved(before, after).mean()) >= self.settings.min_change
 
     # -- state
 
@@ -329,8 +327,7 @@ class Learner:
         body = json.loads(envelope["body"])
         if body["schema"] != SCHEMA:
             raise ValueError(f"learner state: schema {body['schema']} is unknown, {SCHEMA} is read")
-        tiers = (body["tiers"][0], body["tiers"][1])
-        learner = cls(tiers, settings, Prior.from_json(body["prior"]))
+        learner = cls(tuple(body["tiers"]), settings, Prior.from_json(body["prior"]))
         learner.trust = body["trust"]
         learner.evidence.restore(body["evidence"])
         learner.quality = [QualityPredictor.restore(each) for each in body["quality"]]

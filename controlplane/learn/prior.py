@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from controlplane.learn import cloud, judge, logistic
+from controlplane.learn import judge, logistic
+from controlplane.learn.dear import MENDS, SPOILS, VAGUE, Dear, design
 from controlplane.learn.logistic import Normal
 from controlplane.learn.offline import train
 from dataplane.contract.errors import OperatorError
@@ -21,23 +22,32 @@ from dataplane.contract.rule import Array, logit
 from dataplane.contract.terms import Platt
 from dataplane.features import FEATURE_VERSION, Features
 
-SCHEMA = 2
+SCHEMA = 3
 MOST = 500.0  # labels that a recording may be worth
 
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """``local``: (a, s, beta) of the judge's tilt; ``mends`` and ``spoils``: see ``cloud``.
+    """``local``: (a, s, beta) of the judge's tilt; ``dear``: see there, one a dear tier.
 
     ``labels`` is how many labels it comes from; ``predictors`` are ``QualityPredictor``'s states,
-    one a tier.
+    one a tier. Either is empty where nothing is known of any tier.
     """
 
     local: Normal = judge.PRIOR
-    mends: Normal = cloud.MENDS
-    spoils: Normal = cloud.SPOILS
+    dear: tuple[Dear, ...] = ()
     labels: int = 0
-    predictors: tuple[dict[str, Any] | None, ...] = field(default=(None, None), hash=False)
+    predictors: tuple[dict[str, Any] | None, ...] = field(default=(), hash=False)
+
+    def of(self, tiers: int) -> "Prior":
+        """The same for so many tiers; ``ValueError`` where it is of another number of them."""
+        dear = self.dear or (VAGUE,) * (tiers - 1)
+        predictors = self.predictors or (None,) * tiers
+        if (len(dear), len(predictors)) != (tiers - 1, tiers):
+            raise ValueError(
+                f"a prior of {len(dear) + 1} tiers, and there are {tiers}: fit it anew"
+            )
+        return replace(self, dear=dear, predictors=predictors)
 
     def weakened(self, share: float) -> "Prior":
         """The same, with this share of the trust in what it says of the local tier."""
@@ -45,7 +55,7 @@ class Prior:
 
     def beliefs(self) -> "Prior":
         """The same without the predictors, which a learner soon makes its own."""
-        return Prior(self.local, self.mends, self.spoils, self.labels)
+        return Prior(self.local, self.dear, self.labels)
 
     def to_json(self) -> str:
         """As a file; ``from_json`` is its inverse."""
@@ -54,9 +64,10 @@ class Prior:
             "feature_version": FEATURE_VERSION,
             "labels": self.labels,
             "predictors": self.predictors,
+            "local": _plain(self.local),
+            "dear": [[_plain(each.mends), _plain(each.spoils)] for each in self.dear],
         }
-        beliefs = {"local": self.local, "mends": self.mends, "spoils": self.spoils}
-        return json.dumps(body | {name: _plain(each) for name, each in beliefs.items()})
+        return json.dumps(body)
 
     @classmethod
     def from_json(cls, text: str) -> "Prior":
@@ -68,15 +79,12 @@ class Prior:
                     f"schema {body['schema']} of feature version {body['feature_version']}; "
                     f"{SCHEMA} of {FEATURE_VERSION} is read: fit it anew"
                 )
-            beliefs = {
-                name: _normal(body[name], len(like.mean))
-                for name, like in (
-                    ("local", judge.PRIOR),
-                    ("mends", cloud.MENDS),
-                    ("spoils", cloud.SPOILS),
-                )
-            }
-            return cls(**beliefs, labels=int(body["labels"]), predictors=tuple(body["predictors"]))
+            local = _normal(body["local"], len(judge.PRIOR.mean))
+            dear = tuple(
+                Dear(_normal(mends, len(MENDS.mean)), _normal(spoils, len(SPOILS.mean)))
+                for mends, spoils in body["dear"]
+            )
+            return cls(local, dear, int(body["labels"]), tuple(body["predictors"]))
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a prior ({type(error).__name__})") from None
 
@@ -84,10 +92,10 @@ class Prior:
 NONE = Prior()
 
 
-def read(path: Path) -> Prior:
-    """The prior in a file; an ``OperatorError`` names what is wrong with it."""
+def read(path: Path, tiers: int) -> Prior:
+    """The prior in a file, for so many tiers; an ``OperatorError`` names what is wrong with it."""
     try:
-        return Prior.from_json(path.read_text("utf-8"))
+        return Prior.from_json(path.read_text("utf-8")).of(tiers)
     except OSError as error:
         raise OperatorError(
             f"cannot read the prior {path}: {error.strerror}; fit one with `penstock prior`"
@@ -98,32 +106,28 @@ def read(path: Path) -> Prior:
 
 def fit(
     features: Sequence[Features],
-    local: Array,
-    dear: Array,
+    worth: Array,
     categories: Sequence[str] = (),
     hints: Array | None = None,
 ) -> Prior:
-    """The prior of a recording: queries with what either tier's answer was worth, (N,).
+    """The prior of a recording: queries with what each tier's answer was worth, (N, tiers).
 
     p_hat is calibrated where it was not trained: each fold's by the others' labels. The judge is
     another one in production, so nothing is said of it.
     """
-    trained = [train(features, worth, categories, hints) for worth in (local, dear)]
+    trained = [train(features, right, categories, hints) for right in worth.T]
     p_hat = np.stack([each.p_hat for each in trained], axis=-1)
     unscored = np.zeros(len(features))
     x = np.column_stack([np.ones_like(unscored), logit(p_hat[:, 0]), unscored])
     share = min(1.0, MOST / max(len(features), 1))
     weight = np.full(len(features), share)
-    believed = logistic.fit(x, local, weight, judge.PRIOR)
+    believed = logistic.fit(x, worth[:, 0], weight, judge.PRIOR)
     calibration = Platt(intercept=float(believed.mean[0]), slope=float(believed.mean[1]))
-    x = cloud.design(calibration, p_hat, unscored)
-    return Prior(
-        believed,
-        logistic.fit(x, dear, weight * (1 - local), cloud.MENDS),
-        logistic.fit(x, 1 - dear, weight * local, cloud.SPOILS),
-        len(features),
-        tuple(each.state() for each in trained),
+    dear = tuple(
+        VAGUE.told(design(calibration, p_hat, tier, unscored), worth[:, 0], worth[:, tier], weight)
+        for tier in range(1, worth.shape[1])
     )
+    return Prior(believed, dear, len(features), tuple(each.state() for each in trained))
 
 
 def _plain(believed: Normal) -> dict[str, Any]:

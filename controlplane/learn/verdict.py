@@ -76,7 +76,7 @@ def _why(advice: Advice) -> str:
     if advice.prompt is None:
         return ""
     said = (
-        "Over a coin with as many cloud calls, knowing the prompt is worth "
+        "Over a coin that spends as much, knowing the prompt is worth "
         f"{_points(advice.prompt)} points of quality"
     )
     if advice.answer is None:

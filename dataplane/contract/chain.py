@@ -2,7 +2,8 @@
 
 Source: METHODS section 1, after Dekoninck et al., "A Unified Approach to Routing and Cascading for
 LLMs" (arXiv 2410.10347): V(h) = max(q_best(h), max_j -lambda c_j + E[V(h + answer and score of
-j)]). For two tiers it gives the values of ``dataplane.contract.rule``.
+j)]). Where only the first tier is judged, and one dear tier called at most, it gives the values of
+``dataplane.contract.rule``.
 
 What is believed of a query is a joint distribution: which tiers would be right (a pattern; bit
 ``j`` of its index is set iff tier ``j`` would be), and for each judged tier the bin of its score
@@ -149,17 +150,26 @@ def without_judge(tiers: int) -> Array:
     return np.empty((2**tiers, 0))
 
 
-def of_two(beliefs: rule.Beliefs, costs: rule.Costs) -> Chain:
-    """The chain of local and cloud tier that ``rule`` decides for: local judged, cloud not."""
-    p, g, b = beliefs.p_after, beliefs.g, beliefs.b
-    patterns = np.stack([(1 - p) * (1 - g), p * b, (1 - p) * g, p * (1 - b)], axis=-2)
-    joint = patterns * beliefs.bin_probability[..., None, :]  # (..., 4, K)
+def of_rule(beliefs: rule.Beliefs, costs: rule.Costs) -> Chain:
+    """The chain that ``rule`` decides for: only the local tier is judged.
+
+    The dear tiers are taken as independent given the local answer and its bin. The rule calls one
+    of them at most, and what may come of that does not depend on it.
+    """
+    tiers = 1 + len(beliefs.dear)
+    p, right = beliefs.p_after, _right(tiers)
+    patterns = np.where(right[0][:, None] > 0, p[..., None, :], 1 - p[..., None, :])
+    for place, each in enumerate(beliefs.dear, 1):
+        chance = np.where(right[0][:, None] > 0, 1 - each.b[..., None, :], each.g[..., None, :])
+        patterns = patterns * np.where(right[place][:, None] > 0, chance, 1 - chance)
+    joint = patterns * beliefs.bin_probability[..., None, :]  # (..., 2^N, K)
     probability = joint.sum(axis=-1)
     judge = joint / np.maximum(probability, 1e-300)[..., None]
-    local, cloud, judging = np.broadcast_arrays(costs.local, costs.cloud, costs.judge)
-    calls = np.stack([local, cloud], axis=-1).astype(np.float64)
-    judges = np.stack([judging, np.zeros_like(judging)], axis=-1).astype(np.float64)
-    return Chain(probability, (judge, without_judge(2)), calls, judges)
+    judging, *calling = np.broadcast_arrays(costs.judge, costs.local, *costs.dear)
+    calls = np.stack(calling, axis=-1).astype(np.float64)
+    judges = np.zeros_like(calls)
+    judges[..., 0] = judging
+    return Chain(probability, (judge, *[without_judge(tiers)] * (tiers - 1)), calls, judges)
 
 
 def forbid(chain: Chain, calls: Collection[int] = (), judges: Collection[int] = ()) -> Mask:

@@ -18,6 +18,7 @@ from dataplane.contract.address import Address
 from dataplane.contract.errors import OperatorError
 from dataplane.contract.located import Loc, Located, Problem
 from dataplane.contract.sections import (
+    MOST_TIERS,
     Audit,
     Beside,
     Control,
@@ -92,8 +93,8 @@ class Configuration(Section):
 
     def _conflicts(self) -> Iterator[tuple[Loc, str]]:
         names = [tier.name for tier in self.tiers]
-        if len(names) != 2:
-            yield ("tiers",), f"must be two, the cheapest first; {len(names)} given"
+        if not 2 <= len(names) <= MOST_TIERS:
+            yield ("tiers",), f"must be 2 to {MOST_TIERS}, the cheapest first; {len(names)} given"
         for index, name in enumerate(names):
             if name in names[:index]:
                 yield ("tiers", index, "name"), f'"{name}" is taken; names must differ'

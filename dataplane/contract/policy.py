@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
 from dataplane.contract import rule
+from dataplane.contract.sections import MOST_TIERS
 from dataplane.contract.terms import (
     AuditTerms,
     Frozen,
@@ -28,7 +29,7 @@ from dataplane.contract.terms import (
 )
 from dataplane.features import Features
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 22  # twelve dense estimators fit
 GRIDS, GRID = 4, 257  # the threshold is found to 2 ** -32
 AGREEMENT = 1e-6  # how far a derived number may be from what lambda and mode give
 
@@ -36,7 +37,7 @@ AGREEMENT = 1e-6  # how far a derived number may be from what lambda and mode gi
 class PolicyDocument(Frozen):
     """See the module's docstring; JSON of at most ``MAX_BYTES``."""
 
-    schema_: Literal[2] = Field(default=2, alias="schema")
+    schema_: Literal[3] = Field(default=3, alias="schema")
     version: Annotated[int, Field(ge=1)]
     parent: Annotated[int, Field(ge=1)] | None = None
     kind: Literal["retune", "proposal"]
@@ -45,8 +46,10 @@ class PolicyDocument(Frozen):
     issued_at: datetime
     objective: Objective
     cost_unit_usd: Positive
-    tiers: tuple[TierTerms, TierTerms]  # local, cloud: from the cheapest to the dearest
-    estimators: tuple[LinearEstimator, ...] = (LinearEstimator(), LinearEstimator())  # one a tier
+    tiers: Annotated[
+        tuple[TierTerms, ...], Field(min_length=2, max_length=MOST_TIERS)
+    ]  # cheapest first
+    estimators: tuple[LinearEstimator, ...]  # one a tier
     judge: JudgeTable
     segments: Annotated[tuple[SegmentPolicy, ...], Field(min_length=1)]
     audit: AuditTerms = AuditTerms()
@@ -70,10 +73,16 @@ class PolicyDocument(Frozen):
         if len(self.estimators) != len(self.tiers):
             raise ValueError(f"{len(self.tiers)} tiers need as many estimators")
         for segment in self.segments:
-            if len(segment.typical.p_hat) != len(self.tiers):
-                raise ValueError(f"segment {segment.name}: typical.p_hat needs one entry a tier")
+            self._fits(segment)
             self._agrees(segment)
         return self
+
+    def _fits(self, segment: SegmentPolicy) -> None:
+        if len(segment.typical.p_hat) != len(self.tiers):
+            raise ValueError(f"segment {segment.name}: typical.p_hat needs one entry a tier")
+        for name in ("dear_if_local_wrong", "dear_wrong_if_local_right"):
+            if len(getattr(segment, name)) != len(self.dear):
+                raise ValueError(f"segment {segment.name}: {name} needs one entry a dear tier")
 
     def _agrees(self, segment: SegmentPolicy) -> None:
         threshold, cutoff = self.derive(segment)
@@ -89,12 +98,17 @@ class PolicyDocument(Frozen):
 
     @property
     def local(self) -> TierTerms:
-        """The cheap tier."""
+        """The cheapest tier, the only one that is judged."""
         return self.tiers[0]
 
     @property
+    def dear(self) -> tuple[TierTerms, ...]:
+        """All tiers but the local one, from the cheapest to the dearest."""
+        return self.tiers[1:]
+
+    @property
     def cloud(self) -> TierTerms:
-        """The dear tier."""
+        """The dearest tier: what ``always_cloud`` serves."""
         return self.tiers[-1]
 
     def segment(self, name: str) -> SegmentPolicy:
@@ -113,7 +127,7 @@ class PolicyDocument(Frozen):
         return rule.Costs(
             local=self.weighed_usd(self.local, prompt_chars) / unit,
             judge=judging / unit,
-            cloud=self.weighed_usd(self.cloud, prompt_chars) / unit,
+            dear=tuple(self.weighed_usd(tier, prompt_chars) / unit for tier in self.dear),
         )
 
     def bills(self, prompt_chars: float | rule.Array) -> rule.Costs:
@@ -121,7 +135,7 @@ class PolicyDocument(Frozen):
         return rule.Costs(
             local=self.local.expected_bill_usd(prompt_chars),
             judge=self.judge.cost_usd,
-            cloud=self.cloud.expected_bill_usd(prompt_chars),
+            dear=tuple(tier.expected_bill_usd(prompt_chars) for tier in self.dear),
         )
 
     def p_hat(self, features: Features) -> rule.Array:
@@ -132,9 +146,14 @@ class PolicyDocument(Frozen):
         """What this document believes of queries of this ``p_hat``, (..., tiers)."""
         bins = self.judge.bins
         p = segment.calibration.probability(rule.logit(p_hat[..., 0]))
-        log_odds, dear = rule.logit(p)[..., None], rule.logit(p_hat[..., -1])[..., None]
-        g = segment.cloud_if_local_wrong.probability(log_odds, bins.z, dear)
-        b = segment.cloud_wrong_if_local_right.probability(log_odds, bins.z, dear)
+        log_odds, dear = rule.logit(p)[..., None], rule.logit(p_hat[..., 1:])
+        g, b = (
+            [
+                platt.probability(log_odds, bins.z, dear[..., j, None])
+                for j, platt in enumerate(platts)
+            ]
+            for platts in (segment.dear_if_local_wrong, segment.dear_wrong_if_local_right)
+        )
         return rule.believe(p, bins.f1, bins.f0, g, b)
 
     def derive(self, segment: SegmentPolicy) -> tuple[float, float]:
@@ -154,7 +173,7 @@ class PolicyDocument(Frozen):
         return float(at)
 
     def _threshold(self, segment: SegmentPolicy, costs: rule.Costs) -> float:
-        """The local p_hat below which the typical query goes to the cloud, by ever finer grids.
+        """The local p_hat below which the typical query goes to a dear tier, by ever finer grids.
 
         Where g falls for hopeless queries there may be two fixed points of ``rule.indifference``:
         the higher one is meant.
@@ -162,8 +181,9 @@ class PolicyDocument(Frozen):
         low, high = 0.0, 1.0
         for _ in range(GRIDS):
             grid = np.linspace(low, high, GRID)
-            dear = np.full_like(grid, segment.typical.p_hat[-1])
-            beliefs = self.beliefs(segment, np.stack([grid, dear], axis=-1))
+            p_hat = np.tile(segment.typical.p_hat, (GRID, 1))
+            p_hat[:, 0] = grid
+            beliefs = self.beliefs(segment, p_hat)
             below = beliefs.p < rule.indifference(beliefs, costs, segment.lambda_)
             if not below.any():
                 return low

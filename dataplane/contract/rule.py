@@ -1,18 +1,21 @@
 """The decision rule on plain numbers: what the figures of a policy mean.
 
 Source: Dekoninck et al., "A Unified Approach to Routing and Cascading for LLMs" (arXiv 2410.10347,
-sections 2 to 4), written out for two tiers and a binned judge.
+sections 2 to 4), written out for a local tier with a binned judge and any number of dear tiers, of
+which at most one is called.
 
 Names follow the formulas. ``p``: P(local right | x). For a judge bin ``k`` of ``K``:
-``f1[k]`` = P(k | local right), ``f0[k]`` = P(k | local wrong), ``g[k]`` = P(cloud right | local
-wrong, x, k), ``b[k]`` = P(cloud wrong | local right, x, k). Costs are in units of one mean cloud
-call, ``lambda_`` in quality per such unit.
+``f1[k]`` = P(k | local right), ``f0[k]`` = P(k | local wrong); and for each dear tier, ``g[k]`` =
+P(dear right | local wrong, x, k), ``b[k]`` = P(dear wrong | local right, x, k). Costs are in units
+of one mean cloud call, ``lambda_`` in quality per such unit.
 
 Everything broadcasts: ``p``, the costs and ``lambda_`` share leading shapes (one query and one
 lambda in the gateway; queries (N, 1) against arms (A,) in the learner), bins are the last axis.
+Dear tiers are no axis but a tuple: of one, a maximum costs nothing.
 One arithmetic serves both, so the learner imagines exactly what the gateway would do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
+Places: TypeAlias = NDArray[np.intp]
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1 before a logit
 
@@ -38,23 +42,17 @@ def expit(x: float | Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Expected costs of a query, in units of one mean cloud call."""
+    """Expected costs of a query, in units of one mean cloud call; ``dear`` of each dear tier."""
 
     local: float | Array
     judge: float | Array
-    cloud: float | Array
+    dear: tuple[float | Array, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Beliefs:
-    """What a policy believes of a query, before and after each judge bin.
+class Dear:
+    """What is believed of a dear tier: ``g``, ``b`` (..., K) and their means over the bins."""
 
-    ``p``, ``g_mean``, ``b_mean`` have the leading shape, the others a last axis of K bins.
-    """
-
-    p: Array
-    bin_probability: Array  # P(k | x)
-    p_after: Array  # P(local right | x, k)
     g: Array
     b: Array
     g_mean: Array
@@ -62,48 +60,91 @@ class Beliefs:
 
 
 @dataclass(frozen=True, slots=True)
+class Beliefs:
+    """What a policy believes of a query, before and after each judge bin.
+
+    ``p`` has the leading shape, the arrays after it a last axis of K bins.
+    """
+
+    p: Array
+    bin_probability: Array  # P(k | x)
+    p_after: Array  # P(local right | x, k)
+    dear: tuple[Dear, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The greatest of several values, and the place of the first that has it."""
+
+    value: Array
+    at: Places
+
+    @classmethod
+    def of(cls, values: Sequence[Array]) -> "Best":
+        """The best of at least one."""
+        value, at = values[0], np.zeros((), dtype=np.intp)
+        for place, each in enumerate(values[1:], 1):
+            better = each > value
+            value, at = np.where(better, each, value), np.where(better, place, at)
+        return cls(value, at)
+
+
+@dataclass(frozen=True, slots=True)
 class Values:
-    """Quality minus lambda times cost of the three first moves."""
+    """Quality minus lambda times cost of the first moves; ``dear`` of each dear tier."""
 
     local: Array
-    cloud: Array
+    dear: tuple[Array, ...]
     judged: Array
 
 
-def believe(p: float | Array, f1: Array, f0: Array, g: Array, b: Array) -> Beliefs:
-    """Bayes over the judge's bins: ``f1``, ``f0`` (K,), ``g``, ``b`` (..., K), ``p`` (...)."""
+def believe(
+    p: float | Array, f1: Array, f0: Array, g: Sequence[Array], b: Sequence[Array]
+) -> Beliefs:
+    """Bayes over the judge's bins: ``f1``, ``f0`` (K,); by dear tier ``g``, ``b`` (..., K)."""
     prior = np.asarray(p, dtype=np.float64)
     right, wrong = prior[..., None] * f1, (1 - prior[..., None]) * f0
     bin_probability = right + wrong
     p_after = right / np.maximum(bin_probability, 1e-300)
-    g_mean, b_mean = (f0 * g).sum(axis=-1), (f1 * b).sum(axis=-1)
-    return Beliefs(prior, bin_probability, p_after, g, b, g_mean, b_mean)
+    dear = tuple(
+        Dear(mends, spoils, (f0 * mends).sum(axis=-1), (f1 * spoils).sum(axis=-1))
+        for mends, spoils in zip(g, b, strict=True)
+    )
+    return Beliefs(prior, bin_probability, p_after, dear)
 
 
 def value(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Values:
-    """Values of answering locally, going straight to the cloud, and judging the local answer."""
+    """Values of answering locally, going straight to a dear tier, and judging the local answer."""
     local = beliefs.p - lambda_ * costs.local
-    cloud = cloud_quality(beliefs) - lambda_ * costs.cloud
-    kept = np.maximum(beliefs.p_after, after_escalation(beliefs, costs, lambda_))
+    dear = tuple(
+        np.asarray(quality - lambda_ * cost)
+        for quality, cost in zip(dear_quality(beliefs), costs.dear, strict=True)
+    )
+    kept = beliefs.p_after
+    for escalated in after_escalation(beliefs, costs, lambda_):
+        kept = np.maximum(kept, escalated)
     judged = (kept * beliefs.bin_probability).sum(axis=-1) - lambda_ * (costs.local + costs.judge)
-    return Values(np.asarray(local), np.asarray(cloud), np.asarray(judged))
+    return Values(np.asarray(local), dear, np.asarray(judged))
 
 
-def cloud_quality(beliefs: Beliefs) -> Array:
-    """P(cloud right | x)."""
-    return np.asarray(beliefs.p * (1 - beliefs.b_mean) + (1 - beliefs.p) * beliefs.g_mean)
+def dear_quality(beliefs: Beliefs) -> tuple[Array, ...]:
+    """P(dear right | x), by dear tier."""
+    p = beliefs.p
+    return tuple(np.asarray(p * (1 - each.b_mean) + (1 - p) * each.g_mean) for each in beliefs.dear)
 
 
-def escalated_quality(beliefs: Beliefs) -> Array:
-    """P(cloud right | x, k), per bin."""
+def escalated_quality(beliefs: Beliefs) -> tuple[Array, ...]:
+    """P(dear right | x, k), by dear tier and per bin."""
     p = beliefs.p_after
-    return np.asarray(p * (1 - beliefs.b) + (1 - p) * beliefs.g)
+    return tuple(np.asarray(p * (1 - each.b) + (1 - p) * each.g) for each in beliefs.dear)
 
 
-def after_escalation(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Array:
-    """Value of escalating after bin k, per bin."""
-    charge = np.asarray(lambda_ * costs.cloud, dtype=np.float64)
-    return np.asarray(escalated_quality(beliefs) - charge[..., None])
+def after_escalation(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> tuple[Array, ...]:
+    """Value of escalating after bin k, by dear tier and per bin."""
+    return tuple(
+        np.asarray(quality - np.asarray(lambda_ * cost, dtype=np.float64)[..., None])
+        for quality, cost in zip(escalated_quality(beliefs), costs.dear, strict=True)
+    )
 
 
 def cutoff(
@@ -116,11 +157,12 @@ def cutoff(
 ) -> Array:
     """The raw judge score below which a query escalates.
 
-    The margin of keeping over escalating is known at the bins' raw points ``raw`` (K,), ascending;
-    between the last bin that escalates and the next one it is interpolated, so that the cutoff
-    moves smoothly with lambda. ``lowest``: nothing escalates; ``highest``: everything does.
+    The margin of keeping over escalating to the best dear tier is known at the bins' raw points
+    ``raw`` (K,), ascending; between the last bin that escalates and the next one it is
+    interpolated, so that the cutoff moves smoothly with lambda. ``lowest``: nothing escalates;
+    ``highest``: everything does.
     """
-    margin = beliefs.p_after - after_escalation(beliefs, costs, lambda_)
+    margin = beliefs.p_after - Best.of(after_escalation(beliefs, costs, lambda_)).value
     escalates = margin < 0
     last = len(raw) - 1
     below = last - np.argmax(escalates[..., ::-1], axis=-1)  # the highest bin that escalates
@@ -134,7 +176,9 @@ def cutoff(
 
 
 def indifference(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Array:
-    """The p below which a query goes to the cloud when judging is forbidden, in [0, 1]."""
-    total = np.maximum(beliefs.g_mean + beliefs.b_mean, 1e-12)
-    at = (beliefs.g_mean - lambda_ * (costs.cloud - costs.local)) / total
-    return np.asarray(np.clip(at, 0.0, 1.0))
+    """The p below which some dear tier is called when judging is forbidden, in [0, 1]."""
+    at: float | Array = 0.0
+    for each, cost in zip(beliefs.dear, costs.dear, strict=True):
+        total = np.maximum(each.g_mean + each.b_mean, 1e-12)
+        at = np.maximum(at, (each.g_mean - lambda_ * (cost - costs.local)) / total)
+    return np.asarray(np.minimum(at, 1.0))

@@ -69,6 +69,7 @@ def _bandit(value: Any) -> Any:
     return value
 
 
+MOST_TIERS = 12
 Bandit: TypeAlias = Literal["policy_family", "ucb", "thompson", "epsilon_greedy", "linucb"]
 OTHERWISE = "policy_family, ucb, thompson, epsilon_greedy or linucb"
 REFUSED = {

@@ -146,7 +146,7 @@ class LinearEstimator(Frozen):
 class Platt(Frozen):
     """logit P = intercept + slope * logit p + z_slope * z + dear_slope * logit q.
 
-    ``p`` is of the local tier, ``z`` of the judge's bin, ``q`` the cloud's p_hat.
+    ``p`` is of the local tier, ``z`` of the judge's bin, ``q`` a dear tier's p_hat.
     """
 
     intercept: float = 0.0
@@ -222,6 +222,21 @@ class JudgeTable(Frozen):
         """Scores within [lowest, highest]; NaN stays NaN."""
         return np.clip(np.asarray(score, dtype=np.float64), self.lowest, self.highest)
 
+    def weights(self, score: rule.Array) -> rule.Array:
+        """(N, K) Weights of the bins that interpolate between their raw points; NaN as the first.
+
+        Beyond the outermost points they are those of the outermost.
+        """
+        raw = self.bins.raw
+        at = np.clip(np.nan_to_num(score, nan=raw[0]), raw[0], raw[-1])
+        above = np.clip(np.searchsorted(raw, at, side="right"), 1, len(raw) - 1)
+        share = (at - raw[above - 1]) / (raw[above] - raw[above - 1])
+        rows = np.arange(len(score))
+        weights = np.zeros((len(score), len(raw)))
+        weights[rows, above - 1] = 1 - share
+        weights[rows, above] = share
+        return weights
+
     @cached_property
     def bins(self) -> Bins:
         """The table as arrays."""
@@ -241,12 +256,15 @@ class Arm(Frozen):
 class Typical(Frozen):
     """The query for which a segment's threshold and cutoff are stated; ``p_hat`` of each tier."""
 
-    p_hat: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.5)
+    p_hat: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
     prompt_chars: NonNegative = 100.0
 
 
 class SegmentPolicy(Frozen):
-    """How the queries of one segment are decided."""
+    """How the queries of one segment are decided.
+
+    ``dear_if_local_wrong`` (g) and ``dear_wrong_if_local_right`` (b) have one entry a dear tier.
+    """
 
     name: Name = "default"
     mode: Mode
@@ -255,9 +273,9 @@ class SegmentPolicy(Frozen):
     judge_cutoff: float
     trust: Literal["open", "closed"] = "closed"
     calibration: Platt = Platt(slope=1.0)
-    cloud_if_local_wrong: Platt = Platt()
-    cloud_wrong_if_local_right: Platt = Platt()
-    typical: Typical = Typical()
+    dear_if_local_wrong: tuple[Platt, ...]
+    dear_wrong_if_local_right: tuple[Platt, ...]
+    typical: Typical
     arms: tuple[Arm, ...] = ()
 
     @model_validator(mode="after")

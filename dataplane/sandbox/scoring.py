@@ -193,7 +193,7 @@ def quality(policy: PolicyDocument, queries: Sequence[Both]) -> float:
     seen = Queries.of(policy, [each.features for each in queries], scores)
     found = courses(policy, policy.segments[0], seen)
     local, cloud = np.array([(each.local_right, each.cloud_right) for each in queries]).T
-    return float(np.where(found.to_cloud, cloud, local).mean())
+    return float(np.where(found.to_dear, cloud, local).mean())
 
 
 async def score(task: Task, tier: Tier) -> Result:

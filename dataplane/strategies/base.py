@@ -1,7 +1,7 @@
 """What a strategy sees and what it answers. Pure: same inputs, same choice, in every process."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from dataplane.contract import rule
@@ -50,7 +50,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One query under one policy: beliefs, expected costs, and which tiers play which part."""
+    """One query under one policy: beliefs and expected costs of what is ``eligible``.
+
+    ``dear`` names the eligible dear tiers, in the order of beliefs and costs.
+    """
 
     policy: PolicyDocument
     segment: SegmentPolicy
@@ -58,29 +61,41 @@ class Context:
     beliefs: rule.Beliefs
     costs: rule.Costs
     eligible: frozenset[str]
+    dear: tuple[str, ...]
 
     @property
     def local(self) -> str:
-        """The cheap tier's name."""
+        """The cheapest tier's name."""
         return self.policy.local.name
 
     @property
-    def cloud(self) -> str:
-        """The dear tier's name."""
-        return self.policy.cloud.name
+    def tiers(self) -> tuple[str, ...]:
+        """The eligible tiers, from the cheapest to the dearest."""
+        return (self.local, *self.dear) if self.local in self.eligible else self.dear
 
     @property
     def may_judge(self) -> bool:
-        """Whether judging can lead anywhere: a judge that may decide and a tier to escalate to."""
-        return JUDGE in self.eligible and self.cloud in self.eligible
+        """Whether judging can lead anywhere: a judge, its tier, and one to escalate to."""
+        return JUDGE in self.eligible and self.local in self.eligible and bool(self.dear)
 
     def stage(self, state: State) -> Stage:
         """Where in its life the query is."""
         if not state.answered:
             return "open"
-        if self.cloud in state.answered or not self.may_judge:
+        if state.answered != (self.local,) or not self.may_judge:
             return "closed"
         return "answered" if state.score is None else "scored"
+
+    def within(self, eligible: Collection[str]) -> "Context":
+        """The same query where no more than these are left."""
+        at = [place for place, name in enumerate(self.dear) if name in eligible]
+        return replace(
+            self,
+            beliefs=replace(self.beliefs, dear=tuple(self.beliefs.dear[place] for place in at)),
+            costs=replace(self.costs, dear=tuple(self.costs.dear[place] for place in at)),
+            eligible=self.eligible.intersection(eligible),
+            dear=tuple(self.dear[place] for place in at),
+        )
 
 
 def consider(
@@ -89,8 +104,10 @@ def consider(
     """The context of a query; ``eligible`` holds tier names, and ``judge`` where one is at hand."""
     terms = policy.segment(segment)
     p_hat = policy.p_hat(features)
-    beliefs = policy.beliefs(terms, p_hat)
-    return Context(policy, terms, p_hat, beliefs, policy.costs(features.chars), frozenset(eligible))
+    beliefs, costs = policy.beliefs(terms, p_hat), policy.costs(features.chars)
+    everything = frozenset([JUDGE, *(tier.name for tier in policy.tiers)])
+    dear = tuple(tier.name for tier in policy.dear)
+    return Context(policy, terms, p_hat, beliefs, costs, everything, dear).within(eligible)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """Cascade routing: choose anew after each answer (arXiv 2410.10347, section 4)."""
 
 from dataplane.contract import rule
-from dataplane.strategies.base import JUDGE, REPLY, Context, Preference, State, call
+from dataplane.strategies.base import JUDGE, REPLY, Context, Preference, State
 from dataplane.strategies.cascading import escalate_or_reply
-from dataplane.strategies.routing import preferred, route, threshold
+from dataplane.strategies.routing import first_calls, preferred, route, threshold
 
 
 def cascade_route(context: Context, state: State, lambda_: float) -> Preference:
-    """The best of answering locally, judging the local answer, and going straight to the cloud."""
+    """The best of answering locally, judging that, and going straight to a dear tier."""
     if not context.may_judge:
         return route(context, state, lambda_)
     stage = context.stage(state)
@@ -20,8 +20,5 @@ def cascade_route(context: Context, state: State, lambda_: float) -> Preference:
     if stage == "answered":
         compared = {JUDGE: judged, REPLY: unjudged}
         return Preference(preferred(compared), compared, None)
-    compared = {
-        call(context.local): max(unjudged, judged),
-        call(context.cloud): float(values.cloud),
-    }
+    compared = first_calls(context, max(unjudged, judged), values.dear)
     return Preference(preferred(compared), compared, threshold(context, lambda_))

@@ -43,16 +43,15 @@ def prefer(context: Context, state: State, mode: Mode, lambda_: float) -> Prefer
 def _forced(context: Context, state: State) -> str | None:
     """Where eligibility leaves no choice: a single tier to call, or nothing more to do."""
     if state.answered:
-        return REPLY if context.cloud in state.answered else None
-    tiers = [t.name for t in context.policy.tiers if t.name in context.eligible]
-    if not tiers:
+        return None if state.answered == (context.local,) else REPLY
+    if not context.tiers:
         raise ValueError("no tier is eligible")
-    return call(tiers[0]) if len(tiers) == 1 else None
+    return call(context.tiers[0]) if len(context.tiers) == 1 else None
 
 
 def _mixture(context: Context, state: State, arms: tuple[Arm, ...], seed: int) -> Choice:
     drawn = _drawn(arms, uniform(seed, "arm"))
-    alive = [arm for arm in arms if _comes_to(context, state, arm)]
+    alive = [arm for arm in arms if arm == drawn or _comes_to(context, state, arm)]
     wanted = [prefer(context, state, arm.mode, arm.lambda_) for arm in alive]
     total = sum(arm.weight for arm in alive)
     pmf: dict[str, float] = {}

@@ -4,13 +4,13 @@ from dataplane.strategies.base import REPLY, Context, Preference, State, call
 
 
 def always_cloud(context: Context, state: State, lambda_: float) -> Preference:  # noqa: ARG001 - the seam's shape
-    """The dear tier answers everything."""
-    return _always(context.cloud, state)
+    """The dearest tier answers everything."""
+    return _always(context.tiers[-1], state)
 
 
 def always_local(context: Context, state: State, lambda_: float) -> Preference:  # noqa: ARG001 - the seam's shape
-    """The cheap tier answers everything."""
-    return _always(context.local, state)
+    """The cheapest tier answers everything."""
+    return _always(context.tiers[0], state)
 
 
 def _always(tier: str, state: State) -> Preference:

@@ -2,7 +2,7 @@
 
 What ``choose`` does step by step for one query, this does for all, by the same arithmetic: a test
 holds the two to the same decisions. Arm weights, failing tiers and single eligible tiers are the
-gateway's affair; here both tiers answer, and a judge is at hand where there is a score.
+gateway's affair; here all tiers answer, and a judge is at hand where there is a score.
 """
 
 from collections.abc import Sequence
@@ -12,23 +12,41 @@ import numpy as np
 
 from dataplane.contract import rule
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.rule import Array, Mask
+from dataplane.contract.rule import Array, Mask, Places
 from dataplane.contract.terms import Mode, SegmentPolicy
 from dataplane.features import Features
 
 
 @dataclass(frozen=True, slots=True)
 class Courses:
-    """Per query (N,): straight to the cloud; local and judged; of those, escalated."""
+    """Per query (N,): straight to a dear tier; local and judged; of those, escalated.
+
+    ``dear`` is the place of the dear tier that is called, among dear tiers, where one is.
+    """
 
     straight: Mask
     judged: Mask
     escalated: Mask
+    dear: Places
 
     @property
-    def to_cloud(self) -> Mask:
-        """(N,) Whether the cloud's answer is served."""
+    def to_dear(self) -> Mask:
+        """(N,) Whether a dear tier's answer is served."""
         return self.straight | self.escalated
+
+    @property
+    def served(self) -> Places:
+        """(N,) The place among all tiers of the one whose answer is served."""
+        return np.where(self.to_dear, 1 + self.dear, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """First moves: straight to a dear tier, and to which; local, and judged."""
+
+    straight: Mask
+    dear: Places
+    judged: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +77,35 @@ def courses(policy: PolicyDocument, segment: SegmentPolicy, queries: Queries) ->
     beliefs = policy.beliefs(segment, queries.p_hat)
     costs = policy.costs(queries.chars)
     scored = ~np.isnan(queries.score)
-    values = rule.value(beliefs, costs, segment.lambda_)
-    straight, judged = first_moves(values, segment.mode, may_judge=scored)
+    first = first_moves(rule.value(beliefs, costs, segment.lambda_), segment.mode, scored)
     judge = policy.judge
     cutoff = rule.cutoff(
         beliefs, costs, segment.lambda_, judge.bins.raw, judge.lowest, judge.highest
     )
     below = judge.clipped(queries.score) < cutoff  # False where there is no score
-    return Courses(straight, judged, judged & below)
+    weights = judge.weights(queries.score)
+    escalated = [
+        np.asarray((weights * quality).sum(axis=-1) - segment.lambda_ * cost)
+        for quality, cost in zip(rule.escalated_quality(beliefs), costs.dear, strict=True)
+    ]
+    dear = np.where(first.straight, first.dear, rule.Best.of(escalated).at)
+    return Courses(first.straight, first.judged, first.judged & below, dear)
 
 
-def first_moves(
-    values: rule.Values, mode: Mode, may_judge: Mask | bool = True
-) -> tuple[Mask, Mask]:
-    """Straight to the cloud; local, and judged. Ties fall as in the strategies."""
-    shape = np.shape(values.cloud)
+def first_moves(values: rule.Values, mode: Mode, may_judge: Mask | bool = True) -> Moves:
+    """What a mode does first. Ties fall as in the strategies."""
+    best = rule.Best.of(values.dear)
+    shape = np.shape(best.value)
     never, always = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
     if mode == "always_cloud":
-        return always, never
+        return Moves(always, np.full(shape, len(values.dear) - 1), never)
     if mode == "always_local":
-        return never, never
+        return Moves(never, best.at, never)
     if mode == "cascade":
-        return never, always & may_judge
+        return Moves(never, best.at, always & may_judge)
     if mode == "route":
-        return values.cloud > values.local, never
+        return Moves(best.value > values.local, best.at, never)
     best_local = np.where(may_judge, np.maximum(values.local, values.judged), values.local)
-    straight = values.cloud > best_local
-    return straight, ~straight & may_judge & (values.judged >= values.local)
+    straight = best.value > best_local
+    judged = ~straight & may_judge & (values.judged >= values.local)
+    return Moves(straight, best.at, judged)

@@ -21,7 +21,7 @@ def draw(policy: PolicyDocument, answered: Collection[str], seed: int) -> tuple[
     """The draws of one completed query.
 
     One uniform number serves both kinds, so the rarer is a subset of the more frequent one and
-    shadow answers are labelled too. Nothing is left to shadow where both tiers answered.
+    shadow answers are labelled too. Every silent tier is shadowed, or none.
     """
     u = uniform(seed, "draw")
     drawn = []

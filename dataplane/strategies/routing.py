@@ -1,17 +1,24 @@
 """Routing: choose a tier before answering; no answer is judged (METHODS section 1, V_L and V_C)."""
 
+from collections.abc import Sequence
+
 from dataplane.contract import rule
 from dataplane.strategies.base import REPLY, Context, Preference, State, call
 
 
 def route(context: Context, state: State, lambda_: float) -> Preference:
-    """The cloud iff p lies below the routing threshold."""
+    """A dear tier iff p lies below the routing threshold: the one worth most."""
     if state.answered:
         return Preference(REPLY, {REPLY: 0.0}, None)
     values = rule.value(context.beliefs, context.costs, lambda_)
-    local, cloud = call(context.local), call(context.cloud)
-    compared = {local: float(values.local), cloud: float(values.cloud)}
+    compared = first_calls(context, float(values.local), values.dear)
     return Preference(preferred(compared), compared, threshold(context, lambda_))
+
+
+def first_calls(context: Context, local: float, dear: Sequence[rule.Array]) -> dict[str, float]:
+    """The value of calling each eligible tier."""
+    worth = dict(zip(context.dear, map(float, dear), strict=True)) | {context.local: local}
+    return {call(tier): worth[tier] for tier in context.tiers}
 
 
 def preferred(values: dict[str, float]) -> str:

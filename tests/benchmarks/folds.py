@@ -16,7 +16,7 @@ from controlplane.evaluate.baselines import Outcomes
 from controlplane.evaluate.pairing import Pairs, Scores
 from controlplane.evaluate.rehearsal import judge_table, price_list
 from controlplane.evaluate.replay import EPOCH, Row
-from controlplane.learn import cloud, judge
+from controlplane.learn import dear, judge
 from controlplane.learn.evidence import Labels
 from controlplane.learn.offline import Trained, train
 from controlplane.learn.quality import QualityPredictor
@@ -54,9 +54,7 @@ def sweeps(
         taught = np.setdiff1d(np.arange(len(prompts)), held)
         any_rows = _at(next(iter(judged.values())).rows, taught)
         features = [row.features for row in any_rows]
-        trained = [
-            train(features, np.array([getattr(row, tier) for row in any_rows])) for tier in TIERS
-        ]
+        trained = [train(features, right) for right in np.array([row.worth for row in any_rows]).T]
         for name, pairs in judged.items():
             document = fitted(_at(pairs.rows, taught), _scores(pairs, taught), trained)
             _sweep(document, _at(pairs.rows, held), lambdas, made[name], held)
@@ -79,19 +77,19 @@ def _blank(rows: Sequence[Row], lambdas: int) -> Sweeps:
 
 def fitted(rows: Sequence[Row], scores: Scores, trained: Sequence[Trained]) -> PolicyDocument:
     """The document of labelled rows, whose p_hat is out of fold among them."""
-    table = np.array([(r.features.chars, r.local, r.cloud, r.local_usd, r.cloud_usd) for r in rows])
-    chars, local, dear, *usd = table.T
+    chars = np.array([row.features.chars for row in rows], dtype=np.float64)
+    right, usd = (np.array([getattr(row, name) for row in rows]) for name in ("worth", "usd"))
     ones, known = np.ones(len(rows)), ~np.isnan(scores.raw)
     p_hat = np.stack([each.p_hat for each in trained], axis=-1)
-    labels = Labels(p_hat, chars, scores.raw, local, dear, ones, ones, ones)
+    labels = Labels(p_hat, chars, scores.raw, right, np.ones_like(right), ones)
     parted = judge.bins(scores.raw[known])
     assert parted is not None
     tilt = judge.fit(parted, labels, Columns(*(c[known] for c in (p_hat, chars, labels.score))))
-    mends, spoils = cloud.fit(parted, labels, tilt.calibration)
+    believed = dear.fit(parted, labels, tilt.calibration, tier=1)
     plain = untrained(
-        (price_list(TIERS[0], chars, usd[0]), price_list(TIERS[1], chars, usd[1])),
+        [price_list(name, chars, paid) for name, paid in zip(TIERS, usd.T, strict=True)],
         judge_table(scores, rows),
-        QualityTarget(target_quality=float(dear.mean())),
+        QualityTarget(target_quality=float(right[:, 1].mean())),
         EPOCH,
         audit=AuditTerms(),
         shadow=ShadowTerms(),
@@ -100,8 +98,7 @@ def fitted(rows: Sequence[Row], scores: Scores, trained: Sequence[Trained]) -> P
     segment = plain.segments[0].replaced(
         trust="open",
         calibration=tilt.calibration,
-        cloud_if_local_wrong=cloud.platt(mends),
-        cloud_wrong_if_local_right=cloud.platt(spoils),
+        **dear.stated([believed]),
     )
     return plain.model_copy(
         update={
@@ -119,13 +116,13 @@ def _sweep(
 ) -> None:
     score = np.array([np.nan if row.score is None else row.score for row in rows])
     queries = Queries.of(document, [row.features for row in rows], score)
-    local_usd, judge_usd, cloud_usd, local, dear = np.array(
-        [(r.local_usd, r.judge_usd, r.cloud_usd, r.local, r.cloud) for r in rows]
-    ).T
+    outcomes, judge_usd = Outcomes.of(rows), np.array([row.judge_usd for row in rows])
+    local_usd = outcomes.always(0).cost_usd
     for mode in MODES:
         for at, lambda_ in enumerate(lambdas.tolist()):
             segment = document.segments[0].replaced(mode=mode, lambda_=lambda_)
             way = courses(document, segment, queries)
-            spent = ~way.straight * local_usd + way.judged * judge_usd + way.to_cloud * cloud_usd
-            into.usd[mode][places, at] = spent
-            into.quality[mode][places, at] = np.where(way.to_cloud, dear, local)
+            served = outcomes.served(way.served)
+            before = way.escalated * local_usd + way.judged * judge_usd
+            into.usd[mode][places, at] = served.cost_usd + before
+            into.quality[mode][places, at] = served.quality

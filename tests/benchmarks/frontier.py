@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from controlplane.evaluate.replay import EPOCH, Row
-from controlplane.learn import cloud, judge
+from controlplane.learn import dear, judge
 from controlplane.learn.evidence import Labels
 from controlplane.learn.quality import QualityPredictor
 from controlplane.learn.traffic import Columns
@@ -50,7 +50,7 @@ def start(
     """The policy before anything is learned: always the cloud."""
     prices = zip(TIERS, (LOCAL_COST, cloud_cost), strict=True)
     return untrained(
-        tuple(priced(name, cost) for name, cost in prices),  # type: ignore[arg-type] # two of them
+        [priced(name, cost) for name, cost in prices],
         _untrained_judge(),
         QualityTarget(target_quality=target),
         EPOCH,
@@ -85,23 +85,23 @@ def fitted(halves: Halves, drift: Drift) -> PolicyDocument:
     """The document of the teaching half, whose p_hat is out of fold there."""
     rng, taught = np.random.default_rng(99), halves.taught
     p_hat = np.tile(halves.taught_p_hat, (COPIES, 1))
-    local, dear = (np.tile(column, COPIES) for column in (taught.local, taught.cloud))
+    local, cloud = (np.tile(column, COPIES) for column in (taught.local, taught.cloud))
     if drift == "local":
         local = np.where(rng.random(len(local)) < LOST, 0.0, local)
     score = scores(local, drift, rng)
     ones = np.ones(len(local))
-    labels = Labels(p_hat, ones, score, local, dear, ones, ones, ones / COPIES)
+    right = np.column_stack([local, cloud])
+    labels = Labels(p_hat, ones, score, right, np.ones_like(right), ones / COPIES)
     parted = judge.bins(score)
     assert parted is not None
     tilt = judge.fit(parted, labels, Columns(p_hat, ones, score))
-    mends, spoils = cloud.fit(parted, labels, tilt.calibration)
+    believed = dear.fit(parted, labels, tilt.calibration, tier=1)
     plain = start(halves.target, 0.0, 0.0, CHEAPER if drift == "price" else CLOUD_COST)
     segment = plain.segments[0].replaced(
         mode="cascade_route",
         trust="open",
         calibration=tilt.calibration,
-        cloud_if_local_wrong=cloud.platt(mends),
-        cloud_wrong_if_local_right=cloud.platt(spoils),
+        **dear.stated([believed]),
     )
     return plain.model_copy(
         update={
@@ -144,17 +144,17 @@ class Sweep:
     @cached_property
     def local(self) -> Array:
         """Worth of the local answers (N,)."""
-        return np.array([row.local for row in self.rows])
+        return np.array([row.worth[0] for row in self.rows])
 
     @cached_property
     def cloud(self) -> Array:
         """Worth of the cloud's answers (N,)."""
-        return np.array([row.cloud for row in self.rows])
+        return np.array([row.worth[1] for row in self.rows])
 
     @cached_property
     def costs(self) -> Array:
         """Of a local call, a judgement and a cloud call (3, N)."""
-        rows = [(row.local_usd, row.judge_usd, row.cloud_usd) for row in self.rows]
+        rows = [(row.usd[0], row.judge_usd, row.usd[1]) for row in self.rows]
         return np.ascontiguousarray(np.array(rows).T)
 
     @cached_property
@@ -166,9 +166,9 @@ class Sweep:
         """Mean cost and quality at this lambda."""
         segment = self.document.segments[0].replaced(lambda_=lambda_)
         way = courses(self.document, segment, self._queries)
-        local, judge, dear = self.costs
-        cost = np.where(way.straight, 0.0, local) + way.judged * judge + way.to_cloud * dear
-        quality = np.where(way.to_cloud, self.cloud, self.local)
+        local, judge, cloud = self.costs
+        cost = np.where(way.straight, 0.0, local) + way.judged * judge + way.to_dear * cloud
+        quality = np.where(way.to_dear, self.cloud, self.local)
         return float(cost.mean()), float(quality.mean())
 
 

@@ -122,7 +122,7 @@ def loaded(data: Path, duel: Duel) -> tuple[dict[str, Pairs], list[str]]:
 
 def costs(seeds: Sequence[Sweeps], resamples: int = RESAMPLES) -> Costs:
     """The mean over partings into folds of what each share costs."""
-    n = len(seeds[0].outcomes.local.quality)
+    n = len(seeds[0].outcomes.quality)
     rng = np.random.default_rng(0)
     weights = np.vstack([np.ones(n), rng.multinomial(n, np.full(n, 1 / n), resamples)]) / n
     found = np.mean([_costs(each, weights) for each in seeds], axis=0)
@@ -131,7 +131,7 @@ def costs(seeds: Sequence[Sweeps], resamples: int = RESAMPLES) -> Costs:
 
 def _costs(swept: Sweeps, weights: Array) -> Array:
     """Under each weighting of the queries (R, N): (R, M, T)."""
-    tiers = (swept.outcomes.local, swept.outcomes.cloud)
+    tiers = (swept.outcomes.always(0), swept.outcomes.always(-1))
     ends = np.array([(weights @ tier.cost_usd, _even(weights @ tier.quality)) for tier in tiers])
     targets = _even(ends[0, 1, :, None] + SHARES * (ends[1, 1] - ends[0, 1])[:, None])
     found = np.empty((len(weights), len(MODES), len(SHARES)))

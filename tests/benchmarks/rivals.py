@@ -166,7 +166,7 @@ def paretobandit(parts: Halves, drawn: Stream, seed: int) -> Paid:
         model, log = router.route(context(row.features), input_tokens=TOKENS, output_tokens=0)
         to_cloud[at] = model == "cloud"
         if labelled[at]:
-            router.process_feedback(log.request_id, row.cloud if to_cloud[at] else row.local)
+            router.process_feedback(log.request_id, row.worth[int(to_cloud[at])])
     return _routed(drawn, to_cloud)
 
 
@@ -253,7 +253,7 @@ def _routed(drawn: Stream, to_cloud: Mask) -> Paid:
 
 def _columns(drawn: Stream) -> tuple[Array, Array, Array]:
     """Worth of the local answers, of the cloud's, and the scores (N,)."""
-    columns = np.array([(row.local, row.cloud, row.score) for row in drawn.rows], dtype=np.float64)
+    columns = np.array([(*row.worth, row.score) for row in drawn.rows], dtype=np.float64)
     local, cloud, score = np.ascontiguousarray(columns.T)
     return local, cloud, score
 

@@ -96,7 +96,7 @@ def recorded(task: Task, data: Path) -> Recorded:
 
 
 def _outcomes(pairs: Pairs) -> Outcomes:
-    rows = [(row.local, row.cloud, row.local_usd, row.cloud_usd) for row in pairs.rows]
+    rows = [(*row.worth, *row.usd) for row in pairs.rows]
     return Outcomes(*np.array(rows).T)
 
 

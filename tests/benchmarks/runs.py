@@ -161,7 +161,7 @@ def _warm_up(made: Learner, rows: Sequence[Row], chosen: LearnerSettings) -> Non
     rates = chosen.steady.audit, chosen.steady.shadow
     made.learn(
         [
-            Labelled(each, {"local": row.local, "cloud": row.cloud}, *rates)
+            Labelled(each, dict(zip(TIERS, row.worth, strict=True)), *rates)
             for each, row in zip(seen, rows, strict=True)
         ]
     )
@@ -286,7 +286,8 @@ class Probes:
         pool = drifted(parts.served, drift, seed).at(parts.drawn(PROBES, drift, rng))
         raw: Array = scores(pool.local, drift, rng)
         columns = zip(pool.features, pool.local, pool.cloud, raw, strict=True)
-        return cls(tuple(Row(f, float(a), float(b), float(s), 0.0, 0.0) for f, a, b, s in columns))
+        free = (0.0, 0.0)
+        return cls(tuple(Row(f, (float(a), float(b)), free, float(s)) for f, a, b, s in columns))
 
     def quality(self, document: PolicyDocument) -> float:
         """Share right if this policy served them."""

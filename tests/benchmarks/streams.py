@@ -69,7 +69,7 @@ class Halves:
     @cached_property
     def prior(self) -> Prior:
         """What the teaching half says before the first query."""
-        return fit(self.taught.features, self.taught.local, self.taught.cloud)
+        return fit(self.taught.features, np.column_stack([self.taught.local, self.taught.cloud]))
 
     @cached_property
     def taught_p_hat(self) -> Array:
@@ -140,7 +140,7 @@ def _load(data: Path) -> tuple[list[str], Pool]:
         texts = {each: (text or "", kind or "") for each, text, kind in zip(*columns, strict=True)}
         prompts += [texts[each][0] for each in pairs.ids]
         kinds = tuple(texts[each][1] for each in pairs.ids)
-        local, cloud = np.array([(row.local, row.cloud) for row in pairs.rows]).T
+        local, cloud = np.array([row.worth for row in pairs.rows]).T
         pools.append(Pool(tuple(row.features for row in pairs.rows), kinds, local, cloud))
     return prompts, Pool(
         tuple(each for pool in pools for each in pool.features),
@@ -200,9 +200,12 @@ def warm(halves: Halves, seed: int, count: int) -> tuple[Row, ...]:
 
 def _rows(pool: Pool, drift: Drift, rng: np.random.Generator) -> list[Row]:
     raw = scores(pool.local, drift, rng).tolist()
-    columns = zip(pool.features, pool.local.tolist(), pool.cloud.tolist(), raw, strict=True)
-    cloud_cost = CHEAPER if drift == "price" else CLOUD_COST
-    return [Row(*each, LOCAL_COST, cloud_cost, JUDGE_COST) for each in columns]
+    worth = zip(pool.local.tolist(), pool.cloud.tolist(), strict=True)
+    usd = (LOCAL_COST, CHEAPER if drift == "price" else CLOUD_COST)
+    return [
+        Row(features, right, usd, score, JUDGE_COST)
+        for features, right, score in zip(pool.features, worth, raw, strict=True)
+    ]
 
 
 def data_folder(named: Path | None) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from controlplane.evaluate.baselines import Assignment, Outcomes
+from controlplane.evaluate.baselines import Outcomes
 from controlplane.evaluate.pairing import Pairs, Scores
 from controlplane.evaluate.replay import Row
 from dataplane.contract.rule import Array
@@ -40,11 +40,13 @@ def made(count: int = 300, seed: int = 4) -> tuple[Pairs, list[str]]:
     said = np.where(rng.random(count) < 0.9, right, 1 - right)
     prompts = [f"{'prove' if h else 'say'} number{at}" for at, h in enumerate(hard)]
     rows = tuple(
-        Row(of_text(prompt), local, 1.0, score, LOCAL, CLOUD, JUDGE)
+        Row(of_text(prompt), (local, 1.0), (LOCAL, CLOUD), score, JUDGE)
         for prompt, local, score in zip(prompts, right.tolist(), said.tolist(), strict=True)
     )
     ids = tuple(str(at) for at in range(count))
-    return Pairs(ids, rows, Scores("peer", said, np.full(count, JUDGE)), 0, 0), prompts
+    return Pairs(
+        ("local", "cloud"), ids, rows, Scores("peer", said, np.full(count, JUDGE)), 0, 0
+    ), prompts
 
 
 def swept(pairs: Pairs, prompts: list[str], *lambdas: float) -> Sweeps:
@@ -62,7 +64,7 @@ def test_what_each_course_took_is_charged() -> None:
     assert (found.usd["route"][~to_cloud] == LOCAL).all()
     assert 0.3 < to_cloud[:, 0].mean() < 0.7
     assert found.quality["route"][to_cloud].min() == 1.0
-    assert found.quality["cascade_route"][:, 1].tolist() == [row.local for row in pairs.rows]
+    assert found.quality["cascade_route"][:, 1].tolist() == [row.worth[0] for row in pairs.rows]
 
 
 def test_the_prompt_tells_which_answers_are_worth_judging() -> None:
@@ -78,7 +80,7 @@ def test_no_query_teaches_what_decides_it() -> None:
     lambdas = np.geomspace(0.05, 2, 60)
     before = swept(pairs, prompts, *lambdas).usd["cascade_route"]
     for at in range(0, 40, 8):
-        other = replace(pairs.rows[at], local=1 - pairs.rows[at].local, cloud=0.0)
+        other = replace(pairs.rows[at], worth=(1 - pairs.rows[at].worth[0], 0.0))
         rows = (*pairs.rows[:at], other, *pairs.rows[at + 1 :])
         after = swept(replace(pairs, rows=rows), prompts, *lambdas).usd["cascade_route"]
         assert (before[at] == after[at]).all()
@@ -96,11 +98,10 @@ def test_a_seed_is_another_parting() -> None:
 
 def hand_made(route: Array, cascade: Array, both: Array) -> Sweeps:
     """Two queries, of which the local tier answers one."""
-    local = Assignment(np.array([1.0, 0.0]), np.array([0.1, 0.1]))
-    cloud = Assignment(np.ones(2), np.ones(2))
+    outcomes = Outcomes(np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.1, 1.0], [0.1, 1.0]]))
     usd = dict(zip(MODES, (route, cascade, both), strict=True))
     quality = {mode: np.array([[1.0], [1.0]]) for mode in MODES}
-    return Sweeps(usd, quality, Outcomes(local, cloud))
+    return Sweeps(usd, quality, outcomes)
 
 
 def test_costs_are_read_off_the_hull() -> None:

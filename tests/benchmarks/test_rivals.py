@@ -27,7 +27,7 @@ def pool(seed: int, count: int) -> Pool:
     """Categories are lengths: the longer, the more often the local tier is wrong."""
     drawn = rows(seed, count, EASY)
     kinds = tuple(str(row.features.chars) for row in drawn)
-    local, cloud = np.array([(row.local, row.cloud) for row in drawn]).T
+    local, cloud = np.array([row.worth for row in drawn]).T
     return Pool(tuple(row.features for row in drawn), kinds, local, cloud)
 
 
@@ -49,9 +49,9 @@ def test_the_mix_turns_harder_half_way(parts: Halves) -> None:
 
 def test_the_price_falls_half_way_and_nothing_else_does(parts: Halves) -> None:
     drawn, usual = stream(parts, 5, 400, "price"), stream(parts, 5, 400, "none")
-    assert {row.cloud_usd for row in drawn.rows[:200]} == {CLOUD_COST}
-    assert {row.cloud_usd for row in drawn.rows[200:]} == {CHEAPER}
-    assert [row.local for row in drawn.rows] == [row.local for row in usual.rows]
+    assert {row.usd[1] for row in drawn.rows[:200]} == {CLOUD_COST}
+    assert {row.usd[1] for row in drawn.rows[200:]} == {CHEAPER}
+    assert [row.worth for row in drawn.rows] == [row.worth for row in usual.rows]
 
 
 def test_a_coin_and_categories_reach_the_target(parts: Halves) -> None:

@@ -18,7 +18,7 @@ PUBLISHED_AT = "2026-01-01T00:00:00+00:00"
 GOOD = {version: policy(version=version) for version in range(1, 7)}
 POISON: list[dict[str, Any]] = [
     {"cost_unit_usd": float("nan")},
-    {"schema": 1},
+    {"schema": 2},
     {"tiers": []},
     {"version": 99},
     {"surprise": True},

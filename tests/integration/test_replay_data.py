@@ -49,7 +49,7 @@ def test_unseen_outcomes_change_no_decision(file: str, wanted: Wanted) -> None:
     mapped = {wanted.local: "local", wanted.cloud: "cloud"}
 
     def run(rows: Sequence[Row]) -> tuple[Replay, list[Served]]:
-        whole = rehearse(found, wanted, plan)  # the price list is of the file as it is
+        whole = rehearse(found, plan)  # the price list is of the file as it is
         served = list(whole.replay.run(rows))
         return whole.replay, [_renamed(each, mapped) for each in served]
 

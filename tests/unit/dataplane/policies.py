@@ -16,6 +16,7 @@ from dataplane.contract.terms import (
     SegmentPolicy,
     ShadowTerms,
     TierTerms,
+    Typical,
 )
 
 BINS = 8
@@ -46,8 +47,9 @@ def segment(**fields: Any) -> SegmentPolicy:
         "routing_threshold": 0.0,
         "judge_cutoff": 0.0,
         "trust": "open",
-        "cloud_if_local_wrong": Platt(intercept=2.0, slope=0.2),
-        "cloud_wrong_if_local_right": Platt(intercept=-3.0),
+        "dear_if_local_wrong": (Platt(intercept=2.0, slope=0.2),),
+        "dear_wrong_if_local_right": (Platt(intercept=-3.0),),
+        "typical": Typical(p_hat=(0.5, 0.5)),
     }
     return SegmentPolicy(**(defaults | fields))
 
@@ -74,3 +76,34 @@ def policy(**fields: Any) -> PolicyDocument:
         "shadow": ShadowTerms(rate=0.05),
     }
     return issue(**(defaults | fields))
+
+
+def pool(tiers: int, **fields: Any) -> PolicyDocument:
+    """The same of more tiers: between local and cloud the dearer ones are better, but not by much.
+
+    ``segment={...}`` and other fields as for ``policy``.
+    """
+    plain = policy()
+    dear = tiers - 1
+    shares = np.linspace(1 / dear, 1, dear)
+    between = [
+        plain.cloud.replaced(
+            name=f"dear{place}",
+            input_usd_per_mtok=2.5 * share,
+            output_usd_per_mtok=10.0 * share,
+        )
+        for place, share in enumerate(shares[:-1].tolist(), 1)
+    ]
+    varied = {
+        "dear_if_local_wrong": tuple(
+            Platt(intercept=2.0 * share, slope=0.2, dear_slope=1 - share) for share in shares
+        ),
+        "dear_wrong_if_local_right": (Platt(intercept=-3.0),) * dear,
+        "typical": Typical(p_hat=(0.5,) * tiers),
+    }
+    defaults: dict[str, Any] = {
+        "tiers": (plain.local, *between, plain.cloud),
+        "estimators": (LinearEstimator(intercept=0.4),) + (LinearEstimator(intercept=1.1),) * dear,
+        "segment": varied | fields.pop("segment", {}),
+    }
+    return policy(**(defaults | fields))

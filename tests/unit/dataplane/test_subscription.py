@@ -96,7 +96,7 @@ def test_after_a_restart_the_last_good_one_decides(tmp_path: Path) -> None:
             Offer(2, [{"version": 2}], "", {2: Stored("", 10 << 20, None)}),
             "10485760 bytes: at most",
         ),
-        (Offer(2, [{"version": 2}], "", {2: Stored("", 5, "x" * (MAX_BYTES + 1))}), "1048577 byte"),
+        (Offer(2, [{"version": 2}], "", {2: Stored("", 5, "x" * (MAX_BYTES + 1))}), "4194305 byte"),
     ],
 )
 def test_poison_is_refused_with_its_reason(

@@ -25,7 +25,7 @@ def test_rows_hold_what_either_model_made_of_a_query(paired: Paired) -> None:
     pairs = paired([*both(1, 0.0, 1.0), *both(2, 1.0, 0.0)])
     assert pairs.ids == ("q1", "q2")
     row = pairs.rows[0]
-    assert (row.local, row.cloud, row.local_usd, row.cloud_usd) == (0.0, 1.0, 0.001, 0.01)
+    assert (row.worth, row.usd) == ((0.0, 1.0), (0.001, 0.01))
     assert row.features == of_text("What is 1 + 1?")
     assert row.score is None
     assert pairs.judge is None
@@ -47,7 +47,7 @@ def test_quality_serves_where_there_is_no_correct(paired: Paired) -> None:
     rows = [row | {"quality": 0.25} for row in both(1, 1.0, 1.0)]
     for row in rows:
         del row["correct"]
-    assert paired(rows).rows[0].local == 0.25
+    assert paired(rows).rows[0].worth[0] == 0.25
 
 
 def test_an_outcome_that_was_not_recorded_leaves_the_query_out(paired: Paired) -> None:
@@ -108,7 +108,7 @@ def test_peers_are_asked_in_turn_until_one_agrees(paired: Paired) -> None:
 def test_prices_stand_in_for_costs(paired: Paired) -> None:
     rows = both(1, 1.0, 1.0, cost_usd=None)
     row = paired(rows, local_price=0.0, cloud_price=0.5).rows[0]
-    assert (row.local_usd, row.cloud_usd) == (0.0, 0.5)
+    assert row.usd == (0.0, 0.5)
 
 
 def test_the_category_is_seen_where_asked_for(paired: Paired) -> None:
@@ -130,7 +130,7 @@ ONE = both(1, 1.0, 1.0, answer="a", word="x")
         ([ONE[0] | {"model": "smal"}, ONE[1]], {}, 'no model "small"; .*large, smal; did you mean'),
         ([*ONE, ONE[1]], {}, "large has 2 rows of query q1; choose one with --where"),
         ([ONE[0] | {"cost_usd": None}, ONE[1]], {}, r"1 rows of small have no cost \(row 1 is"),
-        ([ONE[0], outcome(2, "large", 1.0)], {}, "no query has an outcome of both"),
+        ([ONE[0], outcome(2, "large", 1.0)], {}, "no query has an outcome of small and large"),
         (ONE, {"judge": "confidence"}, 'no column "confidence"'),
         (ONE, {"judge": "word"}, 'column "word" is not numeric'),
         (ONE, {"judge": "agreement:huge"}, 'no model "huge"'),

@@ -3,12 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from controlplane.evaluate.pairing import Pairs, Scores, Wanted
+from controlplane.evaluate.pairing import Pairs, Scores
 from controlplane.evaluate.rehearsal import Plan, judge_table, order, price_list, rehearse
 from controlplane.evaluate.replay import Row
 from tests.unit.controlplane.learn.rows import EASY, rows
 
-WANTED = Wanted("local", "cloud")
 TRAFFIC = rows(1, 300, EASY)
 
 
@@ -18,7 +17,7 @@ def pairs(traffic: list[Row], *, judged: bool = True) -> Pairs:
     raw = np.array([np.nan if row.score is None else row.score for row in traffic])
     scores = Scores("logprob", raw, np.zeros(len(raw))) if judged else None
     ids = tuple(str(at) for at in range(len(traffic)))
-    return Pairs(ids, tuple(traffic), scores, lacking=0, contaminated=0)
+    return Pairs(("local", "cloud"), ids, tuple(traffic), scores, lacking=0, contaminated=0)
 
 
 @pytest.mark.parametrize(
@@ -55,27 +54,25 @@ def test_the_judges_range_holds_every_score_below_its_top(raw: list[float]) -> N
 
 def test_the_judge_costs_what_it_does_on_average() -> None:
     dear = [replace(row, judge_usd=0.5 * (at % 2)) for at, row in enumerate(TRAFFIC)]
-    assert rehearse(pairs(dear), WANTED, Plan(0.9)).replay.live.judge.cost_usd == 0.25
+    assert rehearse(pairs(dear), Plan(0.9)).replay.live.judge.cost_usd == 0.25
 
 
 def test_the_start_is_cautious_and_says_so() -> None:
-    live = rehearse(pairs(TRAFFIC), WANTED, Plan(0.9)).replay.live
+    live = rehearse(pairs(TRAFFIC), Plan(0.9)).replay.live
     assert live.segments[0].mode == "always_cloud"
     assert live.segments[0].trust == "closed"
     assert "untrained" in live.reason
 
 
 def test_a_file_without_a_judge_is_routed() -> None:
-    rehearsal = rehearse(
-        pairs(TRAFFIC * 4, judged=False), WANTED, Plan(0.85, audit=0.3, shadow=0.2)
-    )
+    rehearsal = rehearse(pairs(TRAFFIC * 4, judged=False), Plan(0.85, audit=0.3, shadow=0.2))
     actions = {served.actions for served in rehearsal.run()}
     assert actions == {("call:cloud",), ("call:local",)}
     assert {p.segments[0].mode for p in rehearsal.replay.policies} <= {"always_cloud", "route"}
 
 
 def test_a_file_with_a_judge_may_cascade() -> None:
-    rehearsal = rehearse(pairs(TRAFFIC * 4), WANTED, Plan(0.85, audit=0.2, shadow=0.1))
+    rehearsal = rehearse(pairs(TRAFFIC * 4), Plan(0.85, audit=0.2, shadow=0.1))
     actions = {served.actions for served in rehearsal.run()}
     assert ("call:local", "judge") in actions
     assert len(rehearsal.served) == len(rehearsal) == 1200

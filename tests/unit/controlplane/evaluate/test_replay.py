@@ -29,7 +29,7 @@ def start(mode: Mode = "always_cloud", rates: DrawRates | None = None) -> Policy
             "mode": mode,
             "lambda_": 0.0,
             "trust": "closed" if mode.startswith("always") else "open",
-            "cloud_if_local_wrong": Platt(intercept=2.0),
+            "dear_if_local_wrong": (Platt(intercept=2.0),),
         },
         estimators=(LinearEstimator(), LinearEstimator()),
         objective=QualityTarget(target_quality=0.9),
@@ -71,7 +71,7 @@ def test_seen_outcomes_do_change_decisions() -> None:
     def run(given: Sequence[Row]) -> tuple[Replay, list[Served]]:
         return learned(given, "cascade_route")
 
-    flipped = [replace(row, local=1 - row.local) for row in traffic]
+    flipped = [replace(row, worth=(1 - row.worth[0], row.worth[1])) for row in traffic]
     assert decisions(run, flipped) != decisions(run, traffic)
 
 
@@ -82,7 +82,7 @@ def served_once(row: Row, mode: Mode, rates: DrawRates = ALWAYS) -> Served:
 
 ROW = replace(
     rows(1, 1, EASY)[0],
-    local=0.0, cloud=1.0, score=-0.5, local_usd=1.0, cloud_usd=10.0, judge_usd=0.1,
+    worth=(0.0, 1.0), usd=(1.0, 10.0), score=-0.5, judge_usd=0.1,
 )  # fmt: skip
 
 

@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from controlplane.evaluate.pairing import Wanted
 from controlplane.evaluate.recorded import RecordingError
 from controlplane.evaluate.rehearsal import Plan, Rehearsal, rehearse
 from controlplane.evaluate.scoreboard import Report, report
@@ -14,14 +13,14 @@ from tests.unit.controlplane.learn.rows import EASY, rows
 @pytest.fixture(scope="module")
 def ran() -> Rehearsal:
     traffic = [replace(row, judge_usd=2e-6) for row in rows(2, 900, EASY)]
-    rehearsal = rehearse(pairs(traffic), Wanted("local", "cloud"), Plan(0.9, seed=1, repeat=2))
+    rehearsal = rehearse(pairs(traffic), Plan(0.9, seed=1, repeat=2))
     assert sum(1 for _ in rehearsal.run()) == 1800
     return rehearsal
 
 
 @pytest.fixture(scope="module")
 def told(ran: Rehearsal) -> Report:
-    return report("a.jsonl", ran, "local", "cloud")
+    return report("a.jsonl", ran)
 
 
 def test_every_cost_is_charged_once(ran: Rehearsal, told: Report) -> None:
@@ -62,14 +61,14 @@ def test_the_saving_is_against_chance_at_the_same_quality(told: Report) -> None:
 
 
 def test_a_target_above_both_models_is_unreachable(ran: Rehearsal) -> None:
-    short = rehearse(pairs(rows(2, 300, EASY)), Wanted("local", "cloud"), Plan(0.999))
+    short = rehearse(pairs(rows(2, 300, EASY)), Plan(0.999))
     assert sum(1 for _ in short.run()) == 300
-    assert not report("a.jsonl", short, "local", "cloud").target_reachable
+    assert not report("a.jsonl", short).target_reachable
 
 
 def test_a_free_cloud_is_refused() -> None:
-    free = [replace(row, cloud_usd=0.0) for row in rows(2, 60, EASY)]
-    rehearsal = rehearse(pairs(free), Wanted("local", "cloud"), Plan(0.9))
+    free = [replace(row, usd=(row.usd[0], 0.0)) for row in rows(2, 60, EASY)]
+    rehearsal = rehearse(pairs(free), Plan(0.9))
     assert sum(1 for _ in rehearsal.run()) == 60
     with pytest.raises(RecordingError, match="give --cloud-price"):
-        report("a.jsonl", rehearsal, "local", "cloud")
+        report("a.jsonl", rehearsal)

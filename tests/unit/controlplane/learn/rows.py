@@ -32,9 +32,7 @@ def _row(rng: random.Random, mix: tuple[float, ...], separation: float) -> Row:
     score = -float(np.exp(-rng.gauss(separation if right else 0.0, 1.0)))
     return Row(
         features=of_text(f"What is {digits[0]} + {digits[1]}?"),
-        local=float(right),
-        cloud=float(rng.random() < CLOUD_RIGHT),
+        worth=(float(right), float(rng.random() < CLOUD_RIGHT)),
+        usd=(LOCAL_USD, CLOUD_USD),
         score=score,
-        local_usd=LOCAL_USD,
-        cloud_usd=CLOUD_USD,
     )

@@ -129,7 +129,7 @@ def test_a_cascades_wait_is_told_where_waits_are_known(difficulty: Learner) -> N
     )
     advice = advised(difficulty, document.replaced(tiers=tiers))
     cascade = option(advice, "cascade")
-    assert cascade.latency_s == pytest.approx(0.5 + 2.0 * cascade.cloud_share)
+    assert cascade.latency_s == pytest.approx(0.5 + 2.0 * cascade.dear_share)
     assert "A cascade waits" in verdict(advice)
 
 
@@ -185,7 +185,7 @@ def test_the_words_of_a_table() -> None:
     assert verdict(advice) == (
         "cascading: 0.50 +- 0.02 of always-cloud's cost at quality 0.900, within a percent of "
         "cascade routing; routing would cost +31 % (+- 6), always the cloud stops at quality "
-        "0.800. Over a coin with as many cloud calls, knowing the prompt is worth +2.2 +- 0.6 "
+        "0.800. Over a coin that spends as much, knowing the prompt is worth +2.2 +- 0.6 "
         "points of quality, knowing its answer's score too +7.1 +- 0.8: the answer's score tells "
         "more."
     )

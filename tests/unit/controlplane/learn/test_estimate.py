@@ -24,7 +24,8 @@ def drawn(rng: np.random.Generator, count: int) -> Labels:
     score = -np.exp(-rng.normal(1.5 * local, 1.0))
     ones = np.ones(count)
     both = np.column_stack([p_hat, np.full(count, 0.9)])
-    return Labels(both, 100 * ones, score, local, cloud, ones, ones, ones)
+    right = np.column_stack([local, cloud])
+    return Labels(both, 100 * ones, score, right, np.ones_like(right), ones)
 
 
 def contexts(labels: Labels) -> Columns:
@@ -33,9 +34,13 @@ def contexts(labels: Labels) -> Columns:
 
 def truth(labels: Labels) -> Array:
     """Quality of each arm: the worth of the answers that it would serve."""
-    to_cloud = imagine(DRAFT, labels, ARMS.columns).cloud > 0.5
-    served = np.where(to_cloud, labels.cloud[:, None], labels.local[:, None])
-    return np.asarray(served.mean(axis=0))
+    return served(labels, ARMS).mean(axis=0)
+
+
+def served(labels: Labels, arms: Arms) -> Array:
+    """The worth of what each arm would serve (N, A)."""
+    to_cloud = imagine(DRAFT, labels, arms.columns).to_dear > 0.5
+    return np.where(to_cloud, labels.right[:, 1:], labels.right[:, :1])
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +76,8 @@ def logged(rng: np.random.Generator, count: int, audit: float, shadow: float) ->
         full.p_hat,
         full.chars,
         np.where(unseen, np.nan, full.score),
-        np.where(unseen, np.nan, full.local),
-        np.where(cloud | shadowed, full.cloud, np.nan),
-        np.where(straight, shadow, audit),
-        np.where(cloud, audit, shadow),
+        np.where(np.column_stack([~unseen, cloud | shadowed]), full.right, np.nan),
+        np.where(np.column_stack([~straight, cloud]), audit, shadow),
         np.ones(count),
     )
     return Labels(*(column[u < audit] for column in columns))
@@ -85,8 +88,7 @@ def test_what_another_policy_left_tells_every_arm_without_bias() -> None:
     rng = np.random.default_rng(6)
     arms = Arms((Arm("route", 0.25), Arm("cascade", 0.25), Arm("cascade_route", 0.25)))
     whole = drawn(rng, 20_000)
-    to_cloud = imagine(DRAFT, whole, arms.columns).cloud > 0.5
-    quality = np.where(to_cloud, whole.cloud[:, None], whole.local[:, None]).mean(axis=0)
+    quality = served(whole, arms).mean(axis=0)
     traffic = contexts(drawn(rng, 2_000))
     found = [
         [(arm.quality, arm.quality_se) for arm in estimate(DRAFT, traffic, labels, arms, 0.0)]

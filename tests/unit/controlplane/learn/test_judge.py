@@ -14,10 +14,15 @@ def labelled(count: int, seed: int, power: float = 2.0) -> tuple[Labels, Array, 
     p_hat = expit(rng.normal(0.5, 1.0, count))
     right = (rng.random(count) < p_hat).astype(float)
     score = rng.normal(power * right, 1.0)
-    ones = np.ones(count)
-    both = np.column_stack([p_hat, ones * 0.9])
-    labels = Labels(both, ones, score, right, ones * np.nan, ones, ones, ones)
-    return labels, both, score
+    both = np.column_stack([p_hat, np.full(count, 0.9)])
+    return told(both, score, right), both, score
+
+
+def told(p_hat: Array, score: Array, right: Array) -> Labels:
+    """Labels of local answers alone."""
+    ones = np.ones(len(score))
+    both = np.column_stack([right, ones * np.nan])
+    return Labels(p_hat, ones, score, both, np.ones_like(both), ones)
 
 
 def test_too_few_scores_make_no_bins() -> None:
@@ -50,18 +55,15 @@ def test_the_tilt_recovers_a_known_likelihood() -> None:
     assert tilt.f1.sum() == pytest.approx(1)
     assert tilt.f0.sum() == pytest.approx(1)
     assert tilt.support == pytest.approx(4000)
-    true = np.bincount(parted.of(score[labels.local == 1]), minlength=len(parted.z))
+    true = np.bincount(parted.of(score[labels.right[:, 0] == 1]), minlength=len(parted.z))
     assert np.abs(tilt.f1 - true / true.sum()).max() < 0.03
     p = tilt.calibration.probability(logit(p_hat[:, 0]))
-    assert p.mean() == pytest.approx(labels.local.mean(), abs=0.03)
+    assert p.mean() == pytest.approx(labels.right[:, 0].mean(), abs=0.03)
 
 
 def test_few_labels_lean_on_the_prior_and_stay_valid() -> None:
     labels, p_hat, score = labelled(400, seed=4)
-    few = Labels(*(column[:10] for column in (
-        labels.p_hat, labels.chars, labels.score, labels.local, labels.cloud,
-        labels.local_probability, labels.cloud_probability, labels.weight,
-    )))  # fmt: skip
+    few = told(labels.p_hat[:10], labels.score[:10], labels.right[:10, 0])
     parted = judge.bins(score)
     assert parted is not None
     fitted = judge.table(
@@ -104,9 +106,7 @@ def test_a_yes_or_no_judge_is_fitted() -> None:
     right = (rng.random(2000) < 0.8).astype(float)
     score = np.where(rng.random(2000) < np.where(right == 1, 0.95, 0.1), 1.0, 0.0)
     ones = np.ones(2000)
-    labels = Labels(
-        np.tile(ones[:, None] * 0.8, 2), ones, score, right, ones * np.nan, ones, ones, ones
-    )
+    labels = told(np.full((2000, 2), 0.8), score, right)
     parted = judge.bins(score)
     assert parted is not None
     tilt = judge.fit(parted, labels, Columns(labels.p_hat, ones, score))
@@ -116,16 +116,13 @@ def test_a_yes_or_no_judge_is_fitted() -> None:
 
 def test_without_a_judge_labels_alone_calibrate_and_the_table_says_nothing() -> None:
     labels, p_hat, _ = labelled(3000, seed=6)
-    unscored = Labels(p_hat, labels.chars, labels.score * np.nan, *(
-        labels.local, labels.cloud, labels.local_probability, labels.cloud_probability,
-        labels.weight,
-    ))  # fmt: skip
+    unscored = told(p_hat, labels.score * np.nan, labels.right[:, 0])
     none = np.array([])
     tilt = judge.fit(judge.unjudged(table()), unscored, Columns(none, none, none))
     assert tilt.f1 == pytest.approx(tilt.f0)
     assert tilt.support == pytest.approx(3000)
     p = tilt.calibration.probability(logit(p_hat[:, 0]))
-    assert p.mean() == pytest.approx(labels.local.mean(), abs=0.02)
+    assert p.mean() == pytest.approx(labels.right[:, 0].mean(), abs=0.02)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -145,7 +142,7 @@ def test_verdicts_may_lie_apart_otherwise_than_their_ranks() -> None:
     f1, f0 = np.array([0.03, 0.05, 0.92]), np.array([0.83, 0.05, 0.12])
     said = np.where(right == 1, rng.choice(3, 3000, p=f1), rng.choice(3, 3000, p=f0)) / 2
     ones = np.ones(3000)
-    labels = Labels(np.full((3000, 2), 0.8), ones, said, right, ones * np.nan, ones, ones, ones)
+    labels = told(np.full((3000, 2), 0.8), said, right)
     parted = judge.bins(said)
     assert parted is not None
     tilt = judge.fit(parted, labels, Columns(labels.p_hat, ones, said))

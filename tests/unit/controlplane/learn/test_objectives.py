@@ -101,7 +101,7 @@ def test_where_waiting_is_dear_the_unit_of_cost_is_mostly_the_wait(
     found = follow(Learner.from_json(state, ANY_TIME), hasty)
     assert found.cost_unit_usd > 5 * live.cost_unit_usd
     typical = found.segments[0].typical.prompt_chars
-    assert found.costs(typical).cloud == pytest.approx(1.0)
+    assert found.costs(typical).dear[0] == pytest.approx(1.0)
 
 
 def test_a_retune_stays_within_the_step_limits() -> None:

@@ -17,15 +17,15 @@ from tests.unit.controlplane.learn.test_learner import run, start
 @pytest.fixture(scope="module")
 def learned() -> Prior:
     recorded = rows(50, 1500, EASY, HARD)
-    local, cloud = np.array([(row.local, row.cloud) for row in recorded]).T
-    return prior.fit([row.features for row in recorded], local, cloud)
+    worth = np.array([row.worth for row in recorded])
+    return prior.fit([row.features for row in recorded], worth)
 
 
 def test_a_recording_teaches_p_hat_and_how_far_to_trust_it(learned: Prior) -> None:
     new = rows(51, 1500, EASY, HARD)
     predictor = QualityPredictor.restore(learned.predictors[0])
     said = np.array([predictor.predict(row.features) for row in new])
-    right = np.array([row.local for row in new])
+    right = np.array([row.worth[0] for row in new])
     a, s, _ = learned.local.mean
     calibrated = expit(a + s * np.log(said / (1 - said)))
     assert calibrated.mean() == pytest.approx(right.mean(), abs=0.03)

@@ -11,7 +11,7 @@ from tests.unit.controlplane.learn.rows import EASY, rows
 def taught(count: int) -> QualityPredictor:
     predictor = QualityPredictor()
     for row in rows(60, count, EASY):
-        predictor.learn(row.features, row.local)
+        predictor.learn(row.features, row.worth[0])
     return predictor
 
 
@@ -27,7 +27,7 @@ def test_it_tells_easy_from_hard() -> None:
     predictor = taught(1500)
     new = rows(62, 1000, EASY)
     said = np.array([predictor.predict(row.features) for row in new])
-    right = np.array([row.local for row in new])
+    right = np.array([row.worth[0] for row in new])
     assert said[right == 1].mean() - said[right == 0].mean() > 0.2
 
 
@@ -39,8 +39,8 @@ def test_it_goes_on_exactly_where_it_was() -> None:
     one = taught(200)
     other = QualityPredictor.restore(json.loads(json.dumps(one.state())))
     for row in rows(63, 100, EASY):
-        one.learn(row.features, row.local)
-        other.learn(row.features, row.local)
+        one.learn(row.features, row.worth[0])
+        other.learn(row.features, row.worth[0])
     assert one.state() == other.state()
     assert one.estimator() == other.estimator()
 

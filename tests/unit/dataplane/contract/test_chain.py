@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dataplane.contract import chain as chains
 from dataplane.contract import rule
 from dataplane.contract.chain import REPLY, UNCALLED, UNJUDGED, Chain, Plan, State, advance, binned
-from dataplane.contract.rule import Array
+from dataplane.contract.rule import Array, Mask
 
 SMALL = [(2, 0), (3, 0), (2, 2), (3, 2), (0, 3), (2, 0, 0), (2, 2, 0), (2, 0, 2)]
 LAMBDAS = np.linspace(0.0, 1.5, 7)
@@ -152,27 +152,54 @@ def test_two_tiers_are_the_rule(seed: int, bins: int, lambda_: float) -> None:
     rng = np.random.default_rng(seed)
     f1, f0 = rng.dirichlet(np.ones(bins), size=2)
     g, b = rng.random((2, 5, bins)) * [[[1.0]], [[0.4]]]
-    beliefs = rule.believe(rng.random(5), f1, f0, g, b)
-    costs = rule.Costs(rng.random(5) * 0.2, 0.03, rng.random(5) + 0.5)
-    values, chain = rule.value(beliefs, costs, lambda_), chains.of_two(beliefs, costs)
+    beliefs = rule.believe(rng.random(5), f1, f0, [g], [b])
+    costs = rule.Costs(rng.random(5) * 0.2, 0.03, (rng.random(5) + 0.5,))
+    values, chain = rule.value(beliefs, costs, lambda_), chains.of_rule(beliefs, costs)
     judging, calling_cloud = chains.forbid(chain, judges=[0]), chains.forbid(chain, calls=[1])
     for forbidden, expected in (
         (judging | calling_cloud, values.local),
-        (judging | chains.forbid(chain, calls=[0]), values.cloud),
+        (judging | chains.forbid(chain, calls=[0]), values.dear[0]),
         (chains.cascading(chain), values.judged),
-        (chains.routing(chain), np.maximum(values.local, values.cloud)),
-        (None, np.maximum(np.maximum(values.local, values.cloud), values.judged)),
+        (chains.routing(chain), np.maximum(values.local, values.dear[0])),
+        (None, np.maximum(np.maximum(values.local, values.dear[0]), values.judged)),
     ):
         found = at_start(chains.plan(chain, lambda_, forbidden))
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
+@given(seeds, st.integers(2, 4), st.integers(1, 5), lambdas)
+def test_more_tiers_are_the_rule_where_one_dear_tier_is_called_at_most(
+    seed: int, tiers: int, bins: int, lambda_: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    f1, f0 = rng.dirichlet(np.ones(bins), size=2)
+    g, b = rng.random((2, tiers - 1, 5, bins)) * np.array([1.0, 0.4])[:, None, None, None]
+    beliefs = rule.believe(rng.random(5), f1, f0, list(g), list(b))
+    costs = rule.Costs(rng.random(5) * 0.2, 0.03, tuple(rng.random((tiers - 1, 5)) + 0.1))
+    values, chain = rule.value(beliefs, costs, lambda_), chains.of_rule(beliefs, costs)
+    best = np.max([values.local, values.judged, *values.dear], axis=0)
+    found = at_start(chains.plan(chain, lambda_, one_dear(chain)))
+    np.testing.assert_allclose(found, best, rtol=0, atol=1e-9)
+
+
+def one_dear(chain: Chain) -> Mask:
+    """Forbids all but to reply once a dear tier has answered."""
+    mask = chains.forbid(chain)
+    for dear in range(1, chain.tiers):
+        called = tuple(
+            slice(1, None) if tier == dear else slice(None) for tier in range(chain.tiers)
+        )
+        mask[(*called, slice(1, None))] = True
+    return mask
+
+
 def test_a_judged_answer_escalates_where_the_rule_says() -> None:
     f1, f0 = np.array([0.1, 0.2, 0.7]), np.array([0.6, 0.3, 0.1])
-    beliefs = rule.believe(0.6, f1, f0, np.array([0.8, 0.7, 0.6]), np.full(3, 0.05))
-    costs = rule.Costs(0.02, 0.03, 1.0)
-    chain = chains.of_two(beliefs, costs)
-    escalates = beliefs.p_after < rule.after_escalation(beliefs, costs, 0.3)
+    beliefs = rule.believe(0.6, f1, f0, [np.array([0.8, 0.7, 0.6])], [np.full(3, 0.05)])
+    costs = rule.Costs(0.02, 0.03, (1.0,))
+    chain = chains.of_rule(beliefs, costs)
+    (escalated,) = rule.after_escalation(beliefs, costs, 0.3)
+    escalates = beliefs.p_after < escalated
     assert set(escalates) == {False, True}
     for k in range(3):
         wanted = advance(1) if escalates[k] else REPLY
@@ -397,10 +424,9 @@ def test_what_cannot_follow_is_not_planned() -> None:
 
 
 def test_a_tier_unjudged_before_may_be_judged_still() -> None:
-    chain = chains.of_two(
-        rule.believe(0.5, np.array([0.1, 0.9]), np.array([0.9, 0.1]), np.full(2, 0.9), np.zeros(2)),
-        rule.Costs(0.0, 0.01, 1.0),
-    )
+    f1, f0 = np.array([0.1, 0.9]), np.array([0.9, 0.1])
+    beliefs = rule.believe(0.5, f1, f0, [np.full(2, 0.9)], [np.zeros(2)])
+    chain = chains.of_rule(beliefs, rule.Costs(0.0, 0.01, (1.0,)))
     assert chains.best(chain, (UNCALLED, UNCALLED), 0.3).action == advance(0)
     assert chains.best(chain, (UNJUDGED, UNCALLED), 0.3).action == advance(0)
     assert chains.best(chain, (binned(0), UNCALLED), 0.3).action == advance(1)

@@ -28,7 +28,7 @@ def test_json_round_trip_keeps_document_and_digest() -> None:
     again = PolicyDocument.from_json(document.to_json())
     assert again == document
     assert again.digest() == document.digest()
-    assert json.loads(document.to_json())["schema"] == 2
+    assert json.loads(document.to_json())["schema"] == 3
 
 
 def test_using_a_document_does_not_change_it() -> None:
@@ -43,8 +43,14 @@ def test_using_a_document_does_not_change_it() -> None:
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        (altered(schema=1), "schema"),
+        (altered(schema=2), "schema"),
         (altered(tiers=[]), "tiers"),
+        (altered(tiers=[]), "at least 2"),
+        (
+            altered_segment(dear_if_local_wrong=[]),
+            "dear_if_local_wrong needs one entry a dear tier",
+        ),
+        (altered_segment(typical={"p_hat": [0.5]}), "typical.p_hat needs one entry a tier"),
         (altered(version=0), "version"),
         (altered(version=1, parent=1), "newer than its parent"),
         (altered(surprise=1), "surprise"),
@@ -139,7 +145,7 @@ def test_a_price_of_waiting_enters_the_costs_and_the_thresholds() -> None:
         policy(tiers=tiers, judge=table, objective=priced),
     )
     before, after = patient.costs(100), hasty.costs(100)
-    assert after.cloud == pytest.approx(before.cloud + 3e-4 / patient.cost_unit_usd)
+    assert after.dear[0] == pytest.approx(before.dear[0] + 3e-4 / patient.cost_unit_usd)
     assert after.judge == pytest.approx(1e-4 / patient.cost_unit_usd)
     assert after.local == before.local
     assert hasty.bills(100) == patient.bills(100)

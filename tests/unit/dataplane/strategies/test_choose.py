@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -5,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import Arm, LinearEstimator
+from dataplane.contract.terms import Arm, LinearEstimator, Platt, Typical
 from dataplane.features import of_text
 from dataplane.strategies import JUDGE, REPLY, Choice, State, call, choose, consider
-from tests.unit.dataplane.policies import policy
+from tests.unit.dataplane.policies import policy, pool
 
 LOCAL, CLOUD = call("local"), call("cloud")
-ALL = ("local", "cloud", JUDGE)
 STATES = (
     State(),
     State(("local",)),
@@ -24,10 +24,15 @@ lambdas = st.floats(0.0, 2.0)
 modes = st.sampled_from(["route", "cascade", "cascade_route", "always_cloud", "always_local"])
 
 
+def everything(document: PolicyDocument) -> tuple[str, ...]:
+    return (*(tier.name for tier in document.tiers), JUDGE)
+
+
 def decide(
-    document: PolicyDocument, state: State, seed: int = 0, eligible: tuple[str, ...] = ALL
+    document: PolicyDocument, state: State, seed: int = 0, eligible: Sequence[str] | None = None
 ) -> Choice:
-    return choose(consider(document, of_text("What is 4 + 5?"), "default", eligible), state, seed)
+    left = everything(document) if eligible is None else eligible
+    return choose(consider(document, of_text("What is 4 + 5?"), "default", left), state, seed)
 
 
 @st.composite
@@ -37,8 +42,10 @@ def documents(draw: st.DrawFn) -> PolicyDocument:
         Arm(mode=draw(modes), lambda_=draw(lambdas), weight=w / sum(weights)) for w in weights
     )
     fields: dict[str, Any] = {"mode": draw(modes), "lambda_": draw(lambdas), "arms": arms}
-    estimator = LinearEstimator(intercept=draw(st.floats(-3, 3)))
-    return policy(segment=fields, estimators=(estimator, estimator))
+    tiers = draw(st.sampled_from([2, 3, 5]))
+    intercepts = draw(st.lists(st.floats(-3, 3), min_size=tiers, max_size=tiers))
+    estimators = tuple(LinearEstimator(intercept=each) for each in intercepts)
+    return pool(tiers, segment=fields, estimators=estimators)
 
 
 def path(document: PolicyDocument, seed: int, score: float) -> tuple[list[Choice], State]:
@@ -61,6 +68,7 @@ def test_every_path_ends_in_a_reply_and_every_pmf_sums_to_one(
     choices, state = path(document, seed, score)
     assert len(choices) <= 4
     assert len(set(state.answered)) == len(state.answered) >= 1
+    assert len(state.answered) == 1 or (len(state.answered), state.answered[0]) == (2, "local")
     for choice in choices:
         assert sum(choice.pmf.values()) == pytest.approx(1)
         assert choice.propensity == choice.pmf[choice.action] > 0
@@ -81,6 +89,64 @@ def test_ineligible_tiers_are_never_called(
     assert LOCAL not in decide(document, State(), seed, ("cloud",)).pmf
     if state.answered:
         assert decide(document, state, seed, ("local",)).action == REPLY
+
+
+@given(documents(), seeds, st.data(), st.floats(-25, 0))
+def test_whichever_tiers_are_eligible_one_of_them_answers(
+    document: PolicyDocument, seed: int, data: st.DataObject, score: float
+) -> None:
+    names = [tier.name for tier in document.tiers]
+    some = data.draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+    eligible = (*some, JUDGE)
+    first = decide(document, State(), seed, eligible)
+    assert set(first.pmf) <= {call(name) for name in some}
+    if first.action != LOCAL:
+        return
+    for state in (State(("local",)), State(("local",), score)):
+        after = decide(document, state, seed, eligible)
+        assert sum(after.pmf.values()) == pytest.approx(1)
+        assert set(after.pmf) <= {JUDGE, REPLY, *(call(name) for name in some)} - {LOCAL}
+
+
+@given(documents(), seeds, st.floats(-25, 0))
+def test_where_the_tier_that_was_called_fails_another_is(
+    document: PolicyDocument, seed: int, score: float
+) -> None:
+    left = everything(document)
+    while len(left) > 2:  # a tier and the judge
+        action = decide(document, State(("local",), score), seed, left).action
+        if action == REPLY:
+            break
+        assert action.removeprefix("call:") in left
+        left = tuple(name for name in left if call(name) != action)
+    else:
+        assert decide(document, State(("local",), score), seed, left).action == REPLY
+
+
+@given(st.floats(-3, 3), lambdas, st.sampled_from([3, 5]))
+def test_a_tier_without_merit_changes_nothing(intercept: float, lambda_: float, tiers: int) -> None:
+    """Those between are as dear as the cloud and never right."""
+    two = policy(
+        segment={"lambda_": lambda_}, estimators=(LinearEstimator(intercept=intercept),) * 2
+    )
+    segment, between = two.segments[0], tiers - 2
+    useless = Platt(intercept=-20.0), Platt(intercept=20.0)
+    many = two.replaced(
+        tiers=(two.local, *(two.cloud.replaced(name=f"t{n}") for n in range(between)), two.cloud),
+        estimators=(two.estimators[0],) * tiers,
+        segments=(
+            segment.replaced(
+                dear_if_local_wrong=(useless[0],) * between + segment.dear_if_local_wrong,
+                dear_wrong_if_local_right=(useless[1],) * between
+                + segment.dear_wrong_if_local_right,
+                typical=Typical(p_hat=(0.5,) * tiers),
+            ),
+        ),
+    )
+    for state in STATES:
+        one, other = decide(two, state), decide(many, state)
+        assert (one.action, one.threshold) == (other.action, other.threshold)
+        assert one.values.items() <= other.values.items()
 
 
 def test_without_any_tier_there_is_no_choice() -> None:

@@ -11,9 +11,8 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Arm, LinearEstimator
 from dataplane.features import Features, of_text
 from dataplane.strategies import JUDGE, REPLY, Queries, State, call, choose, consider, courses
-from tests.unit.dataplane.policies import policy
+from tests.unit.dataplane.policies import policy, pool
 
-LOCAL, CLOUD = call("local"), call("cloud")
 MODES = ("route", "cascade", "cascade_route", "always_cloud", "always_local")
 
 
@@ -25,7 +24,8 @@ def queries(seed: int, count: int) -> tuple[list[Features], list[float | None]]:
 
 
 def one_by_one(document: PolicyDocument, features: Features, score: float | None) -> list[str]:
-    eligible = ("local", "cloud") if score is None else ("local", "cloud", JUDGE)
+    tiers = tuple(tier.name for tier in document.tiers)
+    eligible = tiers if score is None else (*tiers, JUDGE)
     context, state, actions = consider(document, features, "default", eligible), State(), []
     while (action := choose(context, state, 0).action) != REPLY:
         actions.append(action)
@@ -42,26 +42,33 @@ def one_by_one(document: PolicyDocument, features: Features, score: float | None
     st.floats(0.0, 1.5),
     st.floats(-2, 2),
     st.floats(-3, 3),
+    st.sampled_from([2, 3, 5]),
 )
 def test_they_are_those_that_the_gateway_would_take(
-    seed: int, mode: str, lambda_: float, intercept: float, weight: float
+    seed: int, mode: str, lambda_: float, intercept: float, weight: float, tiers: int
 ) -> None:
     features, scores = queries(seed, 40)
     buckets = tuple(sorted({bucket for each in features for bucket in each.buckets}))
-    weights = tuple(weight * np.sin(bucket) for bucket in buckets)
-    estimator = LinearEstimator(intercept=intercept, buckets=buckets, weights=weights)
-    document = policy(
-        segment={"mode": mode, "lambda_": lambda_},
-        estimators=(estimator, LinearEstimator(intercept=0.5)),
+    estimators = tuple(
+        LinearEstimator(
+            intercept=intercept if tier == 0 else 0.5,
+            buckets=buckets,
+            weights=tuple(weight * np.sin(bucket * (tier + 1)) for bucket in buckets),
+        )
+        for tier in range(tiers)
     )
+    document = pool(tiers, segment={"mode": mode, "lambda_": lambda_}, estimators=estimators)
     raw = np.array([np.nan if score is None else score for score in scores])
     found = courses(document, document.segments[0], Queries.of(document, features, raw))
     for at, (each, score) in enumerate(zip(features, scores, strict=True)):
-        wanted = [CLOUD] if found.straight[at] else [LOCAL]
+        dear = call(document.dear[found.dear[at]].name)
+        wanted = [dear] if found.straight[at] else [call("local")]
         wanted += [JUDGE] if found.judged[at] else []
-        wanted += [CLOUD] if found.escalated[at] else []
+        wanted += [dear] if found.escalated[at] else []
         assert one_by_one(document, each, score) == wanted
-        assert bool(found.to_cloud[at]) == (wanted[-1] == CLOUD)
+        assert bool(found.to_dear[at]) == (wanted[-1] == dear)
+        answered = [action for action in wanted if action != JUDGE]
+        assert call(document.tiers[found.served[at]].name) == answered[-1]
 
 
 def test_of_no_query_there_is_no_course() -> None:

@@ -3,7 +3,7 @@ import pytest
 from dataplane.contract.terms import AuditTerms, ShadowTerms
 from dataplane.strategies import draw
 from dataplane.strategies.seeded import uniform
-from tests.unit.dataplane.policies import policy
+from tests.unit.dataplane.policies import policy, pool
 
 SEEDS = range(20_000)
 
@@ -25,6 +25,12 @@ def test_a_shadow_calls_the_tier_that_was_silent() -> None:
     assert [d.tier for d in draw(document, ("local",), 1)] == [None, "cloud"]
     assert [d.tier for d in draw(document, ("cloud",), 1)] == [None, "local"]
     assert [d.kind for d in draw(document, ("local", "cloud"), 1)] == ["audit"]
+
+
+def test_a_shadow_calls_every_tier_that_was_silent() -> None:
+    document = pool(4, audit=AuditTerms(rate=1.0), shadow=ShadowTerms(rate=1.0))
+    assert [d.tier for d in draw(document, ("local",), 1)] == [None, "dear1", "dear2", "cloud"]
+    assert [d.tier for d in draw(document, ("local", "dear2"), 1)] == [None, "dear1", "cloud"]
 
 
 def test_uniform_numbers_depend_on_seed_and_purpose_alone() -> None:

@@ -1,0 +1,73 @@
+"""g and b: how often a dear tier mends a wrong local answer, and spoils a right one.
+
+Neither is taken as independent of the local answer or of the judge's bin: both are logistic in
+logit p, z and the logit of the tier's own p_hat (Dekoninck et al., arXiv 2410.10347, section 4: no
+tier's success is independent of another's), fitted where both answers carry a label.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from controlplane.learn import logistic
+from controlplane.learn.evidence import Labels
+from controlplane.learn.judge import Bins
+from controlplane.learn.logistic import Normal
+from dataplane.contract.rule import Array, logit
+from dataplane.contract.terms import Platt
+
+PRECISION = np.array([0.6, 4.0, 40.0, 4.0])
+MENDS = Normal.independent(np.array([1.5, 0.0, 0.0, 0.0]), PRECISION)
+SPOILS = Normal.independent(np.array([-3.0, 0.0, 0.0, 0.0]), PRECISION)
+
+
+@dataclass(frozen=True, slots=True)
+class Dear:
+    """What is believed of a dear tier: of its ``g`` and its ``b``, each as ``design`` has it."""
+
+    mends: Normal = MENDS
+    spoils: Normal = SPOILS
+
+    def told(self, x: Array, local: Array, right: Array, weight: Array) -> "Dear":
+        """The same once queries (N, ...) were answered by both tiers, and both answers labelled."""
+        return Dear(
+            logistic.fit(x, right, weight * (1 - local), self.mends),
+            logistic.fit(x, 1 - right, weight * local, self.spoils),
+        )
+
+
+VAGUE = Dear()
+
+
+def fit(parted: Bins, labels: Labels, calibration: Platt, tier: int, prior: Dear = VAGUE) -> Dear:
+    """What is believed of the dear tier of this place among all tiers.
+
+    Where nothing is scored it does not depend on z.
+    """
+    both = ~np.isnan(labels.right[:, 0]) & ~np.isnan(labels.right[:, tier])
+    scored = ~np.isnan(labels.score)
+    both = both & scored if scored.any() else both
+    z = np.where(scored[both], parted.z[parted.of(labels.score[both])], 0.0)
+    x = design(calibration, labels.p_hat[both], tier, z)
+    return prior.told(x, labels.right[both, 0], labels.right[both, tier], labels.weight[both])
+
+
+def design(calibration: Platt, p_hat: Array, tier: int, z: Array) -> Array:
+    """(N, 4): one, logit p, ``z`` (N,) and the tier's own logit, from ``p_hat`` (N, tiers)."""
+    p = calibration.probability(logit(p_hat[:, 0]))
+    return np.column_stack([np.ones_like(z), logit(p), z, logit(p_hat[:, tier])])
+
+
+def stated(believed: Sequence[Dear]) -> dict[str, tuple[Platt, ...]]:
+    """As a segment of a policy states them."""
+    return {
+        "dear_if_local_wrong": tuple(_platt(each.mends) for each in believed),
+        "dear_wrong_if_local_right": tuple(_platt(each.spoils) for each in believed),
+    }
+
+
+def _platt(believed: Normal) -> Platt:
+    """As a policy states it."""
+    intercept, slope, z_slope, dear_slope = (float(value) for value in believed.mean)
+    return Platt(intercept=intercept, slope=slope, z_slope=z_slope, dear_slope=dear_slope)
