@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Double, Index, Text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Double, Index, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -174,19 +174,28 @@ class CompletionRow(Sourced, table=True):
 
 
 class DrawRow(Sourced, table=True):
-    """``records.Draw``: only what was drawn has a row."""
+    """``records.Draw``: only what was drawn has a row, one a decision, kind and tier."""
 
     __tablename__ = "draws"
+    __mapper_args__ = {"primary_key": ["at", "decision_id", "kind", "tier"]}
     __table_args__ = (
+        UniqueConstraint(
+            "at",
+            "decision_id",
+            "kind",
+            "tier",
+            name="one_a_tier",
+            postgresql_nulls_not_distinct=True,
+        ),
         one_of("kind", "audit", "shadow"),
         drawn("probability"),
         CheckConstraint("(kind = 'shadow') = (tier IS NOT NULL)", name="a_shadow_calls_a_tier"),
         DAILY,
     )
 
-    at: MomentKey
-    decision_id: IdKey
-    kind: Key
+    at: Moment
+    decision_id: UUID
+    kind: Words
     tier: MaybeWords = None
     probability: Real
 

@@ -1,6 +1,7 @@
 """Synthetic traffic with known truth, for the learner's tests."""
 
 import random
+from itertools import cycle
 
 import numpy as np
 
@@ -35,4 +36,26 @@ def _row(rng: random.Random, mix: tuple[float, ...], separation: float) -> Row:
         worth=(float(right), float(rng.random() < CLOUD_RIGHT)),
         usd=(LOCAL_USD, CLOUD_USD),
         score=score,
+    )
+
+
+KINDS = {  # chance of a right answer: of the local tier, of a specialist, of the cloud
+    "Add up {} and {}.": (0.92, 0.25, 0.97),
+    "Translate line {} of page {} into French.": (0.2, 0.95, 0.97),
+    "Prove theorem {} of chapter {}.": (0.15, 0.2, 0.96),
+}
+SPECIALIST_USD = 1e-4
+
+
+def specialised(seed: int, count: int) -> list[Row]:
+    """``count`` queries of three kinds in turn, and three tiers; nothing is judged."""
+    rng = random.Random(seed)
+    return [_of_a_kind(rng, kind) for _, kind in zip(range(count), cycle(KINDS), strict=False)]
+
+
+def _of_a_kind(rng: random.Random, kind: str) -> Row:
+    return Row(
+        features=of_text(kind.format(rng.randrange(10, 99), rng.randrange(10, 99))),
+        worth=tuple(float(rng.random() < chance) for chance in KINDS[kind]),
+        usd=(LOCAL_USD, SPECIALIST_USD, CLOUD_USD),
     )

@@ -1,0 +1,54 @@
+"""The benchmark of many tiers on a few made-up queries."""
+
+import numpy as np
+import pytest
+
+from controlplane.evaluate.baselines import Outcomes
+from controlplane.evaluate.pairing import Pairs
+from tests.benchmarks import pool
+from tests.benchmarks.pool import Run, figures, run
+from tests.unit.controlplane.learn.rows import KINDS, specialised
+
+TIERS = ("local", "specialist", "cloud")
+
+
+def made(count: int) -> Pairs:
+    """Queries whose kinds are known, in a fixed order."""
+    rows = specialised(1, count)
+    kinds = tuple(list(KINDS)[at % len(KINDS)] for at in range(count))
+    return Pairs(TIERS, tuple(map(str, range(count))), tuple(rows), None, 0, 0, (), kinds)
+
+
+def test_a_run_is_measured_beside_what_else_could_have_been() -> None:
+    pairs = made(900)
+    found = run(pairs, 0.85, seed=3)
+    assert list(found.models) == list(TIERS)
+    assert found.models["local"] < found.penstock < found.models["cloud"]
+    assert found.categories[0] == pytest.approx(found.penstock[0], rel=0.5)
+    assert found == run(pairs, 0.85, seed=3)
+
+
+def test_the_figures_compare_costs_at_equal_quality() -> None:
+    models = {"local": (0.1, 0.5), "mid": (0.4, 0.6), "cloud": (1.0, 0.9)}
+    runs = [
+        Run(0.7, (0.4, 0.7), (0.5, 0.7), models, 0.05),
+        Run(0.8, (0.5, 0.8), (0.7, 0.85), models, 0.05),
+    ]
+    named = figures({"three": [runs, runs]})
+    assert named["three_over_category_mean"].value == pytest.approx(
+        np.mean([0.4 / 0.5 - 1, 0.5 / (0.5 + 0.2 * 10 / 15) - 1])
+    )
+    assert named["three_over_random_mix"].value == pytest.approx(
+        np.mean([0.4 / 0.55 - 1, 0.5 / 0.775 - 1])
+    )
+    assert named["three_over_mid"].value == pytest.approx(0.25 / 0.4 - 1)
+    assert named["three_shortfall"].value == pytest.approx(0.0)
+    assert named["three_shadows"].value == pytest.approx(0.05)
+    assert named["three_shadows"].n == 2
+
+
+def test_categories_are_told_apart_once_every_tier_has_a_label() -> None:
+    pairs = made(60)
+    outcomes, kinds = Outcomes.of(pairs.rows), np.arange(60) % len(KINDS)
+    unknown = pool._by_category(0.8, outcomes, kinds, TIERS, [])
+    assert set(unknown.tolist()) == {2}

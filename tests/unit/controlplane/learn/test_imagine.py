@@ -1,0 +1,62 @@
+"""What is imagined is what the strategies would do."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controlplane.learn.imagine import ArmGrid, Imagined, imagine, moved
+from controlplane.learn.traffic import Columns
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.terms import Mode
+from dataplane.strategies import Queries, courses
+from tests.unit.dataplane.policies import pool
+
+MODES: tuple[Mode, ...] = ("route", "cascade", "cascade_route", "always_cloud", "always_local")
+LAMBDAS = (0.0, 0.1, 0.3, 0.8)
+GRID = ArmGrid(tuple(mode for mode in MODES for _ in LAMBDAS), np.array([*LAMBDAS] * len(MODES)))
+
+
+def columns(seed: int, tiers: int, *, scored: bool) -> Columns:
+    rng = np.random.default_rng(seed)
+    score = -rng.exponential(0.5, 30) if scored else np.full(30, np.nan)
+    return Columns(rng.uniform(0.02, 0.98, (30, tiers)), rng.uniform(10, 400, 30), score)
+
+
+def imagined(seed: int, tiers: int, *, scored: bool) -> tuple[PolicyDocument, Columns, Imagined]:
+    document, queries = pool(tiers), columns(seed, tiers, scored=scored)
+    return document, queries, imagine(document, queries, GRID)
+
+
+@given(st.integers(0, 2**31), st.sampled_from([2, 3, 5]))
+def test_at_a_known_score_the_course_is_certain(seed: int, tiers: int) -> None:
+    document, queries, found = imagined(seed, tiers, scored=True)
+    seen = Queries(queries.p_hat, queries.chars, queries.score)
+    for arm, (mode, lambda_) in enumerate(zip(GRID.modes, GRID.lambdas.tolist(), strict=True)):
+        way = courses(document, document.segments[0].replaced(mode=mode, lambda_=lambda_), seen)
+        served = np.column_stack([1 - found.to_dear[:, arm], *(e[:, arm] for e in found.dear)])
+        assert served == pytest.approx(np.eye(tiers)[way.served])
+        assert (found.local[:, arm] == ~way.straight).all()
+        assert (found.judged[:, arm] == way.judged).all()
+
+
+@given(st.integers(0, 2**31), st.sampled_from([2, 3, 5]))
+def test_without_a_score_chances_and_costs_add_up(seed: int, tiers: int) -> None:
+    document, queries, found = imagined(seed, tiers, scored=False)
+    assert (found.to_dear <= 1 + 1e-12).all()
+    assert (found.local + found.to_dear >= 1 - 1e-12).all()
+    costs = document.costs(queries.chars[:, None])
+    spent = found.local * costs.local + found.judged * costs.judge
+    spent = spent + sum(a * b for a, b in zip(found.dear, costs.dear, strict=True))
+    assert found.cost == pytest.approx(spent)
+    assert ((found.quality >= 0) & (found.quality <= 1)).all()
+
+
+def test_what_moved_is_what_another_tier_serves() -> None:
+    document, queries, found = imagined(1, 3, scored=False)
+    assert moved(found, found).max() == 0
+    cloud, local = (
+        imagine(document, queries, ArmGrid((mode,), np.zeros(1)))
+        for mode in ("always_cloud", "always_local")
+    )
+    assert moved(cloud, local).tolist() == [[1.0]] * 30
