@@ -217,10 +217,9 @@ class _Table:
         if not all(tier.latency_s for tier in draft.tiers):
             return None
         calls = (modelled.local, modelled.judged, *modelled.dear)
-        waits = (draft.local, draft.judge, *draft.dear)
+        waits = (draft.local.latency_s, draft.judge.latency_s, *(t.latency_s for t in draft.dear))
         return sum(
-            float(each[:, i].mean()) * waited.latency_s
-            for each, waited in zip(calls, waits, strict=True)
+            float(each[:, i].mean()) * wait for each, wait in zip(calls, waits, strict=True)
         )
 
     def gain(self, mode: Mode) -> Figure | None:

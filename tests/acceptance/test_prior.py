@@ -40,7 +40,7 @@ def test_a_recording_becomes_a_prior(recording: Path, tmp_path: Path) -> None:
     )
     assert code == 0
     assert "200 queries; local right 0.500, cloud 1.000; trusted like 200 labels" in said
-    assert read(out).labels == 200
+    assert read(out, 2).labels == 200
 
 
 def test_a_category_that_queries_will_name_is_learned(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_category_that_queries_will_name_is_learned(tmp_path: Path) -> None:
     path.write_text("\n".join(lines))
     names = ("--local", "small", "--cloud", "large", "--out", out)
     assert penstock("prior", path, *names, "--category")[0] == 0
-    predictor = QualityPredictor.restore(read(out).predictors[0])
+    predictor = QualityPredictor.restore(read(out, 2).predictors[0])
     sums, proofs = (predictor.predict(of_text("query 7", kind)) for kind in ("sums", "proofs"))
     assert sums - proofs > 0.5
 
@@ -93,7 +93,10 @@ def test_a_file_that_is_no_prior_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         OperatorError, match=r"p.json: not a prior .*; fit one with `penstock prior`"
     ):
-        read(path)
+        read(path, 2)
     with pytest.raises(OperatorError, match="cannot read the prior"):
-        read(tmp_path / "none.json")
+        read(tmp_path / "none.json", 2)
     assert isinstance(Prior.from_json(Prior().to_json()), Prior)
+    path.write_text(Prior().of(2).to_json())
+    with pytest.raises(OperatorError, match="a prior of 2 tiers, and there are 3: fit it anew"):
+        read(path, 3)

@@ -151,7 +151,7 @@ def measured(data: Path, seeds: Sequence[int]) -> dict[str, list[list[Run]]]:
 
 def figures(found: Mapping[str, Sequence[Sequence[Run]]]) -> dict[str, Figure]:
     """The benchmark's figures by name."""
-    named = {}
+    named: dict[str, Figure] = {}
     for name, seeds in found.items():
         over = np.array([_over_categories(runs) for runs in seeds])
         ways = {

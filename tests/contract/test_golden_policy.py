@@ -12,7 +12,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 
 GOLDEN = Path(__file__).with_name("golden") / "policy.json"
-DIGEST = "83f68f954c7df9b4240b9222f35929dd52c04bb84454a4dc6c504230c3e67149"
+DIGEST = "465f17b29dc96db1dc6108a9212c30a8751a1f6595e98e25479e06ed4d61fe9d"
 
 
 @pytest.fixture(scope="module")

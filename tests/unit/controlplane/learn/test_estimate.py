@@ -34,7 +34,7 @@ def contexts(labels: Labels) -> Columns:
 
 def truth(labels: Labels) -> Array:
     """Quality of each arm: the worth of the answers that it would serve."""
-    return served(labels, ARMS).mean(axis=0)
+    return np.asarray(served(labels, ARMS).mean(axis=0))
 
 
 def served(labels: Labels, arms: Arms) -> Array:

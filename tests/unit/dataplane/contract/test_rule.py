@@ -41,8 +41,8 @@ def pools(draw: st.DrawFn) -> tuple[rule.Beliefs, rule.Costs]:
 
 def taken(b: rule.Beliefs, c: rule.Costs, places: list[int]) -> tuple[rule.Beliefs, rule.Costs]:
     """The same with these dear tiers only, in this order."""
-    dear, priced = (tuple(each.dear[place] for place in places) for each in (b, c))
-    return replace(b, dear=dear), replace(c, dear=priced)
+    dear, prices = tuple(b.dear[place] for place in places), tuple(c.dear[at] for at in places)
+    return replace(b, dear=dear), replace(c, dear=prices)
 
 
 def best(b: rule.Beliefs, c: rule.Costs, lambda_: float) -> float:
@@ -58,7 +58,7 @@ def spend(b: rule.Beliefs, c: rule.Costs, lambda_: float) -> float:
     prices = np.array([float(each) for each in c.dear])
     escalates = after.value > b.p_after
     judged = c.local + c.judge + (b.bin_probability * escalates * prices[after.at]).sum()
-    moves = [(float(values.local), c.local), (float(values.judged), float(judged))]
+    moves = [(float(values.local), float(c.local)), (float(values.judged), float(judged))]
     moves += [(float(v), p) for v, p in zip(values.dear, prices.tolist(), strict=True)]
     return max(moves)[1]
 
@@ -183,8 +183,8 @@ def test_a_tier_twice_is_that_tier_once(
     assert (once.local, once.judged) == (again.local, again.judged)
     assert rule.Best.of(once.dear) == rule.Best.of(again.dear)
     assert rule.indifference(b, c, lambda_) == rule.indifference(*twice, lambda_)
-    cutoffs = [rule.cutoff(*each, lambda_, RAW, -20, 0.01) for each in ((b, c), twice)]
-    assert cutoffs[0] == cutoffs[1]
+    one, other = (rule.cutoff(*each, lambda_, RAW, -20, 0.01) for each in ((b, c), twice))
+    assert one == other
 
 
 @given(pools(), price, st.floats(0.01, 2.0))
@@ -205,11 +205,9 @@ def test_a_dearer_tier_is_worth_less_and_moves_cutoff_and_threshold_down(
     dear = tuple(each + more * (place == raised) for place, each in enumerate(c.dear))
     dearer = replace(c, dear=dear)
     assert best(b, dearer, lambda_) <= best(b, c, lambda_) + 1e-12
-    for at in (
-        rule.indifference,
-        lambda *given: rule.cutoff(*given, RAW, -20, 0.01),
-    ):
-        assert float(at(b, dearer, lambda_)) <= float(at(b, c, lambda_)) + 1e-9
+    assert rule.indifference(b, dearer, lambda_) <= rule.indifference(b, c, lambda_) + 1e-9
+    now, then = (rule.cutoff(b, each, lambda_, RAW, -20, 0.01) for each in (c, dearer))
+    assert then <= now + 1e-9
 
 
 @given(beliefs(), costs(), price)
@@ -223,7 +221,7 @@ def test_of_two_tiers_the_formulae_are_those_of_two(
     judged = (np.maximum(b.p_after, after) * b.bin_probability).sum()
     assert float(values.dear[0]) == float(cloud)
     assert float(values.judged) == float(judged - lambda_ * (c.local + c.judge))
-    at = (dear.g_mean - lambda_ * (cost - c.local)) / max(dear.g_mean + dear.b_mean, 1e-12)
+    at = (dear.g_mean - lambda_ * (cost - c.local)) / np.maximum(dear.g_mean + dear.b_mean, 1e-12)
     assert float(rule.indifference(b, c, lambda_)) == float(np.clip(at, 0, 1))
 
 
