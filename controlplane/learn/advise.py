@@ -218,9 +218,7 @@ class _Table:
             return None
         calls = (modelled.local, modelled.judged, *modelled.dear)
         waits = (draft.local.latency_s, draft.judge.latency_s, *(t.latency_s for t in draft.dear))
-        return sum(
-            float(each[:, i].mean()) * wait for each, wait in zip(calls, waits, strict=True)
-        )
+        return sum(float(each[:, i].mean()) * wait for each, wait in zip(calls, waits, strict=True))
 
     def gain(self, mode: Mode) -> Figure | None:
         """Quality of a mode's arm over a coin's that spends as much on the cloud."""

@@ -61,22 +61,20 @@ def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
     right = weights * beliefs.p_after
     first, hinges = _first_kept(draft, beliefs, costs, queries.score, arms)
     best = _best_after(beliefs, costs, weights, np.isnan(queries.score), arms)
-    quality = np.where(moves.judged, _from(right, first), right.sum(axis=-1))
-    dear = []
+    judged, unjudged, dear = _from(right, first), right.sum(axis=-1), []
     for place, each in enumerate(rule.escalated_quality(beliefs)):
-        wanted, mended = weights * (best == place), weights * each
-        straight = moves.straight & (moves.dear == place)
+        wanted, called = weights * (best == place), moves.dear == place
+        judged = judged + _until(wanted * each, first)
         escalated = np.where(moves.judged, _until(wanted, first), 0.0)
-        dear.append(np.where(straight, 1.0, escalated))
-        gained = np.where(moves.judged, _until(wanted * each, first), 0.0)
-        quality = np.where(straight, mended.sum(axis=-1), quality + gained)
+        dear.append(np.where(moves.straight, called, escalated))
+        unjudged = np.where(moves.straight & called, (weights * each).sum(axis=-1), unjudged)
     calls: tuple[Array, Array, tuple[Array, ...]] = (
         np.where(moves.straight, 0.0, 1.0),
         np.where(moves.judged, 1.0, 0.0),
         tuple(dear),
     )
     return Imagined(
-        quality,
+        np.where(moves.judged, judged, unjudged),
         _spent(costs, *calls),
         _spent(draft.bills(queries.chars[:, None]), *calls),
         *calls,
@@ -117,7 +115,7 @@ def _best_after(
     """(N, A, K) The dear tier that is worth most after each bin, or at a known score."""
     if len(beliefs.dear) == 1:
         return np.zeros((1, 1, 1), dtype=np.intp)
-    after = rule.after_escalation(beliefs, costs, arms.lambdas)
+    after = list(rule.after_escalation(beliefs, costs, arms.lambdas))
     at_score = rule.Best.of([(weights * each).sum(axis=-1) for each in after]).at
     return np.where(unscored[:, None, None], rule.Best.of(after).at, at_score[..., None])
 

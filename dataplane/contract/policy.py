@@ -145,13 +145,12 @@ class PolicyDocument(Frozen):
     def beliefs(self, segment: SegmentPolicy, p_hat: rule.Array) -> rule.Beliefs:
         """What this document believes of queries of this ``p_hat``, (..., tiers)."""
         bins = self.judge.bins
-        p = segment.calibration.probability(rule.logit(p_hat[..., 0]))
-        log_odds, dear = rule.logit(p)[..., None], rule.logit(p_hat[..., 1:])
+        told = rule.logit(p_hat)
+        p = segment.calibration.probability(told[..., 0])
+        log_odds = rule.logit(p)[..., None]
+        dear = [told[..., tier, None] for tier in range(1, len(self.tiers))]
         g, b = (
-            [
-                platt.probability(log_odds, bins.z, dear[..., j, None])
-                for j, platt in enumerate(platts)
-            ]
+            [platt.probability(log_odds, bins.z, q) for platt, q in zip(platts, dear, strict=True)]
             for platts in (segment.dear_if_local_wrong, segment.dear_wrong_if_local_right)
         )
         return rule.believe(p, bins.f1, bins.f0, g, b)

@@ -15,8 +15,9 @@ Dear tiers are no axis but a tuple: of one, a maximum costs nothing.
 One arithmetic serves both, so the learner imagines exactly what the gateway would do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -31,13 +32,13 @@ EDGE = 1e-6  # probabilities are kept this far from 0 and 1 before a logit
 
 def logit(p: float | Array) -> Array:
     """Log-odds of ``p``, clipped away from 0 and 1."""
-    clipped = np.clip(p, EDGE, 1 - EDGE)
+    clipped = np.minimum(np.maximum(p, EDGE), 1 - EDGE)  # np.clip takes three times as long
     return np.asarray(np.log(clipped / (1 - clipped)), dtype=np.float64)
 
 
 def expit(x: float | Array) -> Array:
     """The logistic function, safe for large arguments."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(x, -40, 40))), dtype=np.float64)
+    return np.asarray(1 / (1 + np.exp(-np.minimum(np.maximum(x, -40.0), 40.0))), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +121,7 @@ def value(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Values:
         np.asarray(quality - lambda_ * cost)
         for quality, cost in zip(dear_quality(beliefs), costs.dear, strict=True)
     )
-    kept = beliefs.p_after
-    for escalated in after_escalation(beliefs, costs, lambda_):
-        kept = np.maximum(kept, escalated)
+    kept = reduce(np.maximum, after_escalation(beliefs, costs, lambda_), beliefs.p_after)
     judged = (kept * beliefs.bin_probability).sum(axis=-1) - lambda_ * (costs.local + costs.judge)
     return Values(np.asarray(local), dear, np.asarray(judged))
 
@@ -139,12 +138,11 @@ def escalated_quality(beliefs: Beliefs) -> tuple[Array, ...]:
     return tuple(np.asarray(p * (1 - each.b) + (1 - p) * each.g) for each in beliefs.dear)
 
 
-def after_escalation(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> tuple[Array, ...]:
-    """Value of escalating after bin k, by dear tier and per bin."""
-    return tuple(
-        np.asarray(quality - np.asarray(lambda_ * cost, dtype=np.float64)[..., None])
-        for quality, cost in zip(escalated_quality(beliefs), costs.dear, strict=True)
-    )
+def after_escalation(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Iterator[Array]:
+    """Value of escalating after bin k, per bin: of each dear tier in turn, for they are large."""
+    for quality, cost in zip(escalated_quality(beliefs), costs.dear, strict=True):
+        charge = np.asarray(lambda_ * cost, dtype=np.float64)
+        yield np.asarray(quality - charge[..., None])
 
 
 def cutoff(
@@ -162,7 +160,7 @@ def cutoff(
     interpolated, so that the cutoff moves smoothly with lambda. ``lowest``: nothing escalates;
     ``highest``: everything does.
     """
-    margin = beliefs.p_after - Best.of(after_escalation(beliefs, costs, lambda_)).value
+    margin = beliefs.p_after - reduce(np.maximum, after_escalation(beliefs, costs, lambda_))
     escalates = margin < 0
     last = len(raw) - 1
     below = last - np.argmax(escalates[..., ::-1], axis=-1)  # the highest bin that escalates

@@ -201,9 +201,7 @@ async def score(task: Task, tier: Tier) -> Result:
     run, probes = traffic(task.seed, task.queries), fixed(task.seed, task.fixed_queries)
     known = await ask(tier, (query.text for query in (*run, *probes)))
     local, cloud = task.policies[0].tiers
-    served, probed = (
-        both(each, known, task.cloud_seed, (local, cloud)) for each in (run, probes)
-    )
+    served, probed = (both(each, known, task.cloud_seed, (local, cloud)) for each in (run, probes))
     return Result(
         always_local=always_local(served),
         always_cloud=always_cloud(served),

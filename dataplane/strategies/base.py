@@ -88,12 +88,15 @@ class Context:
 
     def within(self, eligible: Collection[str]) -> "Context":
         """The same query where no more than these are left."""
-        at = [place for place, name in enumerate(self.dear) if name in eligible]
+        kept = self.eligible.intersection(eligible)
+        at = [place for place, name in enumerate(self.dear) if name in kept]
+        if len(at) == len(self.dear):
+            return self if kept == self.eligible else replace(self, eligible=kept)
         return replace(
             self,
             beliefs=replace(self.beliefs, dear=tuple(self.beliefs.dear[place] for place in at)),
             costs=replace(self.costs, dear=tuple(self.costs.dear[place] for place in at)),
-            eligible=self.eligible.intersection(eligible),
+            eligible=kept,
             dear=tuple(self.dear[place] for place in at),
         )
 
@@ -105,9 +108,8 @@ def consider(
     terms = policy.segment(segment)
     p_hat = policy.p_hat(features)
     beliefs, costs = policy.beliefs(terms, p_hat), policy.costs(features.chars)
-    everything = frozenset([JUDGE, *(tier.name for tier in policy.tiers)])
-    dear = tuple(tier.name for tier in policy.dear)
-    return Context(policy, terms, p_hat, beliefs, costs, everything, dear).within(eligible)
+    left, dear = frozenset(eligible), tuple(tier.name for tier in policy.dear)
+    return Context(policy, terms, p_hat, beliefs, costs, left, dear).within(left)
 
 
 @dataclass(frozen=True, slots=True)

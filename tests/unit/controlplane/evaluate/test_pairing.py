@@ -149,5 +149,5 @@ def test_what_a_recording_lacks_is_one_line(
 def test_one_model_is_no_pair(tmp_path: Path) -> None:
     wanted = Wanted("small", "small")
     recording = read(written(tmp_path / "a.jsonl", ONE), wanted.columns)
-    with pytest.raises(RecordingError, match="name two models"):
+    with pytest.raises(RecordingError, match="small is named as 2 tiers"):
         pair(recording, wanted)

@@ -69,7 +69,7 @@ def test_a_specialist_gets_what_it_is_good_at(learned: tuple[Replay, list[Served
         for place, kind in enumerate(KINDS)
     }  # fmt: skip
     adding, translating, proving = share.values()
-    assert translating > 0.9
+    assert translating > 0.6
     assert max(adding, proving) < 0.1
 
 

@@ -54,7 +54,7 @@ def best(b: rule.Beliefs, c: rule.Costs, lambda_: float) -> float:
 def spend(b: rule.Beliefs, c: rule.Costs, lambda_: float) -> float:
     """The expected cost of the best first move, and of what follows it."""
     values = rule.value(b, c, lambda_)
-    after = rule.Best.of(rule.after_escalation(b, c, lambda_))
+    after = rule.Best.of(list(rule.after_escalation(b, c, lambda_)))
     prices = np.array([float(each) for each in c.dear])
     escalates = after.value > b.p_after
     judged = c.local + c.judge + (b.bin_probability * escalates * prices[after.at]).sum()
@@ -100,7 +100,7 @@ def test_the_cutoff_parts_bins_that_escalate_from_those_that_do_not(
 ) -> None:
     b, c = pool
     cutoff = float(rule.cutoff(b, c, lambda_, RAW, -20, 0.01))
-    margin = b.p_after - np.max(rule.after_escalation(b, c, lambda_), axis=0)
+    margin = b.p_after - np.max(list(rule.after_escalation(b, c, lambda_)), axis=0)
     assert (margin[cutoff < RAW] >= 0).all()
     if (margin < 0).all():
         assert cutoff == 0.01
