@@ -31,17 +31,16 @@ def test_a_run_is_measured_beside_what_else_could_have_been() -> None:
 def test_the_figures_compare_costs_at_equal_quality() -> None:
     models = {"local": (0.1, 0.5), "mid": (0.4, 0.6), "cloud": (1.0, 0.9)}
     runs = [
-        Run(0.7, (0.4, 0.7), (0.5, 0.7), models, 0.05),
+        Run(0.7, (0.35, 0.7), (0.4, 0.7), models, 0.05),
         Run(0.8, (0.5, 0.8), (0.7, 0.85), models, 0.05),
     ]
     named = figures({"three": [runs, runs]})
-    assert named["three_over_category_mean"].value == pytest.approx(
-        np.mean([0.4 / 0.5 - 1, 0.5 / (0.5 + 0.2 * 10 / 15) - 1])
-    )
-    assert named["three_over_random_mix"].value == pytest.approx(
-        np.mean([0.4 / 0.55 - 1, 0.5 / 0.775 - 1])
-    )
-    assert named["three_over_mid"].value == pytest.approx(0.25 / 0.4 - 1)
+    over = [0.35 / 0.4 - 1, 0.5 / 0.6 - 1]
+    assert named["three_over_category_mean"].value == pytest.approx(np.mean(over))
+    assert named["three_over_category_mean_worst"].value == pytest.approx(max(over))
+    mixed = [0.35 / 0.55 - 1, 0.5 / 0.775 - 1]
+    assert named["three_over_random_mix"].value == pytest.approx(np.mean(mixed))
+    assert named["three_over_mid"].value == pytest.approx(0.225 / 0.4 - 1)
     assert named["three_shortfall"].value == pytest.approx(0.0)
     assert named["three_shadows"].value == pytest.approx(0.05)
     assert named["three_shadows"].n == 2
