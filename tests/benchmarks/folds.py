@@ -16,16 +16,14 @@ from controlplane.evaluate.baselines import Outcomes
 from controlplane.evaluate.pairing import Pairs, Scores
 from controlplane.evaluate.rehearsal import judge_table, price_list
 from controlplane.evaluate.replay import EPOCH, Row
-from controlplane.learn import cloud, judge
 from controlplane.learn.evidence import Labels
 from controlplane.learn.offline import Trained, train
-from controlplane.learn.quality import QualityPredictor
-from controlplane.learn.traffic import Columns
 from controlplane.start import untrained
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
 from dataplane.contract.terms import AuditTerms, Mode, QualityTarget, ShadowTerms
 from dataplane.strategies import Queries, courses
+from tests.benchmarks.fitting import fit
 
 FOLDS = 5
 MODES: tuple[Mode, ...] = ("route", "cascade", "cascade_route")
@@ -81,13 +79,6 @@ def fitted(rows: Sequence[Row], scores: Scores, trained: Sequence[Trained]) -> P
     """The document of labelled rows, whose p_hat is out of fold among them."""
     table = np.array([(r.features.chars, r.local, r.cloud, r.local_usd, r.cloud_usd) for r in rows])
     chars, local, dear, *usd = table.T
-    ones, known = np.ones(len(rows)), ~np.isnan(scores.raw)
-    p_hat = np.stack([each.p_hat for each in trained], axis=-1)
-    labels = Labels(p_hat, chars, scores.raw, local, dear, ones, ones, ones)
-    parted = judge.bins(scores.raw[known])
-    assert parted is not None
-    tilt = judge.fit(parted, labels, Columns(*(c[known] for c in (p_hat, chars, labels.score))))
-    mends, spoils = cloud.fit(parted, labels, tilt.calibration)
     plain = untrained(
         (price_list(TIERS[0], chars, usd[0]), price_list(TIERS[1], chars, usd[1])),
         judge_table(scores, rows),
@@ -97,21 +88,9 @@ def fitted(rows: Sequence[Row], scores: Scores, trained: Sequence[Trained]) -> P
         shadow=ShadowTerms(),
         prompt_chars=float(chars.mean()),
     )
-    segment = plain.segments[0].replaced(
-        trust="open",
-        calibration=tilt.calibration,
-        cloud_if_local_wrong=cloud.platt(mends),
-        cloud_wrong_if_local_right=cloud.platt(spoils),
-    )
-    return plain.model_copy(
-        update={
-            "estimators": tuple(
-                QualityPredictor.restore(each.state()).estimator() for each in trained
-            ),
-            "judge": judge.table(plain.judge, parted, tilt),
-            "segments": (segment,),
-        }
-    )
+    p_hat, ones = np.stack([each.p_hat for each in trained], axis=-1), np.ones(len(rows))
+    labels = Labels(p_hat, chars, scores.raw, local, dear, ones, ones, ones)
+    return fit(plain, labels, (each.state() for each in trained))
 
 
 def _sweep(
