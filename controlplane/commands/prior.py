@@ -5,26 +5,18 @@ from typing import Annotated
 
 import typer
 
-from controlplane.commands.options import (
-    ByCategory,
-    CloudModel,
-    DataFolder,
-    LocalModel,
-    RecordingFile,
-    Where,
-)
-from controlplane.commands.replay import chosen
+from controlplane.commands import options
 from dataplane.contract.errors import OperatorError
 
 
 def prior(
-    file: RecordingFile,
-    local: LocalModel,
-    cloud: CloudModel,
+    file: options.RecordingFile,
+    local: options.LocalModel,
+    cloud: options.CloudModel,
     out: Annotated[Path, typer.Option(help="Where the prior goes: JSON.")],
-    where: Where = None,
-    category: ByCategory = False,
-    data: DataFolder = None,
+    where: options.Where = None,
+    category: options.ByCategory = False,
+    data: options.DataFolder = None,
 ) -> None:
     """Fit a prior: which queries the local tier gets right, and what the cloud makes of them.
 
@@ -43,7 +35,7 @@ def prior(
         local_price=0,
         cloud_price=0,
         category=category,
-        where=chosen(where),
+        where=options.chosen(where),
     )
     path = recorded.find(file, data)
     pairs = pair(recorded.read(path, wanted.columns), wanted)
