@@ -1,6 +1,6 @@
 """Options that several commands take, and the configuration and store that they name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -42,6 +42,17 @@ DataFolder: TypeAlias = Annotated[
 ]
 
 CONFIG_FILE = Path("penstock.yaml")
+
+
+def chosen(where: Sequence[str] | None) -> dict[str, list[str]]:
+    """What ``--where`` keeps: column to its values."""
+    kept: dict[str, list[str]] = {}
+    for each in where or ():
+        column, equals, value = each.partition("=")
+        if not equals:
+            raise OperatorError(f"--where {each}: give COLUMN=VALUE")
+        kept.setdefault(column, []).append(value)
+    return kept
 
 
 def configured(path: Path) -> "Configuration":

@@ -6,28 +6,19 @@ from typing import Annotated
 
 import typer
 
-from controlplane.commands.options import (
-    Between,
-    ByCategory,
-    CloudModel,
-    DataFolder,
-    LocalModel,
-    RecordingFile,
-    Where,
-)
-from controlplane.commands.replay import chosen
+from controlplane.commands import options
 from dataplane.contract.errors import OperatorError
 
 
 def prior(
-    file: RecordingFile,
-    local: LocalModel,
-    cloud: CloudModel,
+    file: options.RecordingFile,
+    local: options.LocalModel,
+    cloud: options.CloudModel,
     out: Annotated[Path, typer.Option(help="Where the prior goes: JSON.")],
-    tier: Between = None,
-    where: Where = None,
-    category: ByCategory = False,
-    data: DataFolder = None,
+    tier: options.Between = None,
+    where: options.Where = None,
+    category: options.ByCategory = False,
+    data: options.DataFolder = None,
 ) -> None:
     """Fit a prior: which queries the local tier gets right, and what dear ones make of them.
 
@@ -46,7 +37,7 @@ def prior(
         local_price=0,
         cloud_price=0,
         category=category,
-        where=chosen(where),
+        where=options.chosen(where),
         between=tuple(tier or ()),
     )
     path = recorded.find(file, data)

@@ -1,20 +1,11 @@
 """`penstock replay`: the learner on a recorded file, beside what else could have been done."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controlplane.commands.options import (
-    Between,
-    ByCategory,
-    CloudModel,
-    DataFolder,
-    LocalModel,
-    RecordingFile,
-    Where,
-)
+from controlplane.commands import options
 from dataplane.contract.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -28,9 +19,9 @@ OUTPUT = Path("-")
 
 
 def replay(  # noqa: PLR0913, PLR0917 - a command's options
-    file: RecordingFile,
-    local: LocalModel,
-    cloud: CloudModel,
+    file: options.RecordingFile,
+    local: options.LocalModel,
+    cloud: options.CloudModel,
     target: Annotated[
         str, typer.Option(help="Quality to reach: 0.85, or 80% of the way from local to cloud.")
     ],
@@ -41,9 +32,9 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
             "until one agrees. None: route."
         ),
     ] = None,
-    tier: Between = None,
-    where: Where = None,
-    data: DataFolder = None,
+    tier: options.Between = None,
+    where: options.Where = None,
+    data: options.DataFolder = None,
     cost: Annotated[str, typer.Option(help="The column of USD per call.")] = "cost_usd",
     local_price: Annotated[
         float | None, typer.Option(min=0, help="USD per local call instead.")
@@ -54,7 +45,7 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
     judge_price: Annotated[
         float | None, typer.Option(min=0, help="USD per call of a judge instead.")
     ] = None,
-    category: ByCategory = False,
+    category: options.ByCategory = False,
     tolerance: Annotated[float, typer.Option(min=0, max=1, help="Allowed shortfall.")] = 0.02,
     audit: Annotated[float, typer.Option(min=0, max=1, help="Share of labelled queries.")] = 0.05,
     shadow: Annotated[float, typer.Option(min=0, max=1, help="Share of shadowed ones.")] = 0.02,
@@ -91,7 +82,7 @@ def replay(  # noqa: PLR0913, PLR0917 - a command's options
         cloud_price=cloud_price,
         judge_price=judge_price,
         category=category,
-        where=chosen(where),
+        where=options.chosen(where),
         between=tuple(tier or ()),
     )
     path = recorded.find(file, data)
@@ -130,17 +121,6 @@ def _target(text: str, local: float, cloud: float) -> float:
             "from local to cloud, as 80%"
         )
     return local + number / 100 * (cloud - local) if share else number
-
-
-def chosen(where: Sequence[str] | None) -> dict[str, list[str]]:
-    """What ``--where`` keeps: column to its values."""
-    kept: dict[str, list[str]] = {}
-    for each in where or ():
-        column, equals, value = each.partition("=")
-        if not equals:
-            raise OperatorError(f"--where {each}: give COLUMN=VALUE")
-        kept.setdefault(column, []).append(value)
-    return kept
 
 
 def _run(rehearsal: "Rehearsal", console: "Console") -> None:

@@ -16,16 +16,14 @@ from controlplane.evaluate.baselines import Outcomes
 from controlplane.evaluate.pairing import Pairs, Scores
 from controlplane.evaluate.rehearsal import judge_table, price_list
 from controlplane.evaluate.replay import EPOCH, Row
-from controlplane.learn import dear, judge
 from controlplane.learn.evidence import Labels
 from controlplane.learn.offline import Trained, train
-from controlplane.learn.quality import QualityPredictor
-from controlplane.learn.traffic import Columns
 from controlplane.start import untrained
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
 from dataplane.contract.terms import AuditTerms, Mode, QualityTarget, ShadowTerms
 from dataplane.strategies import Queries, courses
+from tests.benchmarks.fitting import fit
 
 FOLDS = 5
 MODES: tuple[Mode, ...] = ("route", "cascade", "cascade_route")
@@ -79,13 +77,6 @@ def fitted(rows: Sequence[Row], scores: Scores, trained: Sequence[Trained]) -> P
     """The document of labelled rows, whose p_hat is out of fold among them."""
     chars = np.array([row.features.chars for row in rows], dtype=np.float64)
     right, usd = (np.array([getattr(row, name) for row in rows]) for name in ("worth", "usd"))
-    ones, known = np.ones(len(rows)), ~np.isnan(scores.raw)
-    p_hat = np.stack([each.p_hat for each in trained], axis=-1)
-    labels = Labels(p_hat, chars, scores.raw, right, np.ones_like(right), ones)
-    parted = judge.bins(scores.raw[known])
-    assert parted is not None
-    tilt = judge.fit(parted, labels, Columns(*(c[known] for c in (p_hat, chars, labels.score))))
-    believed = dear.fit(parted, labels, tilt.calibration, tier=1)
     plain = untrained(
         [price_list(name, chars, paid) for name, paid in zip(TIERS, usd.T, strict=True)],
         judge_table(scores, rows),
@@ -95,20 +86,9 @@ def fitted(rows: Sequence[Row], scores: Scores, trained: Sequence[Trained]) -> P
         shadow=ShadowTerms(),
         prompt_chars=float(chars.mean()),
     )
-    segment = plain.segments[0].replaced(
-        trust="open",
-        calibration=tilt.calibration,
-        **dear.stated([believed]),
-    )
-    return plain.model_copy(
-        update={
-            "estimators": tuple(
-                QualityPredictor.restore(each.state()).estimator() for each in trained
-            ),
-            "judge": judge.table(plain.judge, parted, tilt),
-            "segments": (segment,),
-        }
-    )
+    p_hat, ones = np.stack([each.p_hat for each in trained], axis=-1), np.ones(len(rows))
+    labels = Labels(p_hat, chars, scores.raw, right, np.ones_like(right), ones)
+    return fit(plain, labels, (each.state() for each in trained))
 
 
 def _sweep(

@@ -12,10 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from controlplane.evaluate.replay import EPOCH, Row
-from controlplane.learn import dear, judge
 from controlplane.learn.evidence import Labels
-from controlplane.learn.quality import QualityPredictor
-from controlplane.learn.traffic import Columns
 from controlplane.start import untrained
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
@@ -27,6 +24,7 @@ from dataplane.contract.terms import (
     TierTerms,
 )
 from dataplane.strategies import Queries, courses
+from tests.benchmarks.fitting import fit
 from tests.benchmarks.streams import (
     CHEAPER,
     CLOUD_COST,
@@ -92,26 +90,8 @@ def fitted(halves: Halves, drift: Drift) -> PolicyDocument:
     ones = np.ones(len(local))
     right = np.column_stack([local, cloud])
     labels = Labels(p_hat, ones, score, right, np.ones_like(right), ones / COPIES)
-    parted = judge.bins(score)
-    assert parted is not None
-    tilt = judge.fit(parted, labels, Columns(p_hat, ones, score))
-    believed = dear.fit(parted, labels, tilt.calibration, tier=1)
     plain = start(halves.target, 0.0, 0.0, CHEAPER if drift == "price" else CLOUD_COST)
-    segment = plain.segments[0].replaced(
-        mode="cascade_route",
-        trust="open",
-        calibration=tilt.calibration,
-        **dear.stated([believed]),
-    )
-    return plain.model_copy(
-        update={
-            "estimators": tuple(
-                QualityPredictor.restore(each).estimator() for each in halves.prior.predictors
-            ),
-            "judge": judge.table(plain.judge, parted, tilt),
-            "segments": (segment,),
-        }
-    )
+    return fit(plain, labels, halves.prior.predictors)
 
 
 @dataclass(frozen=True, eq=False)

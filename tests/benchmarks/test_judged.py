@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from tests.benchmarks.judged import (
     excess,
     figures,
     loaded,
-    main,
 )
 from tests.benchmarks.streams import data_folder
 
@@ -150,13 +148,3 @@ def test_recorded_answers_are_measured() -> None:
     assert (np.diff(found.all, axis=1) > 0).all()
     assert 0.5 < found.all[2, EIGHTY] < 0.8
     assert excess(found.all).max() < 0.03
-
-
-def test_without_recordings_it_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("PENSTOCK_DATA", raising=False)
-    with pytest.raises(SystemExit) as ended:
-        main(["--data", str(tmp_path)])
-    assert ended.value.code == 2
-    assert "name their folder with --data DIR" in capsys.readouterr().err

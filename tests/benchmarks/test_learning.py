@@ -1,13 +1,11 @@
 """The learning benchmark on a few queries: it runs, and it leaks nothing."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.benchmarks.figure import Figure
-from tests.benchmarks.learning import main
 from tests.benchmarks.runs import SCENARIOS, Once, run
 from tests.benchmarks.streams import Halves, data_folder, halves, stream, warm
 from tests.unit.controlplane.learn.rows import EASY, rows
@@ -67,13 +65,3 @@ def test_a_figure_has_its_interval() -> None:
     figure = Figure.mean([1.0, 2.0, 3.0], "fraction")
     assert figure.value == 2.0
     assert figure.upper - figure.lower == pytest.approx(2 * 1.96 / np.sqrt(3))
-
-
-def test_without_recordings_it_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("PENSTOCK_DATA", raising=False)
-    with pytest.raises(SystemExit) as ended:
-        main(["--data", str(tmp_path)])
-    assert ended.value.code == 2
-    assert "name their folder with --data DIR" in capsys.readouterr().err

@@ -2,13 +2,12 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.benchmarks.curves import Outcomes, curve
-from tests.benchmarks.routing import TASKS, main, mean_gain, parts, recorded, routed
+from tests.benchmarks.routing import TASKS, mean_gain, parts, recorded, routed
 from tests.benchmarks.streams import data_folder
 
 DATA = os.environ.get("PENSTOCK_DATA")
@@ -78,13 +77,3 @@ def test_a_slice_of_a_recording_is_routed_better_than_by_chance() -> None:
     assert score.shape == (600,)
     assert curve(score, slice_.outcomes).apgr > 0.5
     assert np.array_equal(score, routed(slice_, 2001))
-
-
-def test_without_recordings_it_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("PENSTOCK_DATA", raising=False)
-    with pytest.raises(SystemExit) as ended:
-        main(["--data", str(tmp_path)])
-    assert ended.value.code == 2
-    assert "name their folder with --data DIR" in capsys.readouterr().err

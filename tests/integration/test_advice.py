@@ -1,10 +1,8 @@
 """Advice from the stored state: by the API, and by `penstock advise`."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -12,16 +10,13 @@ from fastapi.testclient import TestClient
 from controlplane import api, keys, push, states
 from controlplane.access import Access
 from controlplane.audit.labels import Terms
-from controlplane.cli import main
 from controlplane.connection import Connect, connect
 from controlplane.cycle import LEARNER
 from controlplane.database import Database
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
+from tests.command import Run, penstock
 from tests.unit.controlplane.learn.test_advise import USELESS, live, taught
-
-EXAMPLE = Path(__file__).parents[2] / "penstock.example.yaml"
-Run = Callable[..., str]
 
 
 @pytest.fixture
@@ -57,22 +52,7 @@ def reader(store: Connect) -> dict[str, str]:
 def run(
     database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
-    """Run `penstock`; what it printed, if all went well."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
-    monkeypatch.setenv("PENSTOCK_CONFIG", str(EXAMPLE))
-    monkeypatch.setenv("DATABASE_URL", database.url)
-    url = database.url_for("penstock_controlplane")
-    monkeypatch.setenv("DATABASE_URL_CONTROLPLANE", url)
-
-    def penstock(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["penstock", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, said = capsys.readouterr()
-        assert ended.value.code == 0, said
-        return out
-
-    return penstock
+    return penstock(database, monkeypatch, capsys)
 
 
 def remember(store: Connect, state: str) -> None:

@@ -1,41 +1,21 @@
 """`penstock db upgrade` and `penstock key`, against a real Postgres that DATABASE_URL names."""
 
 import json
-import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from controlplane.cli import main
 from controlplane.database import Database
 from dataplane.contract.keys import digest, parse
-
-EXAMPLE = Path(__file__).parents[2] / "penstock.example.yaml"
-Run = Callable[..., str]
+from tests.command import Run, penstock
 
 
 @pytest.fixture
 def run(
     empty_database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
-    """Run `penstock` on a database without a schema; what it printed, if all went well."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
-    monkeypatch.setenv("PENSTOCK_CONFIG", str(EXAMPLE))
-    monkeypatch.setenv("DATABASE_URL", empty_database.url)
-    url = empty_database.url_for("penstock_controlplane")
-    monkeypatch.setenv("DATABASE_URL_CONTROLPLANE", url)
-
-    def penstock(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["penstock", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, said = capsys.readouterr()
-        assert ended.value.code == 0, said
-        return out
-
-    return penstock
+    """`penstock` on a database without a schema."""
+    return penstock(empty_database, monkeypatch, capsys)
 
 
 def test_a_key_from_the_first_upgrade_to_its_end(run: Run, empty_database: Database) -> None:

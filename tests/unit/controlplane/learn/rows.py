@@ -22,17 +22,25 @@ def rows(seed: int, count: int, *mixes: tuple[float, ...], separation: float = 2
     The judge's score is a monotone function of a normal number whose mean is ``separation`` higher
     for right answers.
     """
+    return [row for _, row in asked(seed, count, *mixes, separation=separation)]
+
+
+def asked(
+    seed: int, count: int, *mixes: tuple[float, ...], separation: float = 2.4
+) -> list[tuple[str, Row]]:
+    """The same rows, each with its prompt."""
     rng = random.Random(seed)
-    return [_row(rng, mixes[at * len(mixes) // count], separation) for at in range(count)]
+    return [_asked(rng, mixes[at * len(mixes) // count], separation) for at in range(count)]
 
 
-def _row(rng: random.Random, mix: tuple[float, ...], separation: float) -> Row:
+def _asked(rng: random.Random, mix: tuple[float, ...], separation: float) -> tuple[str, Row]:
     (difficulty,) = rng.choices(range(5), mix)
     digits = [str(rng.randrange(10**difficulty, 10 ** (difficulty + 1))) for _ in range(2)]
     right = rng.random() < RIGHT[difficulty]
     score = -float(np.exp(-rng.gauss(separation if right else 0.0, 1.0)))
-    return Row(
-        features=of_text(f"What is {digits[0]} + {digits[1]}?"),
+    prompt = f"What is {digits[0]} + {digits[1]}?"
+    return prompt, Row(
+        features=of_text(prompt),
         worth=(float(right), float(rng.random() < CLOUD_RIGHT)),
         usd=(LOCAL_USD, CLOUD_USD),
         score=score,
