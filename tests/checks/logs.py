@@ -109,6 +109,22 @@ class LogBattery:
         assert labelled.probability("cloud") == 0.1
         assert labelled.probability("local") == 0.05
 
+    def test_several_silent_tiers_are_shadowed_at_once(
+        self, traffic: Traffic, opened: Opened
+    ) -> None:
+        seen = query(1, answered=("cloud",))
+        shadows = [Drawn("shadow", 0.05, tier) for tier in ("local", "middle")]
+        traffic.complete(seen, [AUDIT, *shadows])
+        with opened() as log:
+            log.new({})
+        traffic.resolve(seen, {"cloud": 1.0, "local": 0.0, "middle": 1.0})
+        with opened() as log:
+            (labelled,) = log.labelled()
+        assert labelled.right == {"cloud": 1.0, "local": 0.0, "middle": 1.0}
+        assert [labelled.probability(tier) for tier in ("cloud", "local", "middle")] == [
+            0.1, 0.05, 0.05,
+        ]  # fmt: skip
+
     def test_an_unsure_label_is_no_label(self, traffic: Traffic, opened: Opened) -> None:
         traffic.complete(query(1), [AUDIT])
         with opened() as log:

@@ -45,16 +45,11 @@ from dataplane.tiers.base import Answer
 from dataplane.tiers.fake import FakeTier
 from tests.fronts import FixedKeys, chat, served
 from tests.unit.controlplane.learn.rows import EASY, HARD, asked
-from tests.unit.controlplane.learn.test_learner import SETTINGS, TIERS, start
+from tests.unit.controlplane.learn.test_learner import SETTINGS, start
+from tests.unit.dataplane.policies import pool
 
 EVERY = 25  # queries between turns of the cycle
 ANNA = Labeller("anna", "key")
-WAYS = {
-    ("call:cloud", "reply"),
-    ("call:local", "judge", "reply"),
-    ("call:local", "judge", "call:cloud", "reply"),
-}
-SCHOOL = School(lambda: Learner(TIERS, SETTINGS), lambda text: Learner.from_json(text, SETTINGS))
 DECIDED = """
 SELECT d.policy_version, d.seed, d.features, c.final_tier, c.cost_usd,
     ARRAY(SELECT s.action FROM steps s WHERE s.at = d.at AND s.decision_id = d.id
@@ -62,7 +57,7 @@ SELECT d.policy_version, d.seed, d.features, c.final_tier, c.cost_usd,
     (SELECT j.raw FROM judge_scores j WHERE j.at = d.at AND j.decision_id = d.id
         AND j.purpose = 'serve') AS score,
     ARRAY(SELECT jsonb_build_array(r.kind, r.probability, r.tier) FROM draws r
-        WHERE r.at = d.at AND r.decision_id = d.id ORDER BY r.kind) AS drawn
+        WHERE r.at = d.at AND r.decision_id = d.id) AS drawn
 FROM decisions d JOIN completions c ON c.at = d.at AND c.decision_id = d.id
 ORDER BY d.id
 """
@@ -79,7 +74,7 @@ class Decided:
     cost_usd: float
     actions: tuple[str, ...]
     score: float | None
-    drawn: tuple[Drawn, ...]
+    drawn: frozenset[Drawn]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +132,11 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return drawn
 
 
-def replayed(rows: Sequence[Row], log: Remembering, seeds: Sequence[int]) -> Passed:
-    learner, delay = Learner(TIERS, SETTINGS), Delay(5, 50, silent=0.1)
-    replay = Replay(start(), learner, seed=4, delay=delay, every=EVERY, log=log)
+def replayed(
+    first: PolicyDocument, rows: Sequence[Row], log: Remembering, seeds: Sequence[int]
+) -> Passed:
+    learner, delay = fresh(first), Delay(5, 50, silent=0.1)
+    replay = Replay(first, learner, seed=4, delay=delay, every=EVERY, log=log)
     ways = [(*each.actions, "reply") for each in replay.run(rows)]
     decided = [
         Decided(
@@ -150,11 +147,15 @@ def replayed(rows: Sequence[Row], log: Remembering, seeds: Sequence[int]) -> Pas
             cost_usd=seen.cost_usd,
             actions=actions,
             score=seen.score,
-            drawn=drawn,
+            drawn=frozenset(drawn),
         )
         for (seen, drawn), seed, actions in zip(log.seen, seeds, ways, strict=True)
     ]
     return Passed(decided, replay.policies, learner.to_json())
+
+
+def fresh(first: PolicyDocument) -> Learner:
+    return Learner(tuple(tier.name for tier in first.tiers), SETTINGS)
 
 
 # -- through both planes
@@ -232,28 +233,31 @@ class Planes:
 
 
 def _decided(row: dict[str, Any]) -> Decided:
-    drawn = tuple(Drawn(*each) for each in row["drawn"])
+    drawn = frozenset(Drawn(*each) for each in row["drawn"])
     return Decided(**row | {"actions": tuple(row["actions"]), "drawn": drawn})
 
 
 @contextmanager
-def planes(database: Database, directory: Path, rows: Sequence[Row]) -> Iterator[Planes]:
+def planes(
+    database: Database, directory: Path, first: PolicyDocument, rows: Sequence[Row]
+) -> Iterator[Planes]:
     """Both planes in this process on one database, their first policy published."""
     local = RecordedTier("local", [row.score for row in rows])
     tiers = {
         tier.name: GuardedTier(tier, timeout_s=10.0)
-        for tier in (local, FakeTier("cloud", ["cloud"], logprob=None))
+        for tier in (local, *(FakeTier(t.name, [t.name], logprob=None) for t in first.dear))
     }
+    school = School(lambda: fresh(first), lambda text: Learner.from_json(text, SETTINGS))
     url = database.url_for("penstock_dataplane")
     store = partial(connect, database.url_for("penstock_controlplane"))
     spool = Spool(directory / "spool")
     recorder = Recorder(spool, url)
     subscription = Subscription(
-        directory / "policy.json", plane=spool.plane, tiers=tiers, start=start()
+        directory / "policy.json", plane=spool.plane, tiers=tiers, start=first
     )
     parts = Parts(tiers, subscription, recorder, FixedKeys(), Telemetry(), dict)
     with store() as connection:
-        push.publish(connection, start())
+        push.publish(connection, first)
     with ExitStack() as stack:
         stack.callback(lambda: asyncio.run(recorder.stop()))
         asyncio.run(_started(recorder, tiers.values()))
@@ -268,7 +272,7 @@ def planes(database: Database, directory: Path, rows: Sequence[Row]) -> Iterator
             subscription,
             stack.enter_context(psycopg.connect(url, autocommit=True, row_factory=dict_row)),
             store,
-            Cycle(store, leader, SCHOOL),
+            Cycle(store, leader, school),
         )
 
 
@@ -278,20 +282,23 @@ async def _started(recorder: Recorder, tiers: Iterable[GuardedTier]) -> None:
     await recorder.start()
 
 
-def priced(row: Row) -> Row:
-    """At what the two tiers will charge for their answers."""
-    local, cloud = start().tiers
-    return replace(row, usd=(local.cost_usd(1, len("local")), cloud.cost_usd(1, len("cloud"))))
+def priced(row: Row, first: PolicyDocument) -> Row:
+    """At what the tiers will charge for their answers; those between are wrong where local is."""
+    local, *dear, cloud = (tier.cost_usd(1, len(tier.name)) for tier in first.tiers)
+    (right, best), between = row.worth, len(dear)
+    return replace(row, worth=(right, *[right] * between, best), usd=(local, *dear, cloud))
 
 
+@pytest.mark.parametrize("tiers", [2, 3])
 def test_a_recording_decides_alike_through_the_gateway_and_in_memory(
-    database: Database, tmp_path: Path, seeds: list[int]
+    database: Database, tmp_path: Path, seeds: list[int], tiers: int
 ) -> None:
-    recording = [(prompt, priced(row)) for prompt, row in asked(8, 450, EASY, HARD)]
+    first = untrained(tiers)
+    recording = [(prompt, priced(row, first)) for prompt, row in asked(8, 450, EASY, HARD)]
     rows = [row for _, row in recording]
     log = Remembering()
-    expected = replayed(rows, log, seeds)
-    with planes(database, tmp_path, rows) as running:
+    expected = replayed(first, rows, log, seeds)
+    with planes(database, tmp_path, first, rows) as running:
         for number, (prompt, _) in enumerate(recording):
             running.ask(number, prompt)
             if (number + 1) % EVERY == 0:
@@ -301,5 +308,23 @@ def test_a_recording_decides_alike_through_the_gateway_and_in_memory(
     assert found.policies == expected.policies
     assert found.learner == expected.learner
     assert len(found.policies) >= 3
-    assert {each.actions for each in found.decided} == WAYS
-    assert {fallen.tier for each in found.decided for fallen in each.drawn} == {None, *TIERS}
+    names = {tier.name for tier in first.tiers}
+    assert {fallen.tier for each in found.decided for fallen in each.drawn} == {None, *names}
+    assert {
+        ("call:cloud", "reply"),
+        ("call:local", "judge", "reply"),
+        ("call:local", "judge", "call:cloud", "reply"),
+    } <= {each.actions for each in found.decided}
+
+
+def untrained(tiers: int) -> PolicyDocument:
+    """Always-cloud."""
+    two = start()
+    return pool(
+        tiers,
+        segment={"mode": "always_cloud", "lambda_": 0.0, "trust": "closed"},
+        estimators=two.estimators[:1] * tiers,
+        objective=two.objective,
+        audit=two.audit,
+        shadow=two.shadow,
+    )
