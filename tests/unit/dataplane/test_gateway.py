@@ -1,6 +1,6 @@
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -30,6 +30,7 @@ from dataplane.tiers.fake import FakeTier
 from dataplane.trail import Keep, Trail
 from tests.policies import DOUBTFUL, SURE, FixedPolicies, KeptRecords, policy
 from tests.replays import replayed
+from tests.unit.dataplane.policies import pool
 
 
 class House:
@@ -41,6 +42,7 @@ class House:
         *,
         local: FakeTier | None = None,
         cloud: FakeTier | None = None,
+        between: Sequence[FakeTier] = (),
         keep: Keep = "sampled",
         timeout_s: float = 5.0,
     ) -> None:
@@ -48,7 +50,8 @@ class House:
         self.cloud = cloud or FakeTier("cloud", ["from cloud"], logprob=None)
         self.kept = KeptRecords()
         self.telemetry = Telemetry()
-        guarded = {t.name: GuardedTier(t, timeout_s) for t in (self.local, self.cloud)}
+        self.tiers = (self.local, *between, self.cloud)
+        guarded = {t.name: GuardedTier(t, timeout_s) for t in self.tiers}
         self.gateway = Gateway(
             guarded,
             FixedPolicies(document),
@@ -59,8 +62,8 @@ class House:
         )
 
     async def ask(self, query: Query | None = None) -> tuple[Trail, list[Delta], Reply]:
-        await self.local.start()
-        await self.cloud.start()
+        for tier in self.tiers:
+            await tier.start()
         trail = self.gateway.admit(query or question())
         deltas: list[Delta] = []
         async with aclosing(self.gateway.serve(trail)) as parts:
@@ -275,6 +278,20 @@ def test_when_no_tier_answers_the_client_is_told_whose_fault_it_was(
     assert house.completion().final_tier is None
     if status == 503:
         assert refused.headers == {"retry-after": "7"}
+
+
+def test_when_a_dear_tier_fails_the_next_best_answers_and_all_steps_replay() -> None:
+    document = pool(3, segment={"mode": "cascade", "lambda_": 0.1})
+    house = House(
+        document,
+        local=FakeTier("local", ["from local"], logprob=DOUBTFUL),
+        between=[FakeTier("dear1", [error("connect", None)])],
+    )
+    _, _, reply = ask(house)
+    assert house.actions() == ["call:local", "judge", "call:dear1", "call:cloud", "reply"]
+    assert reply.tier == "cloud"
+    (decision,), steps = house.kept.of(Decision), house.kept.of(Step)
+    assert replayed(document, decision, steps) == steps
 
 
 def test_retries_are_at_most_a_fifth_of_the_requests_and_three() -> None:

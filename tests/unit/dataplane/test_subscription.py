@@ -84,7 +84,7 @@ def test_after_a_restart_the_last_good_one_decides(tmp_path: Path) -> None:
     [
         (altered(2, objective={"kind": "quality", "target_quality": math.nan}), "target_quality"),
         (altered(2, cost_unit_usd=math.inf), "cost_unit_usd"),
-        (altered(2, schema=99), "schema: Input should be 2"),
+        (altered(2, schema=99), "schema: Input should be 3"),
         (altered(2, unknown=1), "unknown: Extra inputs"),
         (Offer(2, [{"version": 2}], "", {2: stored(policy(version=3))}), "its row 2"),
         (altered(2, reason="other"), "does not match its digest"),
