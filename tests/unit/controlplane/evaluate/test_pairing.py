@@ -146,6 +146,24 @@ def test_what_a_recording_lacks_is_one_line(
     assert "\n" not in str(refused.value)
 
 
+def test_further_tiers_stand_between_by_their_mean_cost(paired: Paired) -> None:
+    rows = [
+        *both(1, 0.0, 1.0),
+        outcome(1, "dear", 1.0, cost_usd=0.009),
+        outcome(1, "cheap", 0.5, cost_usd=0.004),
+        *both(2, 1.0, 1.0),
+        outcome(2, "dear", 1.0, cost_usd=0.003),
+        outcome(2, "cheap", 1.0, cost_usd=0.004),
+        *both(3, 1.0, 1.0),
+        outcome(3, "cheap", 1.0),
+    ]
+    pairs = paired(rows, between=("dear", "cheap"))
+    assert pairs.tiers == ("small", "cheap", "dear", "large")
+    assert (pairs.ids, pairs.lacking) == (("q1", "q2"), 1)
+    assert pairs.rows[0].worth == (0.0, 0.5, 1.0, 1.0)
+    assert pairs.rows[0].usd == (0.001, 0.004, 0.009, 0.01)
+
+
 def test_one_model_is_no_pair(tmp_path: Path) -> None:
     wanted = Wanted("small", "small")
     recording = read(written(tmp_path / "a.jsonl", ONE), wanted.columns)

@@ -57,6 +57,28 @@ def test_the_example_is_a_configuration() -> None:
     assert "sk-canary" not in found.model_dump_json()
 
 
+def more(tiers: int) -> str:
+    """The minimal file with so many tiers in between."""
+    between = "".join(
+        f"  - name: t{n}\n    provider: {{base_url: https://api.example.com, model: m}}\n"
+        "    price: {input_usd_per_mtok: 0.5, output_usd_per_mtok: 0.5}\n"
+        for n in range(tiers)
+    )
+    return MINIMAL.replace("  - name: cloud", f"{between}  - name: cloud")
+
+
+def test_two_to_twelve_tiers_are_ordered_by_price(tmp_path: Path) -> None:
+    found = configured(tmp_path, more(10))
+    names = [tier.name for tier in found.tiers]
+    assert names == ["local", *(f"t{n}" for n in range(10)), "cloud"]
+    too_many = problems(tmp_path, more(11))
+    assert too_many == ["2:3: tiers: must be 2 to 12, the cheapest first; 13 given"]
+    wrong = more(2).replace("0.5", "3", 2)
+    assert problems(tmp_path, wrong) == [
+        "10:12: tiers[2].price: is below the tier before it; cheapest first"
+    ]
+
+
 def test_a_tier_reads_as_the_policys_terms(tmp_path: Path) -> None:
     tier = configured(tmp_path).tiers[0]
     terms = TierTerms(name=tier.name, **tier.price.model_dump(), **tier.expected.model_dump())
