@@ -18,16 +18,19 @@ from dataplane.contract.rule import Array, logit
 from dataplane.contract.terms import Platt
 
 PRECISION = np.array([0.6, 4.0, 40.0, 4.0])
-MENDS = Normal.independent(np.array([1.5, 0.0, 0.0, 0.0]), PRECISION)
-SPOILS = Normal.independent(np.array([-3.0, 0.0, 0.0, 0.0]), PRECISION)
+COEFFICIENTS = len(PRECISION)
+
+
+def _around(*mean: float) -> Normal:
+    return Normal.independent(np.array(mean), PRECISION)
 
 
 @dataclass(frozen=True, slots=True)
 class Dear:
     """What is believed of a dear tier: of its ``g`` and its ``b``, each as ``design`` has it."""
 
-    mends: Normal = MENDS
-    spoils: Normal = SPOILS
+    mends: Normal
+    spoils: Normal
 
     def told(self, x: Array, local: Array, right: Array, weight: Array) -> "Dear":
         """The same once queries (N, ...) were answered by both tiers, and both answers labelled."""
@@ -37,10 +40,20 @@ class Dear:
         )
 
 
-VAGUE = Dear()
+ALONE = Dear(_around(1.5, 0, 0, 0), _around(-3, 0, 0, 0))
+AMONG = Dear(_around(0, 0, 0, 1), _around(-1, 0, 0, -1))
 
 
-def fit(parted: Bins, labels: Labels, calibration: Platt, tier: int, prior: Dear = VAGUE) -> Dear:
+def vague(tiers: int) -> Dear:
+    """What is believed of a dear tier of so many tiers before any label.
+
+    Among others it is called where its own p_hat stands out, which is taken at face value; of a
+    single one the mean gain matters more.
+    """
+    return ALONE if tiers == 2 else AMONG
+
+
+def fit(parted: Bins, labels: Labels, calibration: Platt, tier: int, prior: Dear) -> Dear:
     """What is believed of the dear tier of this place among all tiers.
 
     Where nothing is scored it does not depend on z.

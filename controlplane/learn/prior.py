@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from controlplane.learn import judge, logistic
-from controlplane.learn.dear import MENDS, SPOILS, VAGUE, Dear, design
+from controlplane.learn.dear import COEFFICIENTS, Dear, design, vague
 from controlplane.learn.logistic import Normal
 from controlplane.learn.offline import train
 from dataplane.contract.errors import OperatorError
@@ -41,7 +41,7 @@ class Prior:
 
     def of(self, tiers: int) -> "Prior":
         """The same for so many tiers; ``ValueError`` where it is of another number of them."""
-        dear = self.dear or (VAGUE,) * (tiers - 1)
+        dear = self.dear or (vague(tiers),) * (tiers - 1)
         predictors = self.predictors or (None,) * tiers
         if (len(dear), len(predictors)) != (tiers - 1, tiers):
             raise ValueError(
@@ -81,7 +81,7 @@ class Prior:
                 )
             local = _normal(body["local"], len(judge.PRIOR.mean))
             dear = tuple(
-                Dear(_normal(mends, len(MENDS.mean)), _normal(spoils, len(SPOILS.mean)))
+                Dear(_normal(mends, COEFFICIENTS), _normal(spoils, COEFFICIENTS))
                 for mends, spoils in body["dear"]
             )
             return cls(local, dear, int(body["labels"]), tuple(body["predictors"]))
@@ -123,9 +123,12 @@ def fit(
     weight = np.full(len(features), share)
     believed = logistic.fit(x, worth[:, 0], weight, judge.PRIOR)
     calibration = Platt(intercept=float(believed.mean[0]), slope=float(believed.mean[1]))
+    tiers = worth.shape[1]
     dear = tuple(
-        VAGUE.told(design(calibration, p_hat, tier, unscored), worth[:, 0], worth[:, tier], weight)
-        for tier in range(1, worth.shape[1])
+        vague(tiers).told(
+            design(calibration, p_hat, tier, unscored), worth[:, 0], worth[:, tier], weight
+        )
+        for tier in range(1, tiers)
     )
     return Prior(believed, dear, len(features), tuple(each.state() for each in trained))
 

@@ -21,8 +21,10 @@ def fit(
     parted = judge.bins(judged.score)
     assert parted is not None
     tilt = judge.fit(parted, labels, judged)
+    tiers = len(plain.tiers)
     believed = [
-        dear.fit(parted, labels, tilt.calibration, tier) for tier in range(1, len(plain.tiers))
+        dear.fit(parted, labels, tilt.calibration, tier, dear.vague(tiers))
+        for tier in range(1, tiers)
     ]
     segment = plain.segments[0].replaced(
         mode="cascade_route",

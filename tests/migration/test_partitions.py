@@ -90,7 +90,7 @@ def test_a_partition_has_its_parents_keys(database: Database) -> None:
             """
             SELECT child.relname FROM pg_inherits
             JOIN pg_class child ON child.oid = inhrelid AND child.relkind = 'r'
-            WHERE NOT EXISTS (SELECT FROM pg_index WHERE indrelid = child.oid AND indisprimary)
+            WHERE NOT EXISTS (SELECT FROM pg_index WHERE indrelid = child.oid AND indisunique)
             """
         ).fetchall()
     assert keyless == []
