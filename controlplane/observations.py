@@ -14,8 +14,8 @@ class Observation:
 
     ``answered``: the tiers that answered while serving, in order. ``score``: the judge's raw score
     of the local answer, from serving or, where the query went straight to the cloud, from its
-    shadow. ``served``: the tier whose answer the client got. ``free``: whether more than one tier
-    could have answered; the others are served, charged and audited, but no policy decides them.
+    shadow. ``served``: the tier whose answer the client got. ``free``: whether every tier could
+    have answered; the others are served, charged and audited, but say nothing of an arm.
     """
 
     decision_id: UUID

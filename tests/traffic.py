@@ -148,6 +148,7 @@ def decided(number: int, policy: PolicyDocument, score: float, seed: int) -> lis
 
 
 def _decision(observation: Observation, eligible: tuple[str, ...], seed: int = 7) -> Decision:
+    silent = [tier for tier in ("local", "cloud") if tier not in eligible]
     return Decision(
         id=observation.decision_id,
         at=observation.at,
@@ -158,6 +159,7 @@ def _decision(observation: Observation, eligible: tuple[str, ...], seed: int = 7
         features=observation.features.compact(),
         segment=observation.segment,
         eligible=eligible,
+        excluded=dict.fromkeys(silent, "pinned by the request"),
         seed=seed,
     )
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from controlplane.learn.traffic import Columns
 from dataplane.contract import rule
@@ -59,8 +58,8 @@ def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
     moves = _first_moves(rule.value(beliefs, costs, arms.lambdas), arms)
     weights = _bin_weights(draft, beliefs, queries.score)
     right = weights * beliefs.p_after
-    first, hinges = _first_kept(draft, beliefs, costs, queries.score, arms)
-    best = _best_after(beliefs, costs, weights, np.isnan(queries.score), arms)
+    by_bin, first = _first_kept(draft, beliefs, costs, queries.score, arms)
+    best, parted = _best_after(beliefs, costs, weights, queries.score, by_bin, arms)
     judged, unjudged, dear = _from(right, first), right.sum(axis=-1), []
     for place, each in enumerate(rule.escalated_quality(beliefs)):
         wanted, called = weights * (best == place), moves.dear == place
@@ -78,7 +77,7 @@ def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
         _spent(costs, *calls),
         _spent(draft.bills(queries.chars[:, None]), *calls),
         *calls,
-        moves.judged & hinges,
+        moves.judged & (parted | ((by_bin > 0) & (by_bin < weights.shape[-1]))),
     )
 
 
@@ -110,40 +109,48 @@ def _first_moves(values: rule.Values, arms: ArmGrid) -> Moves:
 
 
 def _best_after(
-    beliefs: rule.Beliefs, costs: rule.Costs, weights: Array, unscored: Mask, arms: ArmGrid
-) -> Places:
-    """(N, A, K) The dear tier that is worth most after each bin, or at a known score."""
+    beliefs: rule.Beliefs,
+    costs: rule.Costs,
+    weights: Array,
+    score: Array,
+    by_bin: Places,
+    arms: ArmGrid,
+) -> tuple[Places, Mask]:
+    """(N, A, K) The dear tier that is worth most after each bin, or at a known score.
+
+    And whether bins below ``by_bin`` go to different tiers (N, A).
+    """
     if len(beliefs.dear) == 1:
-        return np.zeros((1, 1, 1), dtype=np.intp)
+        return np.zeros((1, 1, 1), dtype=np.intp), np.zeros((1, 1), dtype=np.bool_)
     after = list(rule.after_escalation(beliefs, costs, arms.lambdas))
+    best = rule.Best.of(after).at
+    below = np.arange(best.shape[-1]) < by_bin[..., None]
+    parted = (below & (best != best[..., :1])).any(axis=-1)
     at_score = rule.Best.of([(weights * each).sum(axis=-1) for each in after]).at
-    return np.where(unscored[:, None, None], rule.Best.of(after).at, at_score[..., None])
+    return np.where(np.isnan(score)[:, None, None], best, at_score[..., None]), parted
 
 
 def _first_kept(
     draft: PolicyDocument, beliefs: rule.Beliefs, costs: rule.Costs, score: Array, arms: ArmGrid
-) -> tuple[NDArray[np.intp], Mask]:
-    """(N, A): the lowest bin whose answer stays, 0 .. K; a known score keeps all bins or none.
-
-    And whether some bins stay and others do not.
-    """
+) -> tuple[Places, Places]:
+    """(N, A): the lowest bin whose answer stays, 0 .. K; and so at a known score, all or none."""
     judge = draft.judge
     raw = judge.bins.raw
     cutoff = rule.cutoff(beliefs, costs, arms.lambdas, raw, judge.lowest, judge.highest)
     known = judge.clipped(score)[:, None]
     by_bin = np.searchsorted(raw, cutoff, side="left")
-    first = np.where(np.isnan(known), by_bin, np.where(known >= cutoff, 0, len(raw)))
-    return first, (by_bin > 0) & (by_bin < len(raw))
+    kept = np.where(known >= cutoff, 0, len(raw))
+    return by_bin, np.where(np.isnan(known), by_bin, kept)
 
 
-def _until(per_bin: Array, first: NDArray[np.intp]) -> Array:
+def _until(per_bin: Array, first: Places) -> Array:
     """(N, A): sums of (N, 1 or A, K) over the bins below ``first``."""
     none = np.zeros((*per_bin.shape[:-1], 1))
     sums = np.concatenate([none, np.cumsum(per_bin, axis=-1)], axis=-1)
     return np.asarray(np.take_along_axis(sums, first[..., None], axis=-1)[..., 0])
 
 
-def _from(per_bin: Array, first: NDArray[np.intp]) -> Array:
+def _from(per_bin: Array, first: Places) -> Array:
     """(N, A): sums of (N, 1 or A, K) over ``first`` and the bins above it."""
     return np.asarray(per_bin.sum(axis=-1) - _until(per_bin, first))
 

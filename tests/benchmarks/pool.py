@@ -163,7 +163,7 @@ def figures(found: Mapping[str, Sequence[Sequence[Run]]]) -> dict[str, Figure]:
             "shortfall": [_mean(each.target - each.penstock[1] for each in r) for r in seeds],
             "shadows": [_mean(_of_cloud(each, each.shadow_usd) for each in r) for r in seeds],
         }
-        for tier in seeds[0][0].models:
+        for tier in list(seeds[0][0].models)[1:-1]:  # the curve has the others
             alone = [_over_model(runs, tier) for runs in seeds]
             ways[f"over_{tier.rpartition('/')[2]}"] = alone
         named |= {f"{name}_{way}": Figure.mean(each, "fraction") for way, each in ways.items()}

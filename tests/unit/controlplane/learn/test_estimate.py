@@ -7,25 +7,28 @@ from controlplane.learn.goals import Estimate
 from controlplane.learn.imagine import imagine
 from controlplane.learn.policy_family import ALWAYS_CLOUD, Arm, Arms
 from controlplane.learn.traffic import Columns
+from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
-from dataplane.contract.terms import QualityTarget
-from tests.unit.dataplane.policies import policy
+from dataplane.contract.terms import Platt, QualityTarget
+from tests.unit.dataplane.policies import policy, pool
 
 DRAFT = policy()
 ARMS = Arms((ALWAYS_CLOUD, Arm("cascade_route", 0.25)))
 COUNT = 400
 
 
-def drawn(rng: np.random.Generator, count: int) -> Labels:
-    """Both answers labelled; the truth is not what the policy believes."""
+def drawn(rng: np.random.Generator, count: int, tiers: int = 2) -> Labels:
+    """All answers labelled; the truth is not what the policy believes."""
     p_hat = rng.uniform(0.3, 0.95, count)
     local = (rng.random(count) < p_hat).astype(float)
     cloud = (rng.random(count) < np.where(local > 0, 0.97, 0.7)).astype(float)
     score = -np.exp(-rng.normal(1.5 * local, 1.0))
     ones = np.ones(count)
-    both = np.column_stack([p_hat, np.full(count, 0.9)])
-    right = np.column_stack([local, cloud])
-    return Labels(both, 100 * ones, score, right, np.ones_like(right), ones)
+    chance = np.where(local > 0, 0.9, 0.5)
+    between = [(rng.random(count) < chance).astype(float) for _ in range(tiers - 2)]
+    right = np.column_stack([local, *between, cloud])
+    told = np.column_stack([p_hat, *[np.full(count, 0.9)] * (tiers - 1)])
+    return Labels(told, 100 * ones, score, right, np.ones_like(right), ones)
 
 
 def contexts(labels: Labels) -> Columns:
@@ -37,10 +40,11 @@ def truth(labels: Labels) -> Array:
     return np.asarray(served(labels, ARMS).mean(axis=0))
 
 
-def served(labels: Labels, arms: Arms) -> Array:
+def served(labels: Labels, arms: Arms, draft: PolicyDocument = DRAFT) -> Array:
     """The worth of what each arm would serve (N, A)."""
-    to_cloud = imagine(DRAFT, labels, arms.columns).to_dear > 0.5
-    return np.where(to_cloud, labels.right[:, 1:], labels.right[:, :1])
+    found = imagine(draft, labels, arms.columns)
+    chances = [1 - found.to_dear, *found.dear]
+    return sum(c * labels.right[:, t, None] for t, c in enumerate(chances))  # type: ignore[return-value] # not 0
 
 
 @pytest.fixture(scope="module")
@@ -64,35 +68,55 @@ def test_a_share_takes_fewer_labels_than_a_quality(estimates: list[Estimate]) ->
     assert of_quality / of_share > 1.5
 
 
-def logged(rng: np.random.Generator, count: int, audit: float, shadow: float) -> Labels:
+def logged(rng: np.random.Generator, count: int, audit: float, shadow: float, tiers: int) -> Labels:
     """What a live policy leaves of queries: hard ones went straight to the cloud, the others were
-    judged; a draw below ``audit`` is labelled, one below ``shadow`` had the silent tier answer too.
+    judged; a draw below ``audit`` is labelled, one below ``shadow`` had silent tiers answer too.
     """
-    full, u = drawn(rng, count), rng.random(count)
+    full, u = drawn(rng, count, tiers), rng.random(count)
     straight, shadowed = full.p_hat[:, 0] < 0.6, u < shadow
     escalated = ~straight & (full.score < -0.5)
-    cloud, unseen = straight | escalated, straight & ~shadowed
+    answered = np.column_stack(
+        [~straight, *[np.zeros(count, bool)] * (tiers - 2), straight | escalated]
+    )
     columns = (
         full.p_hat,
         full.chars,
-        np.where(unseen, np.nan, full.score),
-        np.where(np.column_stack([~unseen, cloud | shadowed]), full.right, np.nan),
-        np.where(np.column_stack([~straight, cloud]), audit, shadow),
+        np.where(straight & ~shadowed, np.nan, full.score),
+        np.where(answered | shadowed[:, None], full.right, np.nan),
+        np.where(answered, audit, shadow),
         np.ones(count),
     )
     return Labels(*(column[u < audit] for column in columns))
 
 
-def test_what_another_policy_left_tells_every_arm_without_bias() -> None:
+def parting() -> PolicyDocument:
+    """Of three tiers; where the local answer is surely wrong it is worth calling the better one."""
+    return pool(3, segment={"dear_if_local_wrong": (Platt(intercept=1.4), Platt(intercept=3.0))})
+
+
+def test_which_dear_tier_is_called_may_hinge_on_the_score() -> None:
+    labels = drawn(np.random.default_rng(7), 300, 3)
+    unscored = Columns(labels.p_hat, labels.chars, np.full(300, np.nan))
+    found = imagine(parting(), unscored, Arms((Arm("cascade", 0.25),)).columns)
+    both = (found.dear[0] > 0) & (found.dear[1] > 0)
+    assert both.any()
+    assert found.hinges[both].all()
+    certain = (found.to_dear == 0) | (found.to_dear == 1)
+    assert not found.hinges[certain & ~both].any()
+
+
+@pytest.mark.parametrize(("draft", "tiers"), [(DRAFT, 2), (pool(3), 3), (parting(), 3)])
+def test_what_another_policy_left_tells_every_arm_without_bias(
+    draft: PolicyDocument, tiers: int
+) -> None:
     """The path of an arm may hinge on a score that only a shadow revealed."""
     rng = np.random.default_rng(6)
     arms = Arms((Arm("route", 0.25), Arm("cascade", 0.25), Arm("cascade_route", 0.25)))
-    whole = drawn(rng, 20_000)
-    quality = served(whole, arms).mean(axis=0)
-    traffic = contexts(drawn(rng, 2_000))
+    quality = served(drawn(rng, 20_000, tiers), arms, draft).mean(axis=0)
+    traffic = contexts(drawn(rng, 2_000, tiers))
     found = [
-        [(arm.quality, arm.quality_se) for arm in estimate(DRAFT, traffic, labels, arms, 0.0)]
-        for labels in (logged(rng, 2000, 0.5, 0.1) for _ in range(30))
+        [(arm.quality, arm.quality_se) for arm in estimate(draft, traffic, labels, arms, 0.0)]
+        for labels in (logged(rng, 2000, 0.5, 0.1, tiers) for _ in range(30))
     ]
     estimated, errors = np.moveaxis(np.array(found), -1, 0)
     assert estimated.mean(axis=0) == pytest.approx(quality, abs=0.015)
