@@ -6,7 +6,6 @@ policy document; same observations in the same order give the same state, bit fo
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -17,15 +16,15 @@ import numpy as np
 from controlplane.learn import baselines, dear, judge
 from controlplane.learn.advise import Advice, Adviser
 from controlplane.learn.drift import Alarm, Watch
-from controlplane.learn.estimate import estimate
 from controlplane.learn.evidence import Evidence, Record
 from controlplane.learn.goals import goal
 from controlplane.learn.imagine import ArmGrid, imagine, moved
-from controlplane.learn.policy_family import COARSE, FINE, Arm, Arms, PolicyFamily
+from controlplane.learn.policy_family import Arm, Arms
 from controlplane.learn.prior import NONE as NO_PRIOR
 from controlplane.learn.prior import Prior
 from controlplane.learn.quality import QualityPredictor
 from controlplane.learn.reason import reason, unreachable
+from controlplane.learn.search import Search
 from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.learn.verdict import dissent
 from controlplane.observations import Labelled, Observation
@@ -36,7 +35,6 @@ from dataplane.contract.terms import (
     JudgeTable,
     SegmentPolicy,
     ShadowTerms,
-    StepLimits,
     Typical,
 )
 
@@ -141,10 +139,11 @@ class Learner:
             return None
         if self.watch.due(self.labelled, self.observed):
             self.watch.refer(draft, self.labelled, self.evidence.traffic(draft.estimators))
-        candidate = self._candidate(draft, *self._choice(live, draft))
+        candidate = self._candidate(live, draft)
         if not self._worth_publishing(live, candidate):
             return None
         self.proposed_at = self.observed
+        candidate = candidate.rederived()
         return candidate if candidate.kind == "retune" else self._advised(draft, candidate)
 
     def _advised(self, draft: PolicyDocument, candidate: PolicyDocument) -> PolicyDocument:
@@ -227,31 +226,45 @@ class Learner:
         recent = self.watch.alarmed_within(self.settings.careful, self.observed)
         return max(usual, alarmed) if recent else usual
 
-    def _choice(self, live: PolicyDocument, draft: PolicyDocument) -> tuple[Arm, Arm]:
-        """The arm aimed at, and the step towards it; a baseline goes there at once."""
+    def _candidate(self, live: PolicyDocument, draft: PolicyDocument) -> PolicyDocument:
+        """The draft with the arm to serve, and why; its thresholds are still those of before."""
         was = draft.segments[0]
-        if self.baseline is not None:
-            known = was.trust == "open" or self.labelled >= self.settings.support
-            traffic = self.evidence.traffic(draft.estimators)
-            arm = self.baseline.pull(draft, traffic, may_judge=known)
-            return arm, arm
-        coarse = Arms.of(self.settings.mode, _within(draft.step_limits, was, COARSE))
-        arms = coarse.around(self._pull(draft, coarse), FINE)
-        aim = self._pull(draft, arms)
-        return aim, self._step(live, aim)
+        arm, why = self._pulled(draft) if self.baseline is not None else self._found(live, draft)
+        opens = was.trust == "closed" and arm.mode in ("cascade", "cascade_route")
+        trust = "open" if opens else was.trust
+        segment = was.replaced(mode=arm.mode, lambda_=arm.lambda_, trust=trust)
+        gate = "; the judge may decide from now on" if opens else ""
+        return draft.model_copy(
+            update={
+                "segments": (segment,),
+                "kind": "proposal" if opens else "retune",
+                "reason": f"{why}{gate}",
+            }
+        )
 
-    def _pull(self, draft: PolicyDocument, arms: Arms) -> Arm:
-        return arms.named(self._informed(draft, arms).pull(arms.names))
-
-    def _informed(self, draft: PolicyDocument, arms: Arms) -> PolicyFamily:
-        """A bandit whose arms know their doubly robust estimates."""
-        family = PolicyFamily(goal(draft.objective, self._kappa), self.settings.support)
+    def _pulled(self, draft: PolicyDocument) -> tuple[Arm, str]:
+        """What a baseline pulls, and why: it goes there at once."""
+        assert self.baseline is not None
+        known = draft.segments[0].trust == "open" or self.labelled >= self.settings.support
         traffic = self.evidence.traffic(draft.estimators)
-        labels = self.evidence.labels(self.observed, self.settings.rectifier_half_life)
-        estimates = estimate(draft, traffic, labels, arms, self.settings.rectifier_prior)
-        for arm, estimated in zip(arms.names, estimates, strict=True):
-            family.update(arm, estimated)
-        return family
+        arm = self.baseline.pull(draft, traffic, may_judge=known)
+        return arm, self.baseline.reason(arm)
+
+    def _found(self, live: PolicyDocument, draft: PolicyDocument) -> tuple[Arm, str]:
+        """The arm that serves the objective best, or a step towards it, and why."""
+        search = Search(
+            draft,
+            self.evidence.traffic(draft.estimators),
+            self.evidence.labels(self.observed, self.settings.rectifier_half_life),
+            goal(draft.objective, self._kappa),
+            self.settings.rectifier_prior,
+            self.settings.support,
+        )
+        aim, family = search.aim(self.settings.mode)
+        arm = self._step(live, aim)
+        if arm != aim:
+            search.inform(family, Arms((arm,)))
+        return arm, reason(draft.segments[0], aim, arm, family, self.labelled)
 
     def _step(self, live: PolicyDocument, aim: Arm) -> Arm:
         """Part of the way to the aim, in log lambda; all of it where something has changed.
@@ -264,24 +277,6 @@ class Learner:
             return aim
         share = self.settings.step
         return Arm(aim.mode, was.lambda_ ** (1 - share) * aim.lambda_**share)
-
-    def _candidate(self, draft: PolicyDocument, aim: Arm, arm: Arm) -> PolicyDocument:
-        was = draft.segments[0]
-        opens = was.trust == "closed" and arm.mode in ("cascade", "cascade_route")
-        trust = "open" if opens else was.trust
-        segment = was.replaced(mode=arm.mode, lambda_=arm.lambda_, trust=trust)
-        if self.baseline is not None:
-            why = self.baseline.reason(arm)
-        else:
-            family = self._informed(draft, Arms((aim, arm)))
-            why = reason(was, aim, arm, family, self.labelled, opens)
-        return draft.model_copy(
-            update={
-                "segments": (segment,),
-                "kind": "proposal" if opens else "retune",
-                "reason": why,
-            }
-        ).rederived()
 
     def _worth_publishing(self, live: PolicyDocument, candidate: PolicyDocument) -> bool:
         if live.audit != candidate.audit or live.shadow != candidate.shadow:
@@ -357,20 +352,6 @@ def _unit(live: PolicyDocument, typical: Typical) -> float:
     seen = float(live.weighed_usd(live.cloud, typical.prompt_chars))
     kept = live.cost_unit_usd
     return kept if seen <= 0 or kept / UNIT_DRIFT < seen < kept * UNIT_DRIFT else seen
-
-
-def _within(limits: StepLimits, live: SegmentPolicy, lambdas: Sequence[float]) -> tuple[float, ...]:
-    """The lambdas that one retune may reach; from a fixed tier it may go anywhere.
-
-    Never beyond the given ones, ascending, unless the live one already is.
-    """
-    if live.mode.startswith("always"):
-        return tuple(lambdas)
-    factor = math.exp(limits.log_lambda)
-    low, high = max(live.lambda_ / factor, lambdas[0]), min(live.lambda_ * factor, lambdas[-1])
-    if low >= high:
-        return (live.lambda_,)
-    return (low, *(each for each in lambdas if low < each < high), high)
 
 
 def _arm(document: PolicyDocument) -> Arm:

@@ -17,7 +17,6 @@ from controlplane.learn.imagine import ArmGrid
 from dataplane.contract.terms import Mode
 
 COARSE = tuple(np.geomspace(0.02, 2.0, 24).tolist())
-FINE = 21  # arms around the first pull: near lambda 1 quality can fall steeply
 
 
 class Arm(NamedTuple):

@@ -5,10 +5,8 @@ from controlplane.learn.policy_family import Arm, PolicyFamily
 from dataplane.contract.terms import SegmentPolicy
 
 
-def reason(
-    was: SegmentPolicy, aim: Arm, arm: Arm, family: PolicyFamily, labels: int, opens: bool
-) -> str:
-    """``aim`` was pulled, ``arm`` is the step towards it; ``opens``: the judge is now trusted."""
+def reason(was: SegmentPolicy, aim: Arm, arm: Arm, family: PolicyFamily, labels: int) -> str:
+    """``aim`` was pulled, ``arm`` is the step towards it."""
     known, best, goal = family.estimate(arm.name), family.identified(aim.name), family.goal
     if known is None or best is None:
         return f"{aim.name}: no arm is identified yet ({labels} labels)"
@@ -19,10 +17,8 @@ def reason(
     if not goal.met(best):
         return f"{said}; {goal.shortfall(best)}"
     step = "" if arm == aim else f"a step towards lambda={aim.lambda_:.4g}, "
-    gate = "; the judge may decide from now on" if opens else ""
     return (
-        f"{said}, {step}{goal.words} by {labels} labels "
-        f"(was {was.mode} lambda={was.lambda_:.4g}){gate}"
+        f"{said}, {step}{goal.words} by {labels} labels (was {was.mode} lambda={was.lambda_:.4g})"
     )
 
 

@@ -67,7 +67,10 @@ def _drifts(found: dict[str, list[Outcome]]) -> dict[str, Figure]:
         return Figure.mean([o.windows[1].shortfall for o in outcomes], "wrong answers per 10k")
 
     def recovery(outcomes: Sequence[Outcome]) -> Figure:
-        return Figure.mean([float(o.recovered or 0) for o in outcomes], "queries")
+        return Figure.mean([float(o.recovered) for o in outcomes], "queries")
+
+    def outside(outcomes: Sequence[Outcome]) -> Figure:
+        return Figure.mean([o.outside for o in outcomes], "fraction")
 
     local, judge = found["local_drift"], found["judge_drift"]
     mix, price = found["mix_drift"], found["price_drift"]
@@ -83,6 +86,9 @@ def _drifts(found: dict[str, list[Outcome]]) -> dict[str, Figure]:
         "shortfall_price_drift": shortfall(price),
         "shortfall_drift_audit20": shortfall(audited),
         "recover_queries_audit20": recovery(audited),
+        "outside_no_drift": outside(found["stationary"]),
+        "outside_local_drift": outside(local),
+        "outside_judge_drift": outside(judge),
     }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.figure import Figure
-from tests.benchmarks.runs import SCENARIOS, Once, run
+from tests.benchmarks.runs import HOLDS, SCENARIOS, Once, recovered, run
 from tests.benchmarks.streams import Halves, data_folder, halves, stream, warm
 from tests.unit.controlplane.learn.rows import EASY, rows
 
@@ -35,7 +35,8 @@ def test_no_prompt_is_on_two_sides(parts: Halves) -> None:
 @pytest.mark.parametrize("name", ["stationary", "judge_drift", "mix_drift", "price_drift", "cold"])
 def test_a_short_run_is_measured(parts: Halves, name: str) -> None:
     outcome = run(parts, SCENARIOS[name], seed=2001, queries=1000)
-    assert (outcome.recovered is None) == ("drift" not in name)
+    assert 0 <= outcome.recovered <= 500
+    assert 0 <= outcome.outside <= 1
     for window in outcome.windows:
         assert -0.5 < window.error < 0.5
         assert window.total > 0.2
@@ -50,6 +51,19 @@ def test_the_same_seed_is_the_same_run(parts: Halves) -> None:
     assert one == other
     assert stream(parts, 1, 50, "none").rows != stream(parts, 2, 50, "none").rows
     assert len(warm(parts, 1, 10)) == 10
+
+
+@pytest.mark.parametrize(
+    ("held", "after"),
+    [
+        ([True] * HOLDS + [False] * 9, 0),
+        ([False] * 9 + [True] * (HOLDS - 1) + [False] + [True] * HOLDS, 9 + HOLDS),
+        ([False] * 9 + [True] * 5, 9),
+        ([True] * (HOLDS - 1) + [False] * 9, HOLDS + 8),
+    ],
+)
+def test_recovered_is_when_the_tolerance_holds_for_a_while(held: list[bool], after: int) -> None:
+    assert recovered(held) == after
 
 
 def test_a_prompt_teaches_p_hat_once() -> None:

@@ -80,7 +80,7 @@ def test_a_reason_says_plainly_what_is_out_of_reach(
     arm = Arm("cascade_route", 0.3)
     family = PolicyFamily(wanted)
     family.update(arm.name, known())
-    said = reason(segment(), arm, arm, family, labels=7, opens=False)
+    said = reason(segment(), arm, arm, family, labels=7)
     assert says in said
     assert unreachable(said) is hopeless
 
@@ -90,8 +90,7 @@ def test_a_step_names_where_it_leads() -> None:
     family = PolicyFamily(Reach(0.8))
     for each in (aim, arm):
         family.update(each.name, known())
-    said = reason(segment(), aim, arm, family, labels=7, opens=True)
-    assert "; the judge may decide from now on" in said
+    said = reason(segment(), aim, arm, family, labels=7)
     assert ", a step towards lambda=0.4, the cheapest that reaches 0.800" in said
 
 
@@ -99,6 +98,6 @@ def test_without_labels_nothing_is_claimed() -> None:
     arm = Arm("route", 0.4)
     family = PolicyFamily(Reach(0.99))
     family.update(arm.name, known(support=3.0))
-    said = reason(segment(), arm, arm, family, labels=3, opens=False)
+    said = reason(segment(), arm, arm, family, labels=3)
     assert said.endswith("no arm is identified yet (3 labels)")
     assert not unreachable(said)

@@ -1,0 +1,82 @@
+"""The search for the arm that serves a goal best: near the live one first, else the whole curve."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from controlplane.learn.estimate import estimate
+from controlplane.learn.evidence import Labels
+from controlplane.learn.goals import Goal
+from controlplane.learn.policy_family import COARSE, Arm, Arms, PolicyFamily
+from controlplane.learn.traffic import Columns
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.terms import Mode, SegmentPolicy, StepLimits
+
+FINE = 21  # arms around the first pull: near lambda 1 quality can fall steeply
+NEAR = 1.5  # how far from the live lambda is looked at first, as a factor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """Over arms of one draft, whose estimates come from these queries and labels.
+
+    ``prior``: how many records' worth of trust the model has; ``support``: effective labels before
+    an arm is identified.
+    """
+
+    draft: PolicyDocument
+    traffic: Columns
+    labels: Labels
+    goal: Goal
+    prior: float
+    support: float
+
+    def aim(self, mode: Mode) -> tuple[Arm, PolicyFamily]:
+        """The arm of a mode, or always-cloud, that serves the goal best within the step limits.
+
+        And the bandit that pulled it. Where the best of the arms near the live one meets the goal,
+        and has both its neighbours among them, it is not looked for elsewhere.
+        """
+        was = self.draft.segments[0]
+        reach = within(self.draft.step_limits, was, COARSE)
+        if was.mode == mode:
+            low, high = max(was.lambda_ / NEAR, reach[0]), min(was.lambda_ * NEAR, reach[-1])
+            near = Arms.of(mode, np.geomspace(low, high, FINE).tolist())
+            family = self.informed(near)
+            aim = near.named(family.pull(near.names))
+            known = family.identified(aim.name)
+            if aim in near[2:-1] and known and self.goal.met(known):
+                return aim, family
+        coarse = Arms.of(mode, reach)
+        first = coarse.named(self.informed(coarse).pull(coarse.names))
+        fine = coarse.around(first, FINE)
+        family = self.informed(fine)
+        return fine.named(family.pull(fine.names)), family
+
+    def informed(self, arms: Arms) -> PolicyFamily:
+        """A bandit whose arms know their doubly robust estimates."""
+        family = PolicyFamily(self.goal, self.support)
+        self.inform(family, arms)
+        return family
+
+    def inform(self, family: PolicyFamily, arms: Arms) -> None:
+        """Let a bandit know of these arms."""
+        found = estimate(self.draft, self.traffic, self.labels, arms, self.prior)
+        for name, known in zip(arms.names, found, strict=True):
+            family.update(name, known)
+
+
+def within(limits: StepLimits, live: SegmentPolicy, lambdas: Sequence[float]) -> tuple[float, ...]:
+    """The lambdas that one retune may reach; from a fixed tier it may go anywhere.
+
+    Never beyond the given ones, ascending, unless the live one already is.
+    """
+    if live.mode.startswith("always"):
+        return tuple(lambdas)
+    factor = math.exp(limits.log_lambda)
+    low, high = max(live.lambda_ / factor, lambdas[0]), min(live.lambda_ * factor, lambdas[-1])
+    if low >= high:
+        return (live.lambda_,)
+    return (low, *(each for each in lambdas if low < each < high), high)
