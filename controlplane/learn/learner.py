@@ -134,7 +134,8 @@ class Learner:
         if not self._due():
             return None
         self.considered_at = self.observed
-        draft = self._fit(live, now)
+        self.bins, self.binned_at = self._parted(live.judge)
+        draft = self._fit(live, now, self.bins)
         if draft is None:
             return None
         if self.watch.due(self.labelled, self.observed):
@@ -153,7 +154,7 @@ class Learner:
 
     def advise(self, live: PolicyDocument, now: datetime) -> Advice | None:
         """Which mode fits what was seen, whatever the live policy's; None before any label."""
-        draft = self._fit(live, now)
+        draft = self._fit(live, now, self._parted(live.judge)[0])
         return None if draft is None else self._adviser(draft).advice()
 
     def _adviser(self, draft: PolicyDocument) -> Adviser:
@@ -167,10 +168,10 @@ class Learner:
         since = self.observed - self.proposed_at, self.observed - self.considered_at
         return since[0] >= self.settings.min_decisions and since[1] >= self.settings.min_news
 
-    def _fit(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
+    def _fit(
+        self, live: PolicyDocument, now: datetime, parted: judge.Bins | None
+    ) -> PolicyDocument | None:
         """The live document with everything but the arm refitted."""
-        self._rebin(live.judge)
-        parted = self.bins
         if parted is None and self.settings.mode == "route":
             parted = judge.unjudged(live.judge)
         if parted is None or not self.labelled:
@@ -206,13 +207,17 @@ class Learner:
             }
         )
 
-    def _rebin(self, scale: JudgeTable) -> None:
-        """New bins whenever the scores at hand have doubled: edges stay frozen in between."""
+    def _parted(self, scale: JudgeTable) -> tuple[judge.Bins | None, int]:
+        """The judge's bins, and how many scores they come from.
+
+        New ones whenever the scores at hand have doubled: edges stay frozen in between.
+        """
         scores = self.evidence.scores()
         if self.bins is None or len(scores) >= 2 * self.binned_at:
             parted = judge.bins(scale.clipped(scores))
             if parted is not None:
-                self.bins, self.binned_at = parted, len(scores)
+                return parted, len(scores)
+        return self.bins, self.binned_at
 
     def _rates(self, support: float) -> DrawRates:
         if support < self.settings.support:

@@ -80,7 +80,7 @@ class Traffic:
         buckets, sizes, chars, score = self._columns()
         seen = [log_odds(each, buckets, sizes) for each in estimators]
         made = Columns(expit(np.stack(seen, axis=-1)), chars, score)
-        self._made.append((estimators, made))
+        self._made = [*self._made[-1:], (estimators, made)]  # the live policy's, and a draft's
         return made
 
     def scores(self) -> Array:
