@@ -12,6 +12,7 @@ from typing import Any
 from controlplane import registry, states
 from controlplane.connection import Connection
 from controlplane.cycle import record_event, succeed, summary
+from controlplane.seats import seated
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import CostCeiling, QualityTarget
 
@@ -60,8 +61,9 @@ def pursue(
 def adopt(connection: Connection, start: PolicyDocument, now: datetime) -> PolicyDocument | None:
     """Publish what the operator changed in ``penstock.yaml`` since it was last read, if anything.
 
-    ``start`` is what the file states. Its objective, and its tiers' prices and expectations, are
-    taken over; what the API changed stays until the file says otherwise. None: nothing changed.
+    ``start`` is what the file states. Its objective and its tiers, with their prices and
+    expectations, are taken over, unless the local or the dearest tier is another one; what the API
+    changed stays until the file says otherwise. None: nothing changed.
     """
     said = start.model_dump(mode="json", include={"objective", "tiers"})
     states.lock(connection, STATED, json.dumps(said))
@@ -69,11 +71,13 @@ def adopt(connection: Connection, start: PolicyDocument, now: datetime) -> Polic
     states.save_value(connection, STATED, said)
     changed = {name for name, value in said.items() if before[name] != value}
     live = registry.live(connection)
-    if [tier.name for tier in live.tiers] != [tier.name for tier in start.tiers]:
-        changed -= {"tiers"}
+    update = {"objective": start.objective} if "objective" in changed else {}
+    if "tiers" in changed:
+        seats = seated(live, start.tiers)
+        changed -= {"tiers"} if seats is None else set()
+        update |= seats or {}
     if not changed:
         return None
-    update = {name: getattr(start, name) for name in changed}
     which = " and ".join(sorted(changed))
     told = f"penstock.yaml: new {which}; {words(update.get('objective', live.objective))}"
     return _supersede(connection, update, told, now)

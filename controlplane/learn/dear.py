@@ -14,7 +14,7 @@ from controlplane.learn import logistic
 from controlplane.learn.evidence import Labels
 from controlplane.learn.judge import Bins
 from controlplane.learn.logistic import Normal
-from dataplane.contract.rule import Array, logit
+from dataplane.contract.rule import Array, Mask, logit
 from dataplane.contract.terms import Platt
 
 PRECISION = np.array([0.6, 4.0, 40.0, 4.0])
@@ -44,6 +44,9 @@ ALONE = Dear(_around(1.5, 0, 0, 0), _around(-3, 0, 0, 0))
 AMONG = Dear(_around(0, 0, 0, 1), _around(-1, 0, 0, -1))
 
 
+UNPROVEN = Platt(intercept=-12.0), Platt(intercept=12.0)  # never right: no arm calls such a tier
+
+
 def vague(tiers: int) -> Dear:
     """What is believed of a dear tier of so many tiers before any label.
 
@@ -53,14 +56,16 @@ def vague(tiers: int) -> Dear:
     return ALONE if tiers == 2 else AMONG
 
 
-def fit(parted: Bins, labels: Labels, calibration: Platt, tier: int, prior: Dear) -> Dear:
-    """What is believed of the dear tier of this place among all tiers.
-
-    Where nothing is scored it does not depend on z.
-    """
+def paired(labels: Labels, tier: int) -> Mask:
+    """(N,) The records that tell of the dear tier of this place among all tiers."""
     both = ~np.isnan(labels.right[:, 0]) & ~np.isnan(labels.right[:, tier])
     scored = ~np.isnan(labels.score)
-    both = both & scored if scored.any() else both
+    return np.asarray(both & scored if scored.any() else both)
+
+
+def fit(parted: Bins, labels: Labels, calibration: Platt, tier: int, prior: Dear) -> Dear:
+    """What is believed of that tier. Where nothing is scored it does not depend on z."""
+    both, scored = paired(labels, tier), ~np.isnan(labels.score)
     z = np.where(scored[both], parted.z[parted.of(labels.score[both])], 0.0)
     x = design(calibration, labels.p_hat[both], tier, z)
     return prior.told(x, labels.right[both, 0], labels.right[both, tier], labels.weight[both])
@@ -72,15 +77,13 @@ def design(calibration: Platt, p_hat: Array, tier: int, z: Array) -> Array:
     return np.column_stack([np.ones_like(z), logit(p), z, logit(p_hat[:, tier])])
 
 
-def stated(believed: Sequence[Dear]) -> dict[str, tuple[Platt, ...]]:
-    """As a segment of a policy states them."""
-    return {
-        "dear_if_local_wrong": tuple(_platt(each.mends) for each in believed),
-        "dear_wrong_if_local_right": tuple(_platt(each.spoils) for each in believed),
-    }
+def stated(believed: Sequence[Dear | None]) -> dict[str, tuple[Platt, ...]]:
+    """As a segment of a policy states them; of an unproven tier there is no belief."""
+    both = [(_platt(each.mends), _platt(each.spoils)) if each else UNPROVEN for each in believed]
+    mends, spoils = zip(*both, strict=True)
+    return {"dear_if_local_wrong": mends, "dear_wrong_if_local_right": spoils}
 
 
 def _platt(believed: Normal) -> Platt:
-    """As a policy states it."""
     intercept, slope, z_slope, dear_slope = (float(value) for value in believed.mean)
     return Platt(intercept=intercept, slope=slope, z_slope=z_slope, dear_slope=dear_slope)

@@ -67,6 +67,11 @@ class Evidence:
         self.faded.append(1.0)
         self._columns = None
 
+    def seat(self, places: Sequence[int | None]) -> None:
+        """Other tiers: the place that each had, None for one that no record knows."""
+        self.records = deque((_seated(each, places) for each in self.records), self.records.maxlen)
+        self._columns = None
+
     def forget(self, keep: float, contexts: int) -> None:
         """After an alarm: old records keep this share of their weight, few contexts stay."""
         self.faded = deque((w * keep for w in self.faded), maxlen=self.faded.maxlen)
@@ -124,3 +129,11 @@ class Evidence:
             for at, p_hat, chars, score, right, probability in state["records"]
         )
         self.faded.extend(state["faded"])
+
+
+def _seated(record: Record, places: Sequence[int | None]) -> Record:
+    return record._replace(
+        p_hat=tuple(0.5 if at is None else record.p_hat[at] for at in places),
+        right=tuple(None if at is None else record.right[at] for at in places),
+        probability=tuple(0.0 if at is None else record.probability[at] for at in places),
+    )

@@ -16,7 +16,7 @@ import numpy as np
 from controlplane.learn import baselines, dear, judge
 from controlplane.learn.advise import Advice, Adviser
 from controlplane.learn.drift import Alarm, Watch
-from controlplane.learn.evidence import Evidence, Record
+from controlplane.learn.evidence import Evidence, Labels, Record
 from controlplane.learn.goals import goal
 from controlplane.learn.imagine import ArmGrid, imagine, moved
 from controlplane.learn.policy_family import Arm, Arms
@@ -38,8 +38,8 @@ from dataplane.contract.terms import (
     Typical,
 )
 
-SCHEMA = 6
-COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "binned_at")
+SCHEMA = 7
+COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "binned_at", "seated_at")
 UNIT_DRIFT = 1.5  # beyond this factor the unit of cost is set anew
 
 
@@ -65,6 +65,7 @@ class Learner:
         self.proposed_at = 0
         self.considered_at = 0
         self.binned_at = 0
+        self.seated_at = 0  # when the tiers became these
         self.bins: judge.Bins | None = None
         self._alarms: list[str] = []
 
@@ -131,6 +132,7 @@ class Learner:
 
     def propose(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
         """The next policy, or None where the live one should stay."""
+        self._seat(tuple(tier.name for tier in live.tiers))
         if not self._due():
             return None
         self.considered_at = self.observed
@@ -146,6 +148,18 @@ class Learner:
         self.proposed_at = self.observed
         candidate = candidate.rederived()
         return candidate if candidate.kind == "retune" else self._advised(draft, candidate)
+
+    def _seat(self, tiers: tuple[str, ...]) -> None:
+        """Learn of the tiers of the live policy from here on; those between its ends may change."""
+        if tiers == self.tiers:
+            return
+        if (tiers[0], tiers[-1]) != (self.tiers[0], self.tiers[-1]):
+            raise ValueError(f"a learner of {self.tiers} cannot go on with {tiers}: begin anew")
+        places = [self.tiers.index(name) if name in self.tiers else None for name in tiers]
+        self.prior = self.prior.seated(places)
+        self.evidence.seat(places)
+        self.quality = [QualityPredictor() if at is None else self.quality[at] for at in places]
+        self.tiers, self.seated_at = tiers, self.observed
 
     def _advised(self, draft: PolicyDocument, candidate: PolicyDocument) -> PolicyDocument:
         """With a word on the mode, where another one fits this traffic better."""
@@ -183,6 +197,8 @@ class Learner:
         tilt = judge.fit(parted, labels, self.evidence.judged(estimators), prior.local)
         believed = [
             dear.fit(parted, labels, tilt.calibration, tier, known)
+            if self._proven(labels, tier)
+            else None
             for tier, known in enumerate(prior.dear, 1)
         ]
         fitted: dict[str, Any] = {
@@ -191,7 +207,7 @@ class Learner:
             "arms": (),
         }
         segment = live.segments[0].replaced(**fitted, **dear.stated(believed))
-        rates = self._rates(tilt.support)
+        rates = self._rates(tilt.support, all(believed))
         return live.model_copy(
             update={
                 "version": live.version + 1,
@@ -219,11 +235,18 @@ class Learner:
                 return parted, len(scores)
         return self.bins, self.binned_at
 
-    def _rates(self, support: float) -> DrawRates:
+    def _proven(self, labels: Labels, tier: int) -> bool:
+        """Whether an arm may call this tier: it is the dearest, or enough labels tell of it."""
+        told = judge.effective(labels.weight[dear.paired(labels, tier)])
+        return tier == len(self.tiers) - 1 or told >= self.settings.support
+
+    def _rates(self, support: float, proven: bool) -> DrawRates:
+        """A tier that is long unproven fails, or no shadow may ask it: it is not waited for."""
         if support < self.settings.support:
             return self.settings.cold
         recent = self.watch.alarmed_within(self.settings.burst, self.observed)
-        return self.settings.alarmed if recent else self.settings.steady
+        trial = not proven and self.observed - self.seated_at < self.settings.careful
+        return self.settings.alarmed if recent or trial else self.settings.steady
 
     @property
     def _kappa(self) -> float:

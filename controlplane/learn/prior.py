@@ -49,6 +49,13 @@ class Prior:
             )
         return replace(self, dear=dear, predictors=predictors)
 
+    def seated(self, places: Sequence[int | None]) -> "Prior":
+        """The same for other tiers: the place that each had, None for one that is new."""
+        newcomer = vague(len(places))
+        dear = tuple(newcomer if at is None else self.dear[at - 1] for at in places[1:])
+        predictors = tuple(None if at is None else self.predictors[at] for at in places)
+        return replace(self, dear=dear, predictors=predictors)
+
     def weakened(self, share: float) -> "Prior":
         """The same, with this share of the trust in what it says of the local tier."""
         return replace(self, local=self.local.weakened(share, judge.PRIOR))

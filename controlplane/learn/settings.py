@@ -30,7 +30,7 @@ class LearnerSettings:
     min_news: int = 40  # between two thoughts about one
     step: float = 0.4  # share of the way to the best lambda that a retune goes in quiet times
     min_change: float = 0.01  # share of recent decisions that a retune must change
-    support: float = 40.0  # effective labels before an arm is identified
+    support: float = 40.0  # effective labels before an arm is identified, a new tier called
     half_life: float = 12_000.0  # of a labelled record
     rectifier_half_life: float = 12_000.0
     rectifier_prior: float = 700.0  # records' worth of "the model is right"
@@ -42,7 +42,7 @@ class LearnerSettings:
     keep_at_judge_alarm: float = 0.15  # and after the judge or the local tier did
     contexts_at_alarm: int = 150
     burst: int = 600  # queries after an alarm that are drawn as ``alarmed``
-    careful: int = 1500
+    careful: int = 1500  # queries after an alarm, or of a new tier's trial
     cold: DrawRates = DrawRates(0.2, 0.2)
     steady: DrawRates = DrawRates(0.075, 0.03)
     alarmed: DrawRates = DrawRates(0.10, 0.06)

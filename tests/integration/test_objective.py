@@ -66,6 +66,17 @@ def test_new_prices_and_waits_enter_the_rule_and_the_thresholds(store: Connect) 
     assert now.segments[0].judge_cutoff < FILE.segments[0].judge_cutoff
 
 
+def test_a_tier_between_the_ends_joins_and_goes(store: Connect) -> None:
+    between = CLOUD.replaced(name="between", output_usd_per_mtok=1.0)
+    publish_first(store, FILE.model_copy(update={"tiers": (LOCAL, between, CLOUD)}))
+    now = live(store)
+    assert now.reason.startswith("penstock.yaml: new tiers")
+    assert now.tiers == (LOCAL, between, CLOUD)
+    assert now.segments[0].judge_cutoff == FILE.segments[0].judge_cutoff
+    publish_first(store, FILE)
+    assert live(store).segments == FILE.segments
+
+
 def test_other_tiers_are_not_taken_over(store: Connect) -> None:
     publish_first(store, policy("cascade", tiers=(LOCAL, CLOUD.replaced(name="other"))))
     assert live(store) == FILE

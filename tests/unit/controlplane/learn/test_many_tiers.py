@@ -10,6 +10,7 @@ from controlplane.evaluate.replay import EPOCH, Replay, Row, Served
 from controlplane.learn.learner import Learner
 from controlplane.learn.prior import fit
 from controlplane.learn.settings import DrawRates, LearnerSettings
+from controlplane.seats import seated
 from controlplane.start import untrained
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import AuditTerms, QualityTarget, ShadowTerms
@@ -81,6 +82,59 @@ def test_the_target_is_reached_cheaper_than_by_any_two_tiers(
     assert quality > TARGET - 0.02
     other_quality, other_cost = late(run(places)[1])
     assert other_quality < TARGET - 0.02 or cost < 0.8 * other_cost
+
+
+JOINS = 1200
+
+
+@pytest.fixture(scope="module")
+def joined() -> tuple[Replay, list[Served]]:
+    """Served by the ends alone, until the specialist joins."""
+    rows = specialised(3, 3600)
+    two = [replace(row, worth=row.worth[::2], usd=row.usd[::2]) for row in rows]
+    replay = Replay(start(two, TIERS[::2]), Learner(TIERS[::2], SETTINGS), seed=3)
+    tiers, served = start(rows, TIERS).tiers, list[Served]()
+    for each in replay.run([*two[:JOINS], *rows[JOINS:]]):
+        served.append(each)
+        if len(served) == JOINS:
+            seats = seated(replay.live, tiers)
+            assert seats is not None
+            successor = seats | {"version": replay.live.version + 1, "author": "operator"}
+            replay.policies.append(replay.live.model_copy(update=successor).rederived())
+    return replay, served
+
+
+def test_a_newcomer_is_called_after_a_few_dozen_shadows(
+    joined: tuple[Replay, list[Served]],
+) -> None:
+    called = [each.at for each in joined[1] if call("specialist") in each.actions]
+    shadowed = [each.at for each in joined[1] if each.shadow_usd > 0 and each.at >= JOINS]
+    before = sum(at < called[0] for at in shadowed)
+    assert SETTINGS.support <= before < 3 * SETTINGS.support
+    late_ = [each for each in joined[1][-600:] if each.at % len(KINDS) == 1]
+    assert np.mean([each.actions == (call("specialist"),) for each in late_]) > 0.6
+
+
+def test_with_it_the_target_is_kept_and_costs_less(joined: tuple[Replay, list[Served]]) -> None:
+    quality, cost = np.array([(each.quality, each.cost_usd) for each in joined[1]]).T
+    assert quality[JOINS:].mean() > TARGET - 0.02
+    assert cost[-600:].mean() < 0.9 * cost[JOINS - 600 : JOINS].mean()
+
+
+def test_a_newcomer_is_learned_of_from_a_saved_state_too(
+    joined: tuple[Replay, list[Served]],
+) -> None:
+    learner = joined[0].learner
+    assert learner is not None
+    assert learner.tiers == TIERS
+    assert Learner.from_json(learner.to_json(), SETTINGS).to_json() == learner.to_json()
+
+
+def test_a_learner_of_other_ends_says_that_it_cannot_go_on() -> None:
+    rows = specialised(4, 10)
+    other = start(rows, ("local", "specialist", "other"))
+    with pytest.raises(ValueError, match="begin anew"):
+        Learner(TIERS, SETTINGS).propose(other, EPOCH)
 
 
 def test_its_state_goes_on_as_if_nothing_had_happened(
