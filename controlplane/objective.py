@@ -17,6 +17,10 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import CostCeiling, QualityTarget
 
 STATED = "stated"  # what penstock.yaml said when it was last read
+OTHER_ENDS = (
+    "penstock.yaml: its tiers are not taken over, for the first one is not {live.local.name} or the "
+    "last one not {live.cloud.name}: name them so, or start on a new database"
+)
 
 
 def revised(
@@ -72,10 +76,11 @@ def adopt(connection: Connection, start: PolicyDocument, now: datetime) -> Polic
     changed = {name for name, value in said.items() if before[name] != value}
     live = registry.live(connection)
     update = {"objective": start.objective} if "objective" in changed else {}
-    if "tiers" in changed:
-        seats = seated(live, start.tiers)
-        changed -= {"tiers"} if seats is None else set()
-        update |= seats or {}
+    seats = seated(live, start.tiers) if "tiers" in changed else {}
+    if seats is None:
+        record_event(connection, "refused", {"reason": OTHER_ENDS.format(live=live)})
+        changed.remove("tiers")
+    update |= seats or {}
     if not changed:
         return None
     which = " and ".join(sorted(changed))

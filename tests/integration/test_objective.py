@@ -77,6 +77,10 @@ def test_a_tier_between_the_ends_joins_and_goes(store: Connect) -> None:
     assert live(store).segments == FILE.segments
 
 
-def test_other_tiers_are_not_taken_over(store: Connect) -> None:
+def test_other_ends_are_not_taken_over_and_an_event_says_so(store: Connect) -> None:
     publish_first(store, policy("cascade", tiers=(LOCAL, CLOUD.replaced(name="other"))))
     assert live(store) == FILE
+    with store() as connection:
+        (event,) = connection.execute("SELECT kind, body FROM events").fetchall()
+    assert event["kind"] == "refused"
+    assert "is not local or the last one not cloud" in event["body"]["reason"]
