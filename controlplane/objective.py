@@ -18,8 +18,8 @@ from dataplane.contract.terms import CostCeiling, QualityTarget
 
 STATED = "stated"  # what penstock.yaml said when it was last read
 OTHER_ENDS = (
-    "penstock.yaml: its tiers are not taken over, for the first one is not {live.local.name} or the "
-    "last one not {live.cloud.name}: name them so, or start on a new database"
+    "penstock.yaml: its tiers are not taken over, for the first one is not {live.local.name} or "
+    "the last one not {live.cloud.name}: name them so, or start on a new database"
 )
 
 

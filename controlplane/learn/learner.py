@@ -251,7 +251,9 @@ class Learner:
     @property
     def _kappa(self) -> float:
         usual, alarmed = self.settings.kappa, self.settings.kappa_alarmed
-        recent = self.watch.alarmed_within(self.settings.careful, self.observed)
+        careful = self.settings.careful
+        joined = self.seated_at > 0 and self.observed - self.seated_at < careful
+        recent = joined or self.watch.alarmed_within(careful, self.observed)
         return max(usual, alarmed) if recent else usual
 
     def _candidate(self, live: PolicyDocument, draft: PolicyDocument) -> PolicyDocument:

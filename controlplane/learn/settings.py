@@ -23,7 +23,7 @@ class LearnerSettings:
     """How fast and how carefully the learner moves. Counts are in completed queries."""
 
     kappa: float = 0.25  # standard errors of quality kept in hand
-    kappa_alarmed: float = 1.5  # and for ``careful`` queries after an alarm, if that is more
+    kappa_alarmed: float = 1.5  # for ``careful`` queries after an alarm or a new tier
     bandit: Bandit = "policy_family"
     mode: Mode = "cascade_route"
     min_decisions: int = 100  # between two retunes
@@ -42,7 +42,7 @@ class LearnerSettings:
     keep_at_judge_alarm: float = 0.15  # and after the judge or the local tier did
     contexts_at_alarm: int = 150
     burst: int = 600  # queries after an alarm that are drawn as ``alarmed``
-    careful: int = 1500  # queries after an alarm, or of a new tier's trial
+    careful: int = 1500
     cold: DrawRates = DrawRates(0.2, 0.2)
     steady: DrawRates = DrawRates(0.075, 0.03)
     alarmed: DrawRates = DrawRates(0.10, 0.06)

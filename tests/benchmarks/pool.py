@@ -5,7 +5,7 @@ serves each query once, routed only, in an order drawn by the seed, from a cold 
 each of several targets; its last two thirds are measured, serving alone: shadows are told apart.
 Beside it, over the same queries: each model alone; a random mix of the two neighbours on the
 concave hull of the models; and the best tier of each category, learned online from the very labels
-that the learner had by then. Both are told the categories.
+that the learner had by then. Both are told the categories. ``arrival`` says what else is measured.
 
 Costs are compared at the quality that the learner realised, read off the other's concave hull,
 which is drawn in hindsight: its points are its targets' and the models'.
@@ -30,6 +30,7 @@ from controlplane.learn.settings import LearnerSettings
 from controlplane.observations import Labelled
 from controlplane.observe import MemoryLog
 from dataplane.contract.rule import Array, Places
+from tests.benchmarks import arrival
 from tests.benchmarks.figure import Figure, plain, write
 from tests.benchmarks.frontier import Frontier, hull
 from tests.benchmarks.learning import table
@@ -212,7 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first, _, last = chosen.seeds.partition("-")
     try:
         data = data_folder(chosen.data)
-        named = figures(measured(data, range(int(first), int(last or first) + 1)))
+        seeds = range(int(first), int(last or first) + 1)
+        joined = [arrival.run(loaded(data, (MIXTRAL,)), seed) for seed in seeds]
+        named = figures(measured(data, seeds)) | arrival.figures(joined)
     except (FileNotFoundError, RecordingError) as error:
         parser.error(str(error))
     sys.stderr.write(table(named) + "\n")

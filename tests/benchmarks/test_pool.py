@@ -5,7 +5,7 @@ import pytest
 
 from controlplane.evaluate.baselines import Outcomes
 from controlplane.evaluate.pairing import Pairs
-from tests.benchmarks import pool
+from tests.benchmarks import arrival, pool
 from tests.benchmarks.pool import Run, figures, run
 from tests.unit.controlplane.learn.rows import KINDS, specialised
 
@@ -44,6 +44,15 @@ def test_the_figures_compare_costs_at_equal_quality() -> None:
     assert named["three_shortfall"].value == pytest.approx(0.0)
     assert named["three_shadows"].value == pytest.approx(0.05)
     assert named["three_shadows"].n == 2
+
+
+def test_a_newcomer_that_is_good_at_something_saves_cost() -> None:
+    found = arrival.run(made(2400), seed=2)
+    assert found.shadows >= 20
+    assert found.after < 700
+    assert found.share > 0.15
+    assert found.saved > 0
+    assert found.error > -0.05
 
 
 def test_categories_are_told_apart_once_every_tier_has_a_label() -> None:
