@@ -210,7 +210,7 @@ class _Table:
         slope = 1 / lambda_ if lambda_ else 0.0
         over = modelled.cost[:, i] - self.cost[i] * modelled.cost[:, 1]
         queries = over - slope * modelled.quality[:, i]
-        return [-slope * self.found.parts[:, i] / self._unit, _centred(queries) / self._unit]
+        return [-slope * self.found.errors[:, i] / self._unit, _centred(queries) / self._unit]
 
     def _latency_s(self, i: int) -> float | None:
         draft, modelled = self.draft, self.found.modelled
@@ -229,10 +229,10 @@ class _Table:
         over = np.zeros(len(self.arms))
         over[0], over[1] = share - 1, -share
         over[at] += 1
-        quality, parts = self.found.modelled.quality @ over, self.found.parts @ over
+        quality, errors = self.found.modelled.quality @ over, self.found.errors @ over
         return Figure(
             float(self.found.quality @ over),
-            _error([np.asarray(parts), _centred(quality)]),
+            _error([np.asarray(errors), _centred(quality)]),
         )
 
     def _spent_on_dear(self, i: int) -> float:

@@ -27,13 +27,19 @@ class Robust:
     """Estimates of A arms and what they are made of.
 
     ``modelled``: (N, A) over the traffic. ``parts`` (L, A): what each labelled record adds to an
-    arm's quality, whose root sum of squares is the standard error of any sum of them.
-    ``support`` (A,): the effective number of labels.
+    arm's quality. ``support`` (A,): the effective number of labels. ``doubt`` (A,): by how much
+    more a sum of parts errs than they do, for it was shrunk by a trust that may be misplaced.
     """
 
     modelled: Imagined
     parts: Array
     support: Array
+    doubt: Array
+
+    @property
+    def errors(self) -> Array:
+        """(L, A) Their root sum of squares is the standard error of a sum of parts."""
+        return self.parts * self.doubt
 
     @property
     def quality(self) -> Array:
@@ -52,11 +58,12 @@ def estimate(
     found = robust(draft, traffic, labels, Arms((ALWAYS_CLOUD, *arms)), prior)
     quality, support = found.quality, found.support
     share = quality / max(float(quality[0]), 1e-9)
-    paired = (found.parts - share * found.parts[:, :1]) / max(float(quality[0]), 1e-9)
+    errors = found.errors
+    paired = (errors - share * errors[:, :1]) / max(float(quality[0]), 1e-9)
     columns = np.column_stack(
         [
             quality,
-            root_sum(found.parts),
+            root_sum(errors),
             found.modelled.cost.mean(axis=0),
             support,
             found.modelled.usd.mean(axis=0),
@@ -73,8 +80,9 @@ def robust(
 ) -> Robust:
     """The estimates of these arms, record by record."""
     columns = arms.columns
-    parts, support = _rectify(labels, imagine(draft, labels, columns), prior)
-    return Robust(imagine(draft, traffic, columns), parts, support)
+    return Robust(
+        imagine(draft, traffic, columns), *_rectify(labels, imagine(draft, labels, columns), prior)
+    )
 
 
 def root_sum(parts: Array) -> Array:
@@ -82,8 +90,12 @@ def root_sum(parts: Array) -> Array:
     return np.asarray(np.sqrt((parts**2).sum(axis=0)))
 
 
-def _rectify(labels: Labels, imagined: Imagined, prior: float) -> tuple[Array, Array]:
-    """What each record adds to the shrunk correction (L, A); the effective labels (A,)."""
+def _rectify(labels: Labels, imagined: Imagined, prior: float) -> tuple[Array, Array, Array]:
+    """What each record adds to the shrunk correction (L, A); the effective labels, the doubt (A,).
+
+    A residual is a label's error and the model's. As W of W + ``prior`` of it is believed to be
+    the model's, that is known to the square root of the same share of the labels' error alone.
+    """
     y, asked, known_path = _served(labels, imagined)
     observed = known_path & ~np.isnan(y) & (asked > 0)
     usual = labels.probability[:, 0].max(initial=1e-9)  # so that a usual record weighs one
@@ -91,7 +103,8 @@ def _rectify(labels: Labels, imagined: Imagined, prior: float) -> tuple[Array, A
     residual = np.where(observed, np.nan_to_num(y) - imagined.quality, 0.0)
     squares = np.maximum((weight**2).sum(axis=0), 1e-12)
     total = weight.sum(axis=0)
-    return weight * residual / (total + prior), total**2 / squares
+    doubt = np.sqrt((total + prior) / np.maximum(total, 1e-9))
+    return weight * residual / (total + prior), total**2 / squares, doubt
 
 
 def _served(labels: Labels, imagined: Imagined) -> tuple[Array, Array, Mask]:

@@ -168,6 +168,7 @@ class Learner:
 
     def advise(self, live: PolicyDocument, now: datetime) -> Advice | None:
         """Which mode fits what was seen, whatever the live policy's; None before any label."""
+        self._seat(tuple(tier.name for tier in live.tiers))
         draft = self._fit(live, now, self._parted(live.judge)[0])
         return None if draft is None else self._adviser(draft).advice()
 

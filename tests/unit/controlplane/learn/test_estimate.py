@@ -123,6 +123,15 @@ def test_what_another_policy_left_tells_every_arm_without_bias(
     assert errors.mean(axis=0) == pytest.approx(estimated.std(axis=0), rel=0.4)
 
 
+def test_trust_in_the_model_narrows_an_error_as_so_many_labels_would() -> None:
+    labels = drawn(np.random.default_rng(8), COUNT)
+    alone, trusting = (
+        estimate(DRAFT, contexts(labels), labels, Arms((ALWAYS_CLOUD,)), prior)[0]
+        for prior in (0.0, float(COUNT))
+    )
+    assert trusting.quality_se == pytest.approx(alone.quality_se / np.sqrt(2))
+
+
 def test_always_cloud_is_all_of_itself() -> None:
     labels = drawn(np.random.default_rng(5), COUNT)
     itself = estimate(DRAFT, contexts(labels), labels, ARMS, 0.0)[0]
