@@ -33,7 +33,7 @@ class LearnerSettings:
     support: float = 40.0  # effective labels before an arm is identified, a new tier called
     half_life: float = 12_000.0  # of a labelled record
     rectifier_half_life: float = 12_000.0
-    rectifier_prior: float = 700.0  # records' worth of "the model is right"
+    rectifier_prior: float = 500.0  # records' worth of "the model is right"
     contexts: int = 2000
     records: int = 2400
     reference_labels: int = 120  # before the drift detectors' reference is frozen
