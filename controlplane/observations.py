@@ -14,8 +14,9 @@ class Observation:
 
     ``answered``: the tiers that answered while serving, in order. ``score``: the judge's raw score
     of the local answer, from serving or, where the query went straight to the cloud, from its
-    shadow. ``served``: the tier whose answer the client got. ``free``: whether every tier could
-    have answered; the others are served, charged and audited, but say nothing of an arm.
+    shadow. ``served``: the tier whose answer the client got. ``excluded``: the tiers that could not
+    have answered; where that leaves no choice between the local tier and the dearest, the query is
+    served, charged and audited, but says nothing of an arm.
     """
 
     decision_id: UUID
@@ -27,7 +28,7 @@ class Observation:
     served: str
     score: float | None
     cost_usd: float
-    free: bool = True
+    excluded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ def _observation(row: Mapping[str, Any]) -> Observation:
         served=row["final_tier"],
         score=row["score"],
         cost_usd=row["cost_usd"],
-        free=row["free"],
+        excluded=frozenset(row["excluded"]),
     )
 
 

@@ -50,9 +50,9 @@ def query(
     score: float | None = None,
     cost_usd: float = 0.001,
     policy_version: int = 1,
-    free: bool = True,
+    excluded: Sequence[str] = (),
 ) -> Observation:
-    """One answered query; the last tier to answer served it. Not free: it pinned that tier."""
+    """One answered query; the last tier to answer served it."""
     id_ = decision_id(number)
     return Observation(
         decision_id=id_,
@@ -64,7 +64,7 @@ def query(
         served=answered[-1],
         score=score,
         cost_usd=cost_usd,
-        free=free,
+        excluded=frozenset(excluded),
     )
 
 
@@ -73,7 +73,7 @@ def records(
 ) -> list[Record]:
     """What the data plane would have written of it."""
     child = {"decision_id": observation.decision_id, "at": observation.at}
-    tiers = ("local", "cloud") if observation.free else (observation.served,)
+    tiers = [tier for tier in ("local", "cloud") if tier not in observation.excluded]
     found: list[Record] = [_decision(observation, (*tiers, JUDGE))]
     found += [
         Attempt(

@@ -76,14 +76,16 @@ class Learner:
 
         Only what a policy can decide: a request that pinned its tier says nothing of an arm.
         """
-        for seen in observations:
-            if not seen.free:
-                continue
+        for seen in filter(self._tells, observations):
             self.observed += 1
             self.evidence.saw(seen.features, seen.score)
             alarm = self.watch.see(seen, self.observed)
             if alarm is not None:
                 self._forget(alarm)
+
+    def _tells(self, seen: Observation) -> bool:
+        """Whether a policy could choose; one of the tiers between the ends may have been away."""
+        return seen.excluded.isdisjoint((self.tiers[0], self.tiers[-1]))
 
     def _forget(self, alarm: Alarm) -> None:
         """Trust less what was learned before an alarm."""
@@ -106,7 +108,7 @@ class Learner:
         """Queries whose audit is resolved."""
         for each in labelled:
             seen = each.observation
-            if not seen.free:
+            if not self._tells(seen):
                 continue
             p_hat = tuple(one.predict(seen.features) for one in self.quality)  # out of sample
             if self.tiers[0] not in seen.answered and seen.score is not None:

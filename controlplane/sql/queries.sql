@@ -35,7 +35,7 @@ WHERE plane = %(plane)s AND spool_segment = %(segment)s
 -- Each wanted query as serving left it. A serving judge score comes before a shadow's ('serve' <
 -- 'shadow'); of two scores the later index holds.
 SELECT d.id, d.at, d.segment, d.policy_version, d.features, c.final_tier, c.cost_usd,
-    d.excluded - 'judge' = '{}'::jsonb AS free,
+    ARRAY(SELECT jsonb_object_keys(d.excluded - 'judge')) AS excluded,
     ARRAY(
         SELECT a.tier FROM attempts a
         WHERE a.at = d.at AND a.decision_id = d.id AND a.purpose = 'serve' AND a.error IS NULL

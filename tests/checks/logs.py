@@ -52,12 +52,12 @@ class LogBattery:
             assert log.new(watermark) == ([], watermark)
 
     def test_a_query_that_pinned_its_tier_says_so(self, traffic: Traffic, opened: Opened) -> None:
-        seen = [query(1), query(2, free=False)]
+        seen = [query(1), query(2, excluded=["cloud"])]
         for observation in seen:
             traffic.complete(observation)
         with opened() as log:
             found, _ = log.new({})
-        assert [each.free for each in found] == [True, False]
+        assert [each.excluded for each in found] == [frozenset(), {"cloud"}]
 
     def test_a_late_spool_counts_once_when_it_comes(self, traffic: Traffic, opened: Opened) -> None:
         traffic.complete(query(10), source=Source("a", 1))

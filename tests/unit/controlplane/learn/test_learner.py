@@ -106,7 +106,7 @@ def test_a_useless_judge_is_not_paid_for() -> None:
 def test_what_no_policy_decides_is_not_learned_from() -> None:
     learner = Learner(TIERS, SETTINGS)
     before = learner.to_json()
-    pinned = query(1, score=-0.1, free=False)
+    pinned = query(1, score=-0.1, excluded=["cloud"])
     learner.observe([pinned])
     learner.learn([Labelled(pinned, {"local": 0.0}, 0.5, 0.0)])
     assert learner.to_json() == before

@@ -15,6 +15,7 @@ from controlplane.start import untrained
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import AuditTerms, QualityTarget, ShadowTerms
 from dataplane.strategies import call
+from tests.traffic import query
 from tests.unit.controlplane.learn.rows import KINDS, specialised
 from tests.unit.dataplane.policies import judge
 
@@ -128,6 +129,18 @@ def test_a_newcomer_is_learned_of_from_a_saved_state_too(
     assert learner is not None
     assert learner.tiers == TIERS
     assert Learner.from_json(learner.to_json(), SETTINGS).to_json() == learner.to_json()
+
+
+@pytest.mark.parametrize(
+    ("away", "tells"), [("local", False), ("specialist", True), ("cloud", False)]
+)
+def test_a_tier_that_is_away_hides_what_the_others_do_only_at_the_ends(
+    away: str, tells: bool
+) -> None:
+    learner = Learner(TIERS, SETTINGS)
+    before = learner.to_json()
+    learner.observe([query(1, excluded=[away])])
+    assert (learner.to_json() != before) is tells
 
 
 def test_a_learner_of_other_ends_says_that_it_cannot_go_on() -> None:
