@@ -141,7 +141,7 @@ def settings(scenario: Scenario) -> LearnerSettings:
 def learner(prior: Prior, chosen: LearnerSettings) -> Learner:
     """A learner that is taught by the prior, and by each prompt once."""
     made = Learner(TIERS, chosen, prior)
-    made.quality = [Once.restore(each) for each in prior.predictors]
+    made.quality = [Once.restore(each) for each in made.prior.predictors]
     return made
 
 
