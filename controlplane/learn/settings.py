@@ -23,7 +23,7 @@ class LearnerSettings:
     """How fast and how carefully the learner moves. Counts are in completed queries."""
 
     kappa: float = 0.25  # standard errors of quality kept in hand
-    kappa_alarmed: float = 1.5  # for ``careful`` queries after an alarm or a new tier
+    kappa_alarmed: float = 0.75  # for ``careful`` queries after an alarm or a new tier
     bandit: Bandit = "policy_family"
     mode: Mode = "cascade_route"
     min_decisions: int = 100  # between two retunes
