@@ -7,7 +7,6 @@ quality costs, as a share of always-cloud; a mixture by chance of two of its pol
 A seed is another parting into folds: costs are means over seeds, intervals a bootstrap of queries.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from controlplane.evaluate.pairing import AGREEMENT, Pairs, Wanted, pair
-from controlplane.evaluate.recorded import RecordingError, read
+from controlplane.evaluate.recorded import read
 from dataplane.contract.rule import Array
-from tests.benchmarks.figure import Figure, plain, write
+from tests.benchmarks import command
+from tests.benchmarks.figure import Figure
 from tests.benchmarks.folds import MODES, Sweeps, sweeps
 from tests.benchmarks.frontier import hull
-from tests.benchmarks.learning import table
-from tests.benchmarks.streams import data_folder
 
 SHARES = np.array([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0])  # of the gap, recovered
 EIGHTY = 5  # the place of 80 % among them
@@ -180,22 +178,13 @@ def figures(found: Mapping[str, Costs]) -> dict[str, Figure]:
     return named
 
 
+def _figures(data: Path, seeds: Sequence[int]) -> dict[str, Figure]:
+    return figures(measured(data, seeds))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and write; 0 once measured."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.judged", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of the recordings (or PENSTOCK_DATA)")
-    parser.add_argument("--seeds", default="1-8", help=f"A-B; 1-8 take up to {MINUTES} minutes")
-    parser.add_argument("--json", help="write the figures to FILE, - for standard output")
-    chosen = parser.parse_args(arguments)
-    first, _, last = chosen.seeds.partition("-")
-    try:
-        data = data_folder(chosen.data)
-        named = figures(measured(data, range(int(first), int(last or first) + 1)))
-    except (FileNotFoundError, RecordingError) as error:
-        parser.error(str(error))
-    sys.stderr.write(table(named) + "\n")
-    write({"figures": {name: plain(each) for name, each in named.items()}}, chosen.json)
-    return 0
+    """See the module's docstring."""
+    return command.run("judged", __doc__, "1-8", MINUTES, _figures, arguments)
 
 
 if __name__ == "__main__":

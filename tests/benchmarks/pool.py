@@ -11,7 +11,6 @@ Costs are compared at the quality that the learner realised, read off the other'
 which is drawn in hindsight: its points are its targets' and the models'.
 """
 
-import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import numpy as np
 
 from controlplane.evaluate.baselines import Assignment, Outcomes, cheapest
 from controlplane.evaluate.pairing import Pairs, Wanted, pair
-from controlplane.evaluate.recorded import RecordingError, read
+from controlplane.evaluate.recorded import read
 from controlplane.evaluate.rehearsal import Plan, order, start_policy
 from controlplane.evaluate.replay import Replay
 from controlplane.learn.learner import Learner
@@ -30,11 +29,9 @@ from controlplane.learn.settings import LearnerSettings
 from controlplane.observations import Labelled
 from controlplane.observe import MemoryLog
 from dataplane.contract.rule import Array, Places
-from tests.benchmarks import arrival
-from tests.benchmarks.figure import Figure, plain, write
+from tests.benchmarks import arrival, command
+from tests.benchmarks.figure import Figure
 from tests.benchmarks.frontier import Frontier, hull
-from tests.benchmarks.learning import table
-from tests.benchmarks.streams import data_folder
 
 FILE = "routerbench_0shot_subset"
 LOCAL, CLOUD = "mistralai/mistral-7b-chat", "gpt-4-1106-preview"
@@ -203,24 +200,14 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 
+def _figures(data: Path, seeds: Sequence[int]) -> dict[str, Figure]:
+    joined = [arrival.run(loaded(data, (MIXTRAL,)), seed) for seed in seeds]
+    return figures(measured(data, seeds)) | arrival.figures(joined)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and write; 0 once measured."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.pool", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of the recordings (or PENSTOCK_DATA)")
-    parser.add_argument("--seeds", default="1-4", help=f"A-B; 1-4 take up to {MINUTES} minutes")
-    parser.add_argument("--json", help="write the figures to FILE, - for standard output")
-    chosen = parser.parse_args(arguments)
-    first, _, last = chosen.seeds.partition("-")
-    try:
-        data = data_folder(chosen.data)
-        seeds = range(int(first), int(last or first) + 1)
-        joined = [arrival.run(loaded(data, (MIXTRAL,)), seed) for seed in seeds]
-        named = figures(measured(data, seeds)) | arrival.figures(joined)
-    except (FileNotFoundError, RecordingError) as error:
-        parser.error(str(error))
-    sys.stderr.write(table(named) + "\n")
-    write({"figures": {name: plain(each) for name, each in named.items()}}, chosen.json)
-    return 0
+    """See the module's docstring."""
+    return command.run("pool", __doc__, "1-4", MINUTES, _figures, arguments)
 
 
 if __name__ == "__main__":
