@@ -17,14 +17,8 @@ import numpy as np
 from controlplane.learn.estimate import Robust, estimate, robust, root_sum
 from controlplane.learn.evidence import Labels
 from controlplane.learn.goals import Estimate, Goal, Reach, goal
-from controlplane.learn.policy_family import (
-    ALWAYS_CLOUD,
-    ALWAYS_LOCAL,
-    COARSE,
-    Arm,
-    Arms,
-    PolicyFamily,
-)
+from controlplane.learn.policy_family import ALWAYS_CLOUD, ALWAYS_LOCAL, COARSE, Arm, Arms
+from controlplane.learn.search import Search
 from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
@@ -126,7 +120,8 @@ class Adviser:
         )
 
     def _known(self) -> float:
-        (local,) = self._estimates(Arms((ALWAYS_LOCAL,)))
+        only = Arms((ALWAYS_LOCAL,))
+        (local,) = estimate(self.draft, self.traffic, self.labels, only, self.prior)
         return local.support
 
     def _pulled(
@@ -138,17 +133,13 @@ class Adviser:
         return first and self._pull(arms.around(first[0], AROUND), wanted, with_cloud)
 
     def _pull(self, arms: Arms, wanted: Goal, with_cloud: bool) -> tuple[Arm, Estimate] | None:
-        family = PolicyFamily(wanted, self.support)
-        for name, known in zip(arms.names, self._estimates(arms), strict=True):
-            family.update(name, known)
+        evidence = self.draft, self.traffic, self.labels
+        family = Search(*evidence, wanted, self.prior, self.support).informed(arms)
         arm = arms.named(family.pull(arms.names if with_cloud else arms.names[1:]))
         estimated = family.identified(arm.name)
         if estimated is None or (arm == ALWAYS_CLOUD and not with_cloud):
             return None
         return arm, estimated
-
-    def _estimates(self, arms: Arms) -> list[Estimate]:
-        return estimate(self.draft, self.traffic, self.labels, arms, self.prior)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Drift, by ADWIN on signals that the policy does not move (METHODS section 4).
+"""Drift, by ADWIN on signals that the policy does not move (docs/methods.md, section 4).
 
 Both are measured against a *reference*, frozen from what had been learned by then: p_hat of each
 query, which moves when the mix does; and how far up each judge score stands among those that its

@@ -3,7 +3,7 @@
 For arm a, quality is the mean over recent traffic of the model's value m_a(x), plus the mean over
 labelled records of O_a / rho_a (y_a - m_a(x)): O_a = 1 where the answer that the arm would have
 served carries a label, rho_a the logged probability of that. Standard errors come from the
-labelled part alone (METHODS section 2; Robins, Rotnitzky and Zhao 1994 for the estimator).
+labelled part alone (docs/methods.md, section 3; Robins, Rotnitzky and Zhao 1994 for the estimator).
 
 A share of always-cloud's quality is a ratio of two such means over the same records. Its error is
 that of the records' differences: where arm and always-cloud serve the same answer they err alike.

@@ -3,7 +3,7 @@
 ``logit P(local right | x, k) = a + s logit p_hat(x) + alpha + beta z_k``, with no alpha and beta
 where no score is known, is fitted on labels with a prior. The bins' marginals come from all judged
 traffic, and alpha is what splits them into f1 and f0 = f1 / exp(alpha + beta z) so that both sum to
-one (METHODS section 2, point 1). Each depends on the other, so they take turns.
+one (docs/methods.md, section 2). Each depends on the other, so they take turns.
 
 A judge of a few verdicts has a deviation of each bin beside beta z_k: how far the verdicts lie
 apart is for the labels to say, their ranks among all scores do not tell it.

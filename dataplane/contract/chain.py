@@ -1,6 +1,6 @@
 """The decision rule for a chain of two to four tiers, by backward induction on plain numbers.
 
-Source: METHODS section 1, after Dekoninck et al., "A Unified Approach to Routing and Cascading for
+Source: Dekoninck et al., "A Unified Approach to Routing and Cascading for
 LLMs" (arXiv 2410.10347): V(h) = max(q_best(h), max_j -lambda c_j + E[V(h + answer and score of
 j)]). Where only the first tier is judged, and one dear tier called at most, it gives the values of
 ``dataplane.contract.rule``.
@@ -133,8 +133,8 @@ def likelihood(f1: Array, f0: Array, tier: int, tiers: int, tilt: Array | None =
 
     With ``tilt`` (..., K), a bin speaks of the later tiers too: f is multiplied by
     exp(tilt[k] * how many later tiers are right), and normalised over the bins of each pattern.
-    The log-odds of a later tier, given this one, then shift by tilt[k] between bins (METHODS
-    section 1), while P(pattern) stays the mean over the bins, whatever was judged before.
+    The log-odds of a later tier, given this one, then shift by tilt[k] between bins, while
+    P(pattern) stays the mean over the bins, whatever was judged before.
     """
     right = _right(tiers)
     base = np.where(right[tier][:, None] > 0, f1[..., None, :], f0[..., None, :])

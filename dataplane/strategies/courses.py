@@ -83,13 +83,27 @@ def courses(policy: PolicyDocument, segment: SegmentPolicy, queries: Queries) ->
         beliefs, costs, segment.lambda_, judge.bins.raw, judge.lowest, judge.highest
     )
     below = judge.clipped(queries.score) < cutoff  # False where there is no score
-    weights = judge.weights(queries.score)
+    after = _best_after(policy, segment, queries.score, beliefs, costs)
+    dear = np.where(first.straight, first.dear, after)
+    return Courses(first.straight, first.judged, first.judged & below, dear)
+
+
+def _best_after(
+    policy: PolicyDocument,
+    segment: SegmentPolicy,
+    score: Array,
+    beliefs: rule.Beliefs,
+    costs: rule.Costs,
+) -> Places | int:
+    """The dear tier that is worth most after each score (N,): the only one, where there is one."""
+    if len(costs.dear) == 1:
+        return 0
+    weights = policy.judge.weights(score)
     escalated = [
         np.asarray((weights * quality).sum(axis=-1) - segment.lambda_ * cost)
         for quality, cost in zip(rule.escalated_quality(beliefs), costs.dear, strict=True)
     ]
-    dear = np.where(first.straight, first.dear, rule.Best.of(escalated).at)
-    return Courses(first.straight, first.judged, first.judged & below, dear)
+    return rule.Best.of(escalated).at
 
 
 def first_moves(values: rule.Values, mode: Mode, may_judge: Mask | bool = True) -> Moves:

@@ -1,4 +1,4 @@
-"""Routing: choose a tier before answering; no answer is judged (METHODS section 1, V_L and V_C)."""
+"""Routing: choose a tier before answering; no answer is judged (docs/methods.md, section 1)."""
 
 from collections.abc import Sequence
 
