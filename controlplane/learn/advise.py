@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controlplane.learn.estimate import Robust, estimate, robust, root_sum
+from controlplane.learn.estimate import ModelError, Robust, estimate, robust, root_sum
 from controlplane.learn.evidence import Labels
 from controlplane.learn.goals import Estimate, Goal, Reach, goal
 from controlplane.learn.policy_family import ALWAYS_CLOUD, ALWAYS_LOCAL, COARSE, Arm, Arms
@@ -85,13 +85,13 @@ class Advice:
 class Adviser:
     """What advice is drawn from: the fitted draft, recent traffic, labels.
 
-    ``prior`` is as in ``estimate``; an arm counts from ``support`` effective labels on.
+    The draft may be ``wrong`` by so much; an arm counts from ``support`` effective labels on.
     """
 
     draft: PolicyDocument
     traffic: Columns
     labels: Labels
-    prior: float
+    wrong: ModelError
     support: float
 
     def advice(self) -> Advice:
@@ -106,7 +106,7 @@ class Adviser:
         pulled = [each for mode in others if (each := self._pulled(mode, aim))]
         pulled += [best] if best[0] != ALWAYS_CLOUD else []
         arms = [*ENDS, *(arm for arm, _ in pulled)]
-        found = robust(self.draft, self.traffic, self.labels, Arms(arms), self.prior)
+        found = robust(self.draft, self.traffic, self.labels, Arms(arms), self.wrong)
         reaches = [False, bool(found.quality[1] >= aim.target), *(aim.met(e) for _, e in pulled)]
         table = _Table(self.draft, arms, found, reaches)
         return Advice(
@@ -121,7 +121,7 @@ class Adviser:
 
     def _known(self) -> float:
         only = Arms((ALWAYS_LOCAL,))
-        (local,) = estimate(self.draft, self.traffic, self.labels, only, self.prior)
+        (local,) = estimate(self.draft, self.traffic, self.labels, only, self.wrong)
         return local.support
 
     def _pulled(
@@ -134,7 +134,7 @@ class Adviser:
 
     def _pull(self, arms: Arms, wanted: Goal, with_cloud: bool) -> tuple[Arm, Estimate] | None:
         evidence = self.draft, self.traffic, self.labels
-        family = Search(*evidence, wanted, self.prior, self.support).informed(arms)
+        family = Search(*evidence, wanted, self.wrong, self.support).informed(arms)
         arm = arms.named(family.pull(arms.names if with_cloud else arms.names[1:]))
         estimated = family.identified(arm.name)
         if estimated is None or (arm == ALWAYS_CLOUD and not with_cloud):

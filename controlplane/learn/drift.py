@@ -8,7 +8,7 @@ judged is the policy's choice by x alone, and a score's standing is conditional 
 """
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from river.drift import ADWIN
@@ -89,10 +89,13 @@ class DriftDetector:
         return {"values": list(self._values)}
 
 
+Signal: TypeAlias = Literal["mix", "judge"]
+
+
 class Alarm(NamedTuple):
     """A detector's alarm: on the mix of queries, or on the judge's scores (``judge``)."""
 
-    signal: Literal["mix", "judge"]
+    signal: Signal
     at: int
 
     @property
@@ -117,7 +120,7 @@ class Watch:
         self._scores = DriftDetector()
         self._reference: Reference | None = None
         self._referred = 0  # labels behind the reference
-        self._alarmed_at: int | None = None
+        self._last: Alarm | None = None
 
     def see(self, seen: Observation, at: int) -> Alarm | None:
         """One more query, and the alarm that it raises."""
@@ -132,14 +135,15 @@ class Watch:
         odd = self._scores.update(float(reference.standing(p_hat, seen.score)))
         return self._alarm("judge", at) if odd else None
 
-    def _alarm(self, signal: Literal["mix", "judge"], at: int) -> Alarm:
-        self._alarmed_at = at
+    def _alarm(self, signal: Signal, at: int) -> Alarm:
+        self._last = Alarm(signal, at)
         self._reference = None
-        return Alarm(signal, at)
+        return self._last
 
-    def alarmed_within(self, queries: int, at: int) -> bool:
-        """Whether the last alarm is less than so many queries old."""
-        return self._alarmed_at is not None and at - self._alarmed_at < queries
+    def alarmed_within(self, queries: int, at: int, signal: Signal | None = None) -> bool:
+        """Whether the last alarm, of this signal if one is named, is less than so many old."""
+        last = self._last
+        return last is not None and at - last.at < queries and signal in (None, last.signal)
 
     def due(self, labels: int, at: int) -> bool:
         """Whether a reference should be frozen: there is none, or labels have doubled since."""
@@ -166,7 +170,7 @@ class Watch:
             "scores": self._scores.state(),
             "reference": self._reference and self._reference.state(),
             "referred": self._referred,
-            "alarmed_at": self._alarmed_at,
+            "last": self._last,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -174,4 +178,5 @@ class Watch:
         self._mix = DriftDetector(state["mix"]["values"])
         self._scores = DriftDetector(state["scores"]["values"])
         self._reference = state["reference"] and Reference.restored(state["reference"])
-        self._referred, self._alarmed_at = state["referred"], state["alarmed_at"]
+        self._referred, last = state["referred"], state["last"]
+        self._last = last and Alarm(*last)

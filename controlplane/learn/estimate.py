@@ -5,6 +5,12 @@ labelled records of O_a / rho_a (y_a - m_a(x)): O_a = 1 where the answer that th
 served carries a label, rho_a the logged probability of that. Standard errors come from the
 labelled part alone (docs/methods.md, section 3; Robins, Rotnitzky and Zhao 1994 for the estimator).
 
+The model may be wrong of an arm for long, by little, since it is a model; or suddenly and by much,
+since something changed (``ModelError``). All labels tell of the first, recent ones of the second:
+where their mean residual is larger than the first would have it, that is followed at once, and
+taken for noise otherwise (a two-group prior; Efron, Microarrays, Empirical Bayes and the Two-Groups
+Model, Statistical Science 23, 2008).
+
 A share of always-cloud's quality is a ratio of two such means over the same records. Its error is
 that of the records' differences: where arm and always-cloud serve the same answer they err alike.
 """
@@ -21,6 +27,60 @@ from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array, Mask
 
+LABEL_VARIANCE = 0.16  # usual, of a residual; before any is seen it is worth ``SUPPOSED`` of them
+SUPPOSED = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelError:
+    """What is believed of the error of an arm's quality by a model that rests on so many labels.
+
+    For long it is what the mean of as many labels has; ``sudden`` is its standard deviation once
+    something has changed, and ``chance`` the chance of that.
+    """
+
+    labels: float
+    sudden: float
+    chance: float
+
+    def believed(self, all_: "Residual", recent: "Residual") -> tuple[Array, Array, Array]:
+        """The shares of both means (A,) that the correction is made of, and its variance (A,)."""
+        lasting = LABEL_VARIANCE / max(self.labels, 1e-9)
+        kept = lasting / (lasting + all_.variance)
+        left = kept * all_.variance
+        beyond, noise = recent.mean - kept * all_.mean, recent.variance + left
+        odds = self._odds(beyond, noise)
+        followed = self.sudden**2 / (self.sudden**2 + noise)
+        share = odds * followed
+        variance = left + odds * (followed * noise - left + (1 - odds) * (followed * beyond) ** 2)
+        return kept * (1 - share), share, variance
+
+    def _odds(self, beyond: Array, noise: Array) -> Array:
+        """The chance that the model is suddenly wrong, where recent labels part by ``beyond``."""
+        wide = noise + self.sudden**2
+        ratio = np.sqrt(wide / noise) * np.exp(beyond**2 / 2 * (1 / wide - 1 / noise))
+        return np.asarray(self.chance / (self.chance + (1 - self.chance) * ratio))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Residual:
+    """Mean residuals of A arms: what each record adds to them (L, A), and their variance (A,)."""
+
+    parts: Array
+    mean: Array
+    variance: Array
+    support: Array
+
+    @classmethod
+    def of(cls, residual: Array, weight: Array) -> "Residual":
+        """Of residuals and weights (L, A)."""
+        total = np.maximum(weight.sum(axis=0), 1e-9)
+        support = total**2 / np.maximum((weight**2).sum(axis=0), 1e-12)
+        squares = (weight * residual**2).sum(axis=0) + SUPPOSED * LABEL_VARIANCE
+        variance = squares / (total + SUPPOSED) / np.maximum(support, 1e-9)
+        parts = weight * residual / total
+        return cls(parts, parts.sum(axis=0), variance, support)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Robust:
@@ -28,7 +88,7 @@ class Robust:
 
     ``modelled``: (N, A) over the traffic. ``parts`` (L, A): what each labelled record adds to an
     arm's quality. ``support`` (A,): the effective number of labels. ``doubt`` (A,): by how much
-    more a sum of parts errs than they do, for it was shrunk by a trust that may be misplaced.
+    more a sum of parts errs than they do, for how wrong the model is was only supposed.
     """
 
     modelled: Imagined
@@ -49,13 +109,10 @@ class Robust:
 
 
 def estimate(
-    draft: PolicyDocument, traffic: Columns, labels: Labels, arms: Arms, prior: float
+    draft: PolicyDocument, traffic: Columns, labels: Labels, arms: Arms, wrong: ModelError
 ) -> list[Estimate]:
-    """One estimate an arm under the beliefs of ``draft``.
-
-    ``prior``: how many records' worth of trust the model has; it shrinks the correction to zero.
-    """
-    found = robust(draft, traffic, labels, Arms((ALWAYS_CLOUD, *arms)), prior)
+    """One estimate an arm under the beliefs of ``draft``, which may be ``wrong`` by so much."""
+    found = robust(draft, traffic, labels, Arms((ALWAYS_CLOUD, *arms)), wrong)
     quality, support = found.quality, found.support
     share = quality / max(float(quality[0]), 1e-9)
     errors = found.errors
@@ -76,12 +133,12 @@ def estimate(
 
 
 def robust(
-    draft: PolicyDocument, traffic: Columns, labels: Labels, arms: Arms, prior: float
+    draft: PolicyDocument, traffic: Columns, labels: Labels, arms: Arms, wrong: ModelError
 ) -> Robust:
     """The estimates of these arms, record by record."""
     columns = arms.columns
     return Robust(
-        imagine(draft, traffic, columns), *_rectify(labels, imagine(draft, labels, columns), prior)
+        imagine(draft, traffic, columns), *_rectify(labels, imagine(draft, labels, columns), wrong)
     )
 
 
@@ -90,21 +147,18 @@ def root_sum(parts: Array) -> Array:
     return np.asarray(np.sqrt((parts**2).sum(axis=0)))
 
 
-def _rectify(labels: Labels, imagined: Imagined, prior: float) -> tuple[Array, Array, Array]:
-    """What each record adds to the shrunk correction (L, A); the effective labels, the doubt (A,).
-
-    A residual is a label's error and the model's. As W of W + ``prior`` of it is believed to be
-    the model's, that is known to the square root of the same share of the labels' error alone.
-    """
+def _rectify(labels: Labels, imagined: Imagined, wrong: ModelError) -> tuple[Array, Array, Array]:
+    """What each record adds to the correction (L, A); the effective labels, the doubt (A,)."""
     y, asked, known_path = _served(labels, imagined)
     observed = known_path & ~np.isnan(y) & (asked > 0)
     usual = labels.probability[:, 0].max(initial=1e-9)  # so that a usual record weighs one
-    weight = np.where(observed, labels.weight[:, None] * usual / np.maximum(asked, 1e-9), 0.0)
+    inverse = np.where(observed, usual / np.maximum(asked, 1e-9), 0.0)
     residual = np.where(observed, np.nan_to_num(y) - imagined.quality, 0.0)
-    squares = np.maximum((weight**2).sum(axis=0), 1e-12)
-    total = weight.sum(axis=0)
-    doubt = np.sqrt((total + prior) / np.maximum(total, 1e-9))
-    return weight * residual / (total + prior), total**2 / squares, doubt
+    all_ = Residual.of(residual, labels.weight[:, None] * inverse)
+    recent = Residual.of(residual, labels.recent[:, None] * inverse)
+    kept, followed, variance = wrong.believed(all_, recent)
+    parts = kept * all_.parts + followed * recent.parts
+    return parts, all_.support, np.sqrt(variance) / np.maximum(root_sum(parts), 1e-12)
 
 
 def _served(labels: Labels, imagined: Imagined) -> tuple[Array, Array, Mask]:

@@ -34,11 +34,15 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Labels(Columns):
-    """Records as ``Columns``; ``right`` and ``probability`` (N, tiers); ``weight`` (N,) fades."""
+    """Records as ``Columns``; ``right`` and ``probability`` (N, tiers).
+
+    ``weight`` (N,) fades with age, ``recent`` sooner.
+    """
 
     right: Array
     probability: Array
     weight: Array
+    recent: Array
 
 
 class Evidence:
@@ -98,8 +102,8 @@ class Evidence:
             )
         )
 
-    def labels(self, now: int, half_life: float) -> Labels:
-        """The records as arrays, weighted by 2 ** (-age / half_life), age in observations."""
+    def labels(self, now: int, half_life: float, recent: float) -> Labels:
+        """The records as arrays, weighted by 2 ** (-age / either half-life) in observations."""
         if self._columns is None:
             self._columns = {
                 name: np.array(column, dtype=np.float64)
@@ -109,7 +113,9 @@ class Evidence:
             }
         fields = dict(self._columns)
         at = fields.pop("at")
-        return Labels(**fields, weight=np.asarray(self.faded) * np.exp2((at - now) / half_life))
+        kept, age = np.asarray(self.faded), now - at
+        weights = (kept * np.exp2(-age / each) for each in (half_life, recent))
+        return Labels(*fields.values(), *weights)
 
     def state(self) -> dict[str, Any]:
         """As JSON values."""

@@ -16,12 +16,13 @@ import numpy as np
 from controlplane.learn import baselines, dear, judge
 from controlplane.learn.advise import Advice, Adviser
 from controlplane.learn.drift import Alarm, Watch
+from controlplane.learn.estimate import ModelError
 from controlplane.learn.evidence import Evidence, Labels, Record
 from controlplane.learn.goals import goal
 from controlplane.learn.imagine import ArmGrid, imagine, moved
 from controlplane.learn.policy_family import Arm, Arms
+from controlplane.learn.prior import MOST, Prior
 from controlplane.learn.prior import NONE as NO_PRIOR
-from controlplane.learn.prior import Prior
 from controlplane.learn.quality import QualityPredictor
 from controlplane.learn.reason import reason, unreachable
 from controlplane.learn.search import Search
@@ -106,6 +107,7 @@ class Learner:
 
     def learn(self, labelled: Sequence[Labelled]) -> None:
         """Queries whose audit is resolved."""
+        usual = self.evidence.contexts.usual()
         for each in labelled:
             seen = each.observation
             if not self._tells(seen):
@@ -128,7 +130,7 @@ class Learner:
                 self.baseline.learn(each, p_hat[0])
             for tier, predictor in zip(self.tiers, self.quality, strict=True):
                 if tier in each.right:
-                    predictor.learn(seen.features, each.right[tier])
+                    predictor.learn(seen.features, each.right[tier], usual)
 
     # -- fit > imagine > pull > propose
 
@@ -176,9 +178,21 @@ class Learner:
 
     def _adviser(self, draft: PolicyDocument) -> Adviser:
         chosen = self.settings
-        labels = self.evidence.labels(self.observed, chosen.rectifier_half_life)
+        labels = self._labels()
         traffic = self.evidence.traffic(draft.estimators)
-        return Adviser(draft, traffic, labels, chosen.rectifier_prior, chosen.support)
+        return Adviser(draft, traffic, labels, self._model_error(labels), chosen.support)
+
+    def _labels(self) -> Labels:
+        chosen = self.settings
+        return self.evidence.labels(self.observed, chosen.half_life, chosen.recent_half_life)
+
+    def _model_error(self, labels: Labels) -> ModelError:
+        """A recording was worth so many labels before the first one here."""
+        recorded = min(self.prior.labels, MOST) * self.trust
+        chance = self.settings.sudden_chance
+        if self.watch.alarmed_within(self.settings.careful, self.observed, "judge"):
+            chance = self.settings.sudden_chance_alarmed
+        return ModelError(recorded + float(labels.weight.sum()), self.settings.sudden, chance)
 
     def _due(self) -> bool:
         """Whether enough came since the last retune, and since one was last thought about."""
@@ -193,7 +207,7 @@ class Learner:
             parted = judge.unjudged(live.judge)
         if parted is None or not self.labelled:
             return None
-        labels = self.evidence.labels(self.observed, self.settings.half_life)
+        labels = self._labels()
         estimators = tuple(each.estimator() for each in self.quality)
         traffic = self.evidence.traffic(estimators)
         prior = self.prior.weakened(self.trust)
@@ -285,12 +299,13 @@ class Learner:
 
     def _found(self, live: PolicyDocument, draft: PolicyDocument) -> tuple[Arm, str]:
         """The arm that serves the objective best, or a step towards it, and why."""
+        labels = self._labels()
         search = Search(
             draft,
             self.evidence.traffic(draft.estimators),
-            self.evidence.labels(self.observed, self.settings.rectifier_half_life),
+            labels,
             goal(draft.objective, self._kappa),
-            self.settings.rectifier_prior,
+            self._model_error(labels),
             self.settings.support,
         )
         aim, family = search.aim(self.settings.mode)

@@ -9,7 +9,7 @@ from river import linear_model, optim
 from river.utils import VectorDict
 
 from controlplane.learn.packing import packed, unpacked
-from dataplane.contract.rule import expit
+from dataplane.contract.rule import Array, expit
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import Features
 
@@ -21,8 +21,9 @@ DIGITS = 5  # what a policy carries of a weight
 class QualityPredictor:
     """River's logistic regression over the buckets of ``dataplane.features``, AdaGrad-stepped.
 
-    The intercept stays where it began: stepped online it would wander by some three points of
-    quality, away from the p_hat of older labels, and the calibration fits a better one anyway.
+    The level stays where it began, that is the log-odds of a usual query: stepped online it would
+    wander by some three points of quality, away from the p_hat of older labels, and the calibration
+    fits a better one anyway. Whatever a step does to it the intercept takes back.
     """
 
     def __init__(self) -> None:
@@ -36,11 +37,18 @@ class QualityPredictor:
         total = sum(known.get(bucket, 0.0) for bucket in features.buckets)
         return float(expit(self._model.intercept + features.weight * total))
 
-    def learn(self, features: Features, right: float) -> None:
-        """One label of the tier's answer, in [0, 1]."""
+    def learn(self, features: Features, right: float, usual: Array) -> None:
+        """One label of the tier's answer, in [0, 1]; ``usual`` (BUCKETS,): the mean of queries."""
+        before = self._at(features, usual)
         self._model.learn_one(self._vector(features), right)
         self._shorten(features)
+        self._model.intercept -= self._at(features, usual) - before
         self._exported = None
+
+    def _at(self, features: Features, usual: Array) -> float:
+        """The share of a usual query's log-odds that is due to these buckets."""
+        known = self._model._weights
+        return float(sum(known.get(bucket, 0.0) * usual[bucket] for bucket in features.buckets))
 
     def _shorten(self, features: Features) -> None:
         """Keep what was stepped in single precision: the state is half as large, and exact."""

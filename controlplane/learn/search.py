@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controlplane.learn.estimate import estimate
+from controlplane.learn.estimate import ModelError, estimate
 from controlplane.learn.evidence import Labels
 from controlplane.learn.goals import Goal
 from controlplane.learn.policy_family import COARSE, Arm, Arms, PolicyFamily
@@ -22,15 +22,14 @@ NEAR = 1.5  # how far from the live lambda is looked at first, as a factor
 class Search:
     """Over arms of one draft, whose estimates come from these queries and labels.
 
-    ``prior``: how many records' worth of trust the model has; ``support``: effective labels before
-    an arm is identified.
+    The draft may be ``wrong`` by so much. ``support``: effective labels before an arm is known.
     """
 
     draft: PolicyDocument
     traffic: Columns
     labels: Labels
     goal: Goal
-    prior: float
+    wrong: ModelError
     support: float
 
     def aim(self, mode: Mode) -> tuple[Arm, PolicyFamily]:
@@ -63,7 +62,7 @@ class Search:
 
     def inform(self, family: PolicyFamily, arms: Arms) -> None:
         """Let a bandit know of these arms."""
-        found = estimate(self.draft, self.traffic, self.labels, arms, self.prior)
+        found = estimate(self.draft, self.traffic, self.labels, arms, self.wrong)
         for name, known in zip(arms.names, found, strict=True):
             family.update(name, known)
 

@@ -23,7 +23,7 @@ class LearnerSettings:
     """How fast and how carefully the learner moves. Counts are in completed queries."""
 
     kappa: float = 0.25  # standard errors of quality kept in hand
-    kappa_alarmed: float = 0.75  # for ``careful`` queries after an alarm or a new tier
+    kappa_alarmed: float = 1.0  # for ``careful`` queries after an alarm or a new tier
     bandit: Bandit = "policy_family"
     mode: Mode = "cascade_route"
     min_decisions: int = 100  # between two retunes
@@ -32,14 +32,16 @@ class LearnerSettings:
     min_change: float = 0.01  # share of recent decisions that a retune must change
     support: float = 40.0  # effective labels before an arm is identified, a new tier called
     half_life: float = 12_000.0  # of a labelled record
-    rectifier_half_life: float = 12_000.0
-    rectifier_prior: float = 500.0  # records' worth of "the model is right"
+    recent_half_life: float = 1500.0  # of one that tells whether the model is suddenly wrong
+    sudden: float = 0.1  # by how much of an arm's quality it then is, about
+    sudden_chance: float = 0.1  # that it is
+    sudden_chance_alarmed: float = 0.5  # once the judge or the local tier changed
     contexts: int = 2000
     records: int = 2400
     reference_labels: int = 120  # before the drift detectors' reference is frozen
     judged_labels: int = 400  # before it is good enough to tell the judge's scores by
     keep_at_alarm: float = 0.6  # share of a label's weight after the mix changed
-    keep_at_judge_alarm: float = 0.15  # and after the judge or the local tier did
+    keep_at_judge_alarm: float = 0.05  # and after the judge or the local tier did
     contexts_at_alarm: int = 150
     burst: int = 600  # queries after an alarm that are drawn as ``alarmed``
     careful: int = 1500

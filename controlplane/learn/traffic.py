@@ -83,6 +83,13 @@ class Traffic:
         self._made = [*self._made[-1:], (estimators, made)]  # the live policy's, and a draft's
         return made
 
+    def usual(self) -> Array:
+        """The mean of their feature vectors (BUCKETS,)."""
+        buckets, sizes, *_ = self._columns()
+        weights = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes)
+        sums = np.bincount(buckets, weights=weights, minlength=BUCKETS)
+        return np.asarray(sums / max(len(sizes), 1))
+
     def scores(self) -> Array:
         """The score of each, NaN where it was not judged."""
         return self._columns()[3]

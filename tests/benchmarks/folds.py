@@ -87,7 +87,7 @@ def fitted(rows: Sequence[Row], scores: Scores, trained: Sequence[Trained]) -> P
         prompt_chars=float(chars.mean()),
     )
     p_hat, ones = np.stack([each.p_hat for each in trained], axis=-1), np.ones(len(rows))
-    labels = Labels(p_hat, chars, scores.raw, right, np.ones_like(right), ones)
+    labels = Labels(p_hat, chars, scores.raw, right, np.ones_like(right), ones, ones)
     return fit(plain, labels, (each.state() for each in trained))
 
 

@@ -89,7 +89,7 @@ def fitted(halves: Halves, drift: Drift) -> PolicyDocument:
     score = scores(local, drift, rng)
     ones = np.ones(len(local))
     right = np.column_stack([local, cloud])
-    labels = Labels(p_hat, ones, score, right, np.ones_like(right), ones / COPIES)
+    labels = Labels(p_hat, ones, score, right, np.ones_like(right), ones / COPIES, ones)
     plain = start(halves.target, 0.0, 0.0, CHEAPER if drift == "price" else CLOUD_COST)
     return fit(plain, labels, halves.prior.predictors)
 

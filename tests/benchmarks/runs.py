@@ -120,11 +120,11 @@ class Once(QualityPredictor):
         super().__init__()
         self._seen: set[Features] = set()
 
-    def learn(self, features: Features, right: float) -> None:
+    def learn(self, features: Features, right: float, usual: Array) -> None:
         """One label, unless the prompt had one before."""
         if features not in self._seen:
             self._seen.add(features)
-            super().learn(features, right)
+            super().learn(features, right, usual)
 
 
 def settings(scenario: Scenario) -> LearnerSettings:

@@ -12,7 +12,7 @@ from tests.benchmarks.figure import Figure
 from tests.benchmarks.learning import Job, measured
 from tests.benchmarks.runs import HOLDS, SCENARIOS, Once, Outcome, Window, recovered, run
 from tests.benchmarks.streams import Halves, data_folder, halves, stream, warm
-from tests.unit.controlplane.learn.rows import EASY, rows
+from tests.unit.controlplane.learn.rows import EASY, rows, usual
 
 DATA = os.environ.get("PENSTOCK_DATA")
 recorded = pytest.mark.skipif(DATA is None, reason="PENSTOCK_DATA names no folder of recordings")
@@ -71,11 +71,12 @@ def test_recovered_is_when_the_tolerance_holds_for_a_while(held: list[bool], aft
 
 
 def test_a_prompt_teaches_p_hat_once() -> None:
-    features = rows(1, 1, EASY)[0].features
+    asked = rows(1, 20, EASY)
+    features, level = asked[0].features, usual(asked)
     once = Once()
-    once.learn(features, 1.0)
+    once.learn(features, 1.0, level)
     after = once.predict(features)
-    once.learn(features, 1.0)
+    once.learn(features, 1.0, level)
     assert once.predict(features) == after
 
 

@@ -1,11 +1,15 @@
 """Synthetic traffic with known truth, for the learner's tests."""
 
 import random
+import sys
+from collections.abc import Iterable
 from itertools import cycle
 
 import numpy as np
 
 from controlplane.evaluate.replay import Row
+from controlplane.learn.traffic import Traffic
+from dataplane.contract.rule import Array
 from dataplane.features import of_text
 
 EASY = (0.25, 0.25, 0.25, 0.15, 0.10)
@@ -45,6 +49,14 @@ def _asked(rng: random.Random, mix: tuple[float, ...], separation: float) -> tup
         usd=(LOCAL_USD, CLOUD_USD),
         score=score,
     )
+
+
+def usual(queries: Iterable[Row]) -> Array:
+    """The mean of their features, as recent traffic has it."""
+    recent = Traffic(10_000, sys.maxsize)
+    for row in queries:
+        recent.append(row.features, None)
+    return recent.usual()
 
 
 KINDS = {  # chance of a right answer: of the local tier, of a specialist, of the cloud

@@ -19,7 +19,7 @@ def labels(seed: int, count: int) -> Labels:
     third = rng.random(count) < np.where(local, 0.97, 0.8)
     right = np.column_stack([local, second, third]).astype(float)
     ones = np.ones(count)
-    return Labels(p_hat, 100 * ones, ones * np.nan, right, np.ones_like(right), ones)
+    return Labels(p_hat, 100 * ones, ones * np.nan, right, np.ones_like(right), ones, ones)
 
 
 def probability(believed: dear.Dear, own: float, name: str) -> Array:
@@ -42,9 +42,11 @@ def test_a_query_without_both_labels_tells_nothing() -> None:
     silent = np.arange(400) >= 100
     right = told.right.copy()
     right[silent, 1] = np.nan
-    some = Labels(told.p_hat, told.chars, told.score, right, told.probability, told.weight)
+    some = Labels(
+        told.p_hat, told.chars, told.score, right, told.probability, told.weight, told.recent
+    )
     few = Labels(*(column[:100] for column in (
-        told.p_hat, told.chars, told.score, told.right, told.probability, told.weight,
+        told.p_hat, told.chars, told.score, told.right, told.probability, told.weight, told.recent,
     )))  # fmt: skip
     one, other = (dear.fit(PARTED, each, AS_IS, 1, dear.vague(3)) for each in (some, few))
     assert one.mends.mean.tolist() == other.mends.mean.tolist()

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from controlplane.learn.estimate import estimate
+from controlplane.learn.estimate import LABEL_VARIANCE, ModelError, Residual, estimate
 from controlplane.learn.evidence import Labels
 from controlplane.learn.goals import Estimate
 from controlplane.learn.imagine import imagine
@@ -15,6 +16,7 @@ from tests.unit.dataplane.policies import policy, pool
 DRAFT = policy()
 ARMS = Arms((ALWAYS_CLOUD, Arm("cascade_route", 0.25)))
 COUNT = 400
+UNTRUSTED = ModelError(0.0, sudden=0.1, chance=0.0)
 
 
 def drawn(rng: np.random.Generator, count: int, tiers: int = 2) -> Labels:
@@ -28,7 +30,7 @@ def drawn(rng: np.random.Generator, count: int, tiers: int = 2) -> Labels:
     between = [(rng.random(count) < chance).astype(float) for _ in range(tiers - 2)]
     right = np.column_stack([local, *between, cloud])
     told = np.column_stack([p_hat, *[np.full(count, 0.9)] * (tiers - 1)])
-    return Labels(told, 100 * ones, score, right, np.ones_like(right), ones)
+    return Labels(told, 100 * ones, score, right, np.ones_like(right), ones, ones)
 
 
 def contexts(labels: Labels) -> Columns:
@@ -52,7 +54,7 @@ def estimates() -> list[Estimate]:
     """Of the second arm, in runs with labels of their own and the same traffic."""
     rng = np.random.default_rng(3)
     traffic = contexts(drawn(rng, 2_000))
-    return [estimate(DRAFT, traffic, drawn(rng, COUNT), ARMS, 0.0)[1] for _ in range(200)]
+    return [estimate(DRAFT, traffic, drawn(rng, COUNT), ARMS, UNTRUSTED)[1] for _ in range(200)]
 
 
 def test_the_share_of_always_cloud_is_covered_by_its_own_error(estimates: list[Estimate]) -> None:
@@ -85,6 +87,7 @@ def logged(rng: np.random.Generator, count: int, audit: float, shadow: float, ti
         np.where(answered | shadowed[:, None], full.right, np.nan),
         np.where(answered, audit, shadow),
         np.ones(count),
+        np.ones(count),
     )
     return Labels(*(column[u < audit] for column in columns))
 
@@ -115,7 +118,7 @@ def test_what_another_policy_left_tells_every_arm_without_bias(
     quality = served(drawn(rng, 20_000, tiers), arms, draft).mean(axis=0)
     traffic = contexts(drawn(rng, 2_000, tiers))
     found = [
-        [(arm.quality, arm.quality_se) for arm in estimate(draft, traffic, labels, arms, 0.0)]
+        [(arm.quality, arm.quality_se) for arm in estimate(draft, traffic, labels, arms, UNTRUSTED)]
         for labels in (logged(rng, 2000, 0.5, 0.1, tiers) for _ in range(30))
     ]
     estimated, errors = np.moveaxis(np.array(found), -1, 0)
@@ -123,18 +126,53 @@ def test_what_another_policy_left_tells_every_arm_without_bias(
     assert errors.mean(axis=0) == pytest.approx(estimated.std(axis=0), rel=0.4)
 
 
-def test_trust_in_the_model_narrows_an_error_as_so_many_labels_would() -> None:
+def test_what_is_supposed_of_the_model_narrows_an_error() -> None:
     labels = drawn(np.random.default_rng(8), COUNT)
-    alone, trusting = (
-        estimate(DRAFT, contexts(labels), labels, Arms((ALWAYS_CLOUD,)), prior)[0]
-        for prior in (0.0, float(COUNT))
+    arms = Arms((ALWAYS_CLOUD,))
+    (alone,) = estimate(DRAFT, contexts(labels), labels, arms, UNTRUSTED)
+    spread = alone.quality_se
+    supposed = ModelError(LABEL_VARIANCE / spread**2, sudden=0.1, chance=0.0)
+    (narrowed,) = estimate(DRAFT, contexts(labels), labels, arms, supposed)
+    assert narrowed.quality_se == pytest.approx(spread / np.sqrt(2), rel=0.01)
+
+
+def residual(mean: float, error: float) -> Residual:
+    """As many labels gave it, all arms alike."""
+    parts = np.full((50, 1), mean / 50)
+    return Residual(parts, np.array([mean]), np.array([error**2]), np.array([50.0]))
+
+
+@pytest.mark.parametrize("recent", [-0.3, -0.05, 0.0, 0.02, 0.12])
+def test_the_models_error_is_the_mean_of_its_posterior(recent: float) -> None:
+    """Of what recent labels say, where all of them leave the lasting error a normal belief."""
+    wrong = ModelError(LABEL_VARIANCE / 0.02**2, sudden=0.1, chance=0.1)
+    kept, followed, variance = wrong.believed(residual(0.01, 0.02), residual(recent, 0.04))
+    lasting, left = 0.005, 0.02**2 / 2  # halfway, and half the variance
+    noise = 0.04**2 + left
+    odds = 0.1 * norm.pdf(recent, lasting, np.hypot(noise**0.5, 0.1))
+    odds /= odds + 0.9 * norm.pdf(recent, lasting, noise**0.5)
+    at = np.linspace(-1.5, 1.5, 300_001)
+    changed = norm.pdf(at, lasting, 0.1) * norm.pdf(recent, at, noise**0.5)
+    same = norm.pdf(at, lasting, left**0.5)
+    density = (1 - odds) * same / same.sum() + odds * changed / changed.sum()
+    expected = float(at @ density)
+    assert kept[0] * 0.01 + followed[0] * recent == pytest.approx(expected, abs=1e-6)
+    assert variance[0] == pytest.approx(float((at - expected) ** 2 @ density), rel=1e-3)
+
+
+@pytest.mark.parametrize(("mean", "least", "most"), [(0.04, 0.0, 0.15), (0.2, 0.85, 1.0)])
+def test_a_small_residual_is_noise_and_a_large_one_is_followed(
+    mean: float, least: float, most: float
+) -> None:
+    _, followed, _ = ModelError(500.0, sudden=0.1, chance=0.1).believed(
+        residual(0.0, 0.02), residual(mean, 0.03)
     )
-    assert trusting.quality_se == pytest.approx(alone.quality_se / np.sqrt(2))
+    assert least < followed[0] < most
 
 
 def test_always_cloud_is_all_of_itself() -> None:
     labels = drawn(np.random.default_rng(5), COUNT)
-    itself = estimate(DRAFT, contexts(labels), labels, ARMS, 0.0)[0]
+    itself = estimate(DRAFT, contexts(labels), labels, ARMS, UNTRUSTED)[0]
     assert (itself.share, itself.share_se) == (1.0, 0.0)
 
 
@@ -145,7 +183,7 @@ def test_waiting_is_weighed_and_not_billed() -> None:
         objective=QualityTarget(target_quality=0.9, latency_usd_per_s=1e-3),
     )
     plain, waits = (
-        estimate(draft, contexts(labels), labels, Arms((ALWAYS_CLOUD,)), 0.0)[0]
+        estimate(draft, contexts(labels), labels, Arms((ALWAYS_CLOUD,)), UNTRUSTED)[0]
         for draft in (DRAFT, slow)
     )
     assert waits.cost - plain.cost == pytest.approx(2e-3 / DRAFT.cost_unit_usd)
@@ -155,6 +193,6 @@ def test_waiting_is_weighed_and_not_billed() -> None:
 def test_an_unbilled_tier_adds_nothing_to_the_bill() -> None:
     labels = drawn(np.random.default_rng(5), COUNT)
     free = policy(tiers=(DRAFT.local.replaced(billing="none"), DRAFT.cloud))
-    (arm,) = estimate(free, contexts(labels), labels, Arms((Arm("always_local", 0.0),)), 0.0)
+    (arm,) = estimate(free, contexts(labels), labels, Arms((Arm("always_local", 0.0),)), UNTRUSTED)
     assert arm.usd == 0.0
     assert arm.cost > 0.0

@@ -22,7 +22,7 @@ def told(p_hat: Array, score: Array, right: Array) -> Labels:
     """Labels of local answers alone."""
     ones = np.ones(len(score))
     both = np.column_stack([right, ones * np.nan])
-    return Labels(p_hat, ones, score, both, np.ones_like(both), ones)
+    return Labels(p_hat, ones, score, both, np.ones_like(both), ones, ones)
 
 
 def test_too_few_scores_make_no_bins() -> None:

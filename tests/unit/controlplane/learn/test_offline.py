@@ -1,3 +1,4 @@
+import sys
 from typing import Any
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from controlplane.learn.offline import train
 from controlplane.learn.quality import QualityPredictor
+from controlplane.learn.traffic import Traffic
 from dataplane.contract.rule import expit
 from dataplane.features import Features, of_text
 
@@ -42,8 +44,12 @@ def test_a_predictor_goes_on_from_it() -> None:
     assert [predictor.estimator().p_hat(each) for each in features[:50]] == pytest.approx(
         said[:50], abs=1e-3
     )
+    recent = Traffic(300, sys.maxsize)
+    for each in features[:300]:
+        recent.append(each, None)
+    usual = recent.usual()
     for each, outcome in zip(features[:300], right[:300], strict=True):
-        predictor.learn(each, outcome)
+        predictor.learn(each, outcome, usual)
     after = np.array([predictor.predict(each) for each in features])
     assert np.abs(after - said).mean() < 0.02  # what it knows is not shaken by a few more
 

@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 
 from controlplane.learn.quality import QualityPredictor, packed_estimator, unpacked_estimator
+from dataplane.contract.rule import logit
 from dataplane.contract.terms import LinearEstimator
-from tests.unit.controlplane.learn.rows import EASY, rows
+from tests.unit.controlplane.learn.rows import EASY, rows, usual
+
+RECENT = rows(59, 500, EASY)
+USUAL = usual(RECENT)
 
 
 def taught(count: int) -> QualityPredictor:
     predictor = QualityPredictor()
     for row in rows(60, count, EASY):
-        predictor.learn(row.features, row.worth[0])
+        predictor.learn(row.features, row.worth[0], USUAL)
     return predictor
 
 
@@ -31,16 +35,19 @@ def test_it_tells_easy_from_hard() -> None:
     assert said[right == 1].mean() - said[right == 0].mean() > 0.2
 
 
-def test_its_intercept_stays() -> None:
-    assert taught(500).estimator().intercept == 0.0
+def test_its_level_stays_whatever_it_learns() -> None:
+    estimator = taught(500).estimator()
+    level = np.mean([logit(estimator.p_hat(row.features)) for row in RECENT])
+    assert abs(level) < 1e-3  # where it began
+    assert estimator.intercept != 0.0
 
 
 def test_it_goes_on_exactly_where_it_was() -> None:
     one = taught(200)
     other = QualityPredictor.restore(json.loads(json.dumps(one.state())))
     for row in rows(63, 100, EASY):
-        one.learn(row.features, row.worth[0])
-        other.learn(row.features, row.worth[0])
+        one.learn(row.features, row.worth[0], USUAL)
+        other.learn(row.features, row.worth[0], USUAL)
     assert one.state() == other.state()
     assert one.estimator() == other.estimator()
 

@@ -67,3 +67,12 @@ def test_two_thousand_long_prompts_stay_small() -> None:
     for _ in range(2000):
         found.append(features, None)
     assert len(json.dumps(found.state())) < 300_000
+
+
+def test_a_usual_query_is_the_mean_of_the_feature_vectors() -> None:
+    usual = traffic().usual()
+    expected = np.zeros_like(usual)
+    for features, _ in SEEN:
+        expected[list(features.buckets)] += features.weight / len(SEEN)
+    assert usual == pytest.approx(expected)
+    assert Traffic(10, 100).usual().sum() == 0
