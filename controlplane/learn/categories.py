@@ -41,7 +41,8 @@ def told(labels: Labels, kinds: Places, tier: int) -> Told:
     weight = faded / labels.probability[known, tier]
     worth = np.bincount(at, weight * labels.right[known, tier], SIZE)
     total = np.bincount(at, weight, SIZE)
-    return Told(np.bincount(at, faded, SIZE), worth / np.maximum(total, 1e-12))
+    count = np.bincount(at, faded, SIZE).astype(np.float64)
+    return Told(count, worth / np.maximum(total, 1e-12))
 
 
 def shifts(traffic: Traffic, predictor: QualityPredictor, told: Told) -> dict[int, float]:
