@@ -2,6 +2,7 @@
 
 Beginnings of words, pairs of short neighbours, shapes (how many words, options, numbers and
 sentences) and the query's category, where somebody names one, are hashed into ``BUCKETS`` buckets.
+No two of words, shapes and categories share one: what labels say of a category can be told apart.
 Of a prompt that begins with solved examples only what follows them counts. The hash is CRC-32, the
 same in every process and release; a change of anything here is a new ``FEATURE_VERSION``, since
 logged decisions are replayed from their buckets.
@@ -14,9 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
-FEATURE_VERSION = 2
-BUCKETS = 1 << 14
-COARSE = 1 << 9  # the first buckets are for shapes and the category: no word falls on them
+FEATURE_VERSION = 3
+TEXT = 1 << 14  # the buckets of words and shapes
+COARSE = 1 << 9  # the first of them are for shapes: no word falls on them
+CATEGORIES = 1 << 8
+BUCKETS = TEXT + CATEGORIES
 MAX_CHARS = 20_000  # what comes before is not looked at: a long prompt must not stall the gateway
 MAX_BUCKETS = 512
 STEM = 5  # letters of a word that count; a pair counts where neither word has more
@@ -47,6 +50,11 @@ class Features:
         """The value that every bucket has, so that the vector has length 1."""
         return len(self.buckets) ** -0.5 if self.buckets else 0.0
 
+    @property
+    def category(self) -> int:
+        """Which category it is in, 1 .. ``CATEGORIES``; 0 where nobody named one."""
+        return max(0, self.buckets[-1] - TEXT + 1) if self.buckets else 0
+
     def compact(self) -> dict[str, Any]:
         """The form that a decision's record keeps."""
         return {"chars": self.chars, "buckets": list(self.buckets)}
@@ -66,12 +74,11 @@ def of_text(text: str, category: str | None = None) -> Features:
     """Features of one text, and of the category that it is said to be in."""
     asked = _asked(text[-MAX_CHARS:])
     words = [_word(each) for each in _WORD.findall(asked.lower())]
-    names = [*_shapes(asked, words)]
+    buckets = {crc32(name.encode()) % COARSE for name in _shapes(asked, words)}
     if category:
-        names.append(f"category:{category}")
-    buckets = {crc32(name.encode()) % COARSE for name in names}
+        buckets.add(TEXT + crc32(category.encode()) % CATEGORIES)
     for value in _hashes(words):
-        buckets.add(COARSE + value % (BUCKETS - COARSE))
+        buckets.add(COARSE + value % (TEXT - COARSE))
         if len(buckets) == MAX_BUCKETS:
             break
     return Features(len(text), tuple(sorted(buckets)))

@@ -18,11 +18,12 @@ from dataplane.contract.rule import Array, Mask, logit
 from dataplane.contract.terms import Platt
 
 PRECISION = np.array([0.6, 4.0, 40.0, 4.0])
+FACE_VALUE = np.array([0.6, 4.0, 40.0, 20.0])
 COEFFICIENTS = len(PRECISION)
 
 
-def _around(*mean: float) -> Normal:
-    return Normal.independent(np.array(mean), PRECISION)
+def _around(precision: Array, *mean: float) -> Normal:
+    return Normal.independent(np.array(mean), precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class Dear:
         )
 
 
-ALONE = Dear(_around(1.5, 0, 0, 0), _around(-3, 0, 0, 0))
-AMONG = Dear(_around(0, 0, 0, 1), _around(-1, 0, 0, -1))
+ALONE = Dear(_around(PRECISION, 1.5, 0, 0, 0), _around(PRECISION, -3, 0, 0, 0))
+AMONG = Dear(_around(FACE_VALUE, 0, 0, 0, 1), _around(FACE_VALUE, -1, 0, 0, -1))
 
 
 UNPROVEN = Platt(intercept=-12.0), Platt(intercept=12.0)  # never right: no arm calls such a tier

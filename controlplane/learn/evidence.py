@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from controlplane.learn.traffic import Columns, Traffic
-from dataplane.contract.rule import Array
+from dataplane.contract.rule import Array, Places
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import Features
 
@@ -21,7 +21,7 @@ class Record(NamedTuple):
 
     ``p_hat`` is what each tier's estimator said when the labels came, before it learned of them.
     ``at`` counts the observations before it; ``probability`` has those with which each tier's label
-    came to be asked for.
+    came to be asked for. ``category`` is as ``Features`` has it.
     """
 
     at: int
@@ -30,6 +30,7 @@ class Record(NamedTuple):
     score: float | None
     right: tuple[float | None, ...]
     probability: tuple[float, ...]
+    category: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +105,26 @@ class Evidence:
 
     def labels(self, now: int, half_life: float, recent: float) -> Labels:
         """The records as arrays, weighted by 2 ** (-age / either half-life) in observations."""
-        if self._columns is None:
-            self._columns = {
-                name: np.array(column, dtype=np.float64)
-                for name, column in zip(
-                    Record._fields, zip(*self.records, strict=True), strict=True
-                )
-            }
-        fields = dict(self._columns)
-        at = fields.pop("at")
+        fields = dict(self._recorded())
+        at, _ = fields.pop("at"), fields.pop("category")
         kept, age = np.asarray(self.faded), now - at
         weights = (kept * np.exp2(-age / each) for each in (half_life, recent))
         return Labels(*fields.values(), *weights)
+
+    def categories(self) -> Places:
+        """(N,) Those of the records."""
+        return self._recorded()["category"].astype(np.intp)
+
+    def _recorded(self) -> dict[str, Array]:
+        if self._columns is None:
+            columns = (
+                zip(*self.records, strict=True) if self.records else [[]] * len(Record._fields)
+            )
+            self._columns = {
+                name: np.array(column, dtype=np.float64)
+                for name, column in zip(Record._fields, columns, strict=True)
+            }
+        return self._columns
 
     def state(self) -> dict[str, Any]:
         """As JSON values."""
@@ -131,8 +140,8 @@ class Evidence:
         self.contexts.restore(state["contexts"])
         self.shadowed.restore(state["shadowed"])
         self.records.extend(
-            Record(at, tuple(p_hat), chars, score, tuple(right), tuple(probability))
-            for at, p_hat, chars, score, right, probability in state["records"]
+            Record(at, tuple(p_hat), chars, score, tuple(right), tuple(probability), category)
+            for at, p_hat, chars, score, right, probability, category in state["records"]
         )
         self.faded.extend(state["faded"])
 

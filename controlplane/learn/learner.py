@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from controlplane.learn import baselines, dear, judge
+from controlplane.learn import baselines, categories, dear, judge
 from controlplane.learn.advise import Advice, Adviser
 from controlplane.learn.drift import Alarm, Watch
 from controlplane.learn.estimate import ModelError
@@ -39,7 +39,7 @@ from dataplane.contract.terms import (
     Typical,
 )
 
-SCHEMA = 7
+SCHEMA = 8
 COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "binned_at", "seated_at")
 UNIT_DRIFT = 1.5  # beyond this factor the unit of cost is set anew
 
@@ -123,6 +123,7 @@ class Learner:
                     seen.score,
                     tuple(each.right.get(tier) for tier in self.tiers),
                     tuple(each.probability(tier) for tier in self.tiers),
+                    seen.features.category,
                 )
             )
             self.labelled += 1
@@ -141,6 +142,7 @@ class Learner:
             return None
         self.considered_at = self.observed
         self.bins, self.binned_at = self._parted(live.judge)
+        self._meet_categories()
         draft = self._fit(live, now, self.bins)
         if draft is None:
             return None
@@ -152,6 +154,16 @@ class Learner:
         self.proposed_at = self.observed
         candidate = candidate.rederived()
         return candidate if candidate.kind == "retune" else self._advised(draft, candidate)
+
+    def _meet_categories(self) -> None:
+        """Let the mean p_hat of each category, where they are named, be near that of its labels."""
+        kinds = self.evidence.categories()
+        if not kinds.any():
+            return
+        labels = self._labels()
+        for tier, predictor in enumerate(self.quality):
+            told = categories.told(labels, kinds, tier)
+            predictor.shift(categories.shifts(self.evidence.contexts, predictor, told))
 
     def _seat(self, tiers: tuple[str, ...]) -> None:
         """Learn of the tiers of the live policy from here on; those between its ends may change."""

@@ -11,7 +11,7 @@ from river.utils import VectorDict
 from controlplane.learn.packing import packed, unpacked
 from dataplane.contract.rule import Array, expit
 from dataplane.contract.terms import LinearEstimator
-from dataplane.features import Features
+from dataplane.features import TEXT, Features
 
 LEARNING_RATE = 0.5
 FIRST_SQUARE = 0.1  # in AdaGrad's denominator from the start: a bucket's first step is a small one
@@ -23,18 +23,21 @@ class QualityPredictor:
 
     The level stays where it began, that is the log-odds of a usual query: stepped online it would
     wander by some three points of quality, away from the p_hat of older labels, and the calibration
-    fits a better one anyway. Whatever a step does to it the intercept takes back.
+    fits a better one anyway. Whatever a step does to it the intercept takes back. What
+    is beyond it is a shift for each category, which ``categories`` reckons.
     """
 
     def __init__(self) -> None:
         self._optimizer = optim.AdaGrad(LEARNING_RATE, eps=FIRST_SQUARE)
         self._model = linear_model.LogisticRegression(optimizer=self._optimizer, intercept_lr=0.0)
         self._exported: LinearEstimator | None = None
+        self.shifts: dict[int, float] = {}
 
     def predict(self, features: Features) -> float:
         """p_hat in (0, 1), by weights that are not rounded yet."""
         known = self._model._weights
         total = sum(known.get(bucket, 0.0) for bucket in features.buckets)
+        total += self.shifts.get(features.category, 0.0)
         return float(expit(self._model.intercept + features.weight * total))
 
     def learn(self, features: Features, right: float, usual: Array) -> None:
@@ -50,6 +53,11 @@ class QualityPredictor:
         known = self._model._weights
         return float(sum(known.get(bucket, 0.0) * usual[bucket] for bucket in features.buckets))
 
+    def shift(self, shifts: Mapping[int, float]) -> None:
+        """What the weight of each category is shifted by from here on, whatever steps it takes."""
+        self.shifts = {category: round(by, DIGITS) for category, by in shifts.items()}
+        self._exported = None
+
     def _shorten(self, features: Features) -> None:
         """Keep what was stepped in single precision: the state is half as large, and exact."""
         weights, squares = self._model._weights, self._optimizer.g2
@@ -64,7 +72,10 @@ class QualityPredictor:
         return self._exported
 
     def _export(self) -> LinearEstimator:
-        weights = self._model.weights
+        weights = dict(self._model.weights)
+        for category, by in self.shifts.items():
+            bucket = TEXT + category - 1
+            weights[bucket] = weights.get(bucket, 0.0) + by
         buckets = np.array(sorted(weights), dtype=np.intp)
         rounded = np.array([weights[bucket] for bucket in buckets.tolist()]).round(DIGITS)
         kept = np.flatnonzero(rounded)
@@ -87,6 +98,7 @@ class QualityPredictor:
             "weights": packed(_single(self._model.weights, buckets)),
             "squares": packed(_single(self._optimizer.g2, buckets)),
             "steps": int(self._optimizer.n_iterations),
+            "shifts": list(self.shifts.items()),
         }
 
     @classmethod
@@ -104,6 +116,7 @@ class QualityPredictor:
         model._weights = VectorDict(dict(zip(buckets, weights, strict=True)), model.initializer)
         optimizer.g2.update(dict(zip(buckets, squares, strict=True)))
         optimizer.n_iterations = state["steps"]
+        predictor.shifts = dict(state.get("shifts", ()))  # a prior has none
         return predictor
 
 

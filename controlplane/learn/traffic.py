@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controlplane.learn.packing import packed, unpacked
-from dataplane.contract.rule import Array, expit
+from dataplane.contract.rule import Array, Places, expit
 from dataplane.contract.terms import LinearEstimator
-from dataplane.features import BUCKETS, Features
+from dataplane.features import BUCKETS, TEXT, Features
 
 Buckets: TypeAlias = NDArray[np.uint16]
 
@@ -83,12 +83,26 @@ class Traffic:
         self._made = [*self._made[-1:], (estimators, made)]  # the live policy's, and a draft's
         return made
 
+    def weights(self) -> Array:
+        """What each bucket of a query weighs (N,)."""
+        return np.asarray(1 / np.sqrt(np.maximum(self._columns()[1], 1)))
+
     def usual(self) -> Array:
         """The mean of their feature vectors (BUCKETS,)."""
         buckets, sizes, *_ = self._columns()
-        weights = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes)
+        weights = np.repeat(self.weights(), sizes)
         sums = np.bincount(buckets, weights=weights, minlength=BUCKETS)
         return np.asarray(sums / max(len(sizes), 1))
+
+    def log_odds(self, estimator: LinearEstimator) -> Array:
+        """(N,) before calibration, under this estimator."""
+        return log_odds(estimator, *self._columns()[:2])
+
+    def categories(self) -> Places:
+        """(N,) As ``Features.category`` has them."""
+        buckets, sizes = self._columns()[:2]
+        last = np.append(buckets, 0).astype(np.intp)[np.cumsum(sizes) - 1]
+        return np.asarray(np.where(sizes > 0, np.maximum(last - TEXT + 1, 0), 0))
 
     def scores(self) -> Array:
         """The score of each, NaN where it was not judged."""

@@ -12,7 +12,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 
 GOLDEN = Path(__file__).with_name("golden") / "policy.json"
-DIGEST = "465f17b29dc96db1dc6108a9212c30a8751a1f6595e98e25479e06ed4d61fe9d"
+DIGEST = "97ee752793c937d39da8ba52b91b7b89d565771c82ab930eb90abcf8d07abaad"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.features import BUCKETS, COARSE, MAX_BUCKETS, Features, extract, of_text
+from dataplane.features import (
+    BUCKETS,
+    CATEGORIES,
+    COARSE,
+    MAX_BUCKETS,
+    TEXT,
+    Features,
+    extract,
+    of_text,
+)
 
 
 @given(st.text(max_size=300))
@@ -63,8 +72,14 @@ def test_numbers_are_seen_by_their_size_not_their_value() -> None:
 def test_the_category_is_one_more_feature() -> None:
     plain, named = of_text("What is 47 + 85?"), of_text("What is 47 + 85?", "sums")
     (added,) = set(named.buckets) - set(plain.buckets)
-    assert added < COARSE
+    assert added == TEXT + named.category - 1
     assert of_text("What is 47 + 85?", "") == plain
+
+
+@given(st.text(max_size=50), st.text(min_size=1, max_size=10))
+def test_no_text_looks_like_a_category(text: str, category: str) -> None:
+    assert of_text(text).category == 0
+    assert 1 <= of_text(text, category).category <= CATEGORIES
 
 
 def test_only_what_follows_solved_examples_counts() -> None:

@@ -137,7 +137,7 @@ def test_a_damaged_state_is_refused() -> None:
     envelope = json.loads(Learner(TIERS).to_json())
     with pytest.raises(ValueError, match="checksum"):
         Learner.from_json(json.dumps(envelope | {"checksum": "0"}))
-    body = envelope["body"].replace('"schema":7', '"schema":9')
+    body = envelope["body"].replace('"schema":8', '"schema":9')
     checksum = hashlib.sha256(body.encode()).hexdigest()
     with pytest.raises(ValueError, match="schema 9 is unknown"):
         Learner.from_json(json.dumps({"checksum": checksum, "body": body}))

@@ -6,6 +6,7 @@ import pytest
 from controlplane.learn.quality import QualityPredictor, packed_estimator, unpacked_estimator
 from dataplane.contract.rule import logit
 from dataplane.contract.terms import LinearEstimator
+from dataplane.features import of_text
 from tests.unit.controlplane.learn.rows import EASY, rows, usual
 
 RECENT = rows(59, 500, EASY)
@@ -50,6 +51,21 @@ def test_it_goes_on_exactly_where_it_was() -> None:
         other.learn(row.features, row.worth[0], USUAL)
     assert one.state() == other.state()
     assert one.estimator() == other.estimator()
+
+
+def test_a_shift_is_a_categorys_alone() -> None:
+    predictor = taught(300)
+    plain, named = of_text("What is 4 + 5?"), of_text("What is 4 + 5?", "sums")
+    before = predictor.predict(plain)
+    predictor.shift({named.category: 1.0})
+    assert predictor.predict(plain) == before
+    stepped = taught(300).predict(named)
+    assert logit(predictor.predict(named)) == pytest.approx(logit(stepped) + named.weight)
+    said = predictor.estimator().p_hat(named)
+    assert said == pytest.approx(predictor.predict(named), abs=1e-4)
+    again = QualityPredictor.restore(json.loads(json.dumps(predictor.state())))
+    assert again.state() == predictor.state()
+    assert again.estimator() == predictor.estimator()
 
 
 def test_an_estimator_is_packed_exactly() -> None:

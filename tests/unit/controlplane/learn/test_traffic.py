@@ -5,7 +5,7 @@ import pytest
 
 from controlplane.learn.traffic import Traffic
 from dataplane.contract.terms import LinearEstimator
-from dataplane.features import Features, of_text
+from dataplane.features import TEXT, Features, of_text
 
 ESTIMATOR = LinearEstimator(intercept=0.3, buckets=(1, 5, 16383), weights=(0.5, -2.0, 1.5))
 OTHER = LinearEstimator(intercept=-1.0, buckets=(2,), weights=(0.7,))
@@ -49,6 +49,15 @@ def test_the_last_stay() -> None:
     found = traffic()
     found.keep_last(1)
     assert found.columns([ESTIMATOR, OTHER]).chars.tolist() == [7]
+
+
+def test_it_knows_the_category_and_the_weight_of_each_query() -> None:
+    found = Traffic(10, 100)
+    for features in (Features(5, ()), Features(5, (1, TEXT - 1)), Features(5, (1, 2, 3, TEXT + 6))):
+        found.append(features, None)
+    assert found.categories().tolist() == [0, 0, 7]
+    assert found.weights().tolist() == pytest.approx([1, 2**-0.5, 0.5])
+    assert Traffic(10, 100).categories().tolist() == []
 
 
 def test_it_survives_a_restart() -> None:

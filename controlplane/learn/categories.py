@@ -1,0 +1,66 @@
+"""What labels say of each category, beside what p_hat makes of the text.
+
+p_hat learns by steps, and what all queries of a category have in common takes each of them: its
+mean in a category follows the last few dozen labels. The mean of all labels is far steadier, so the
+weight of the category is shifted until both agree, or as nearly as there are labels: with n of
+them n / (n + ``PRIOR``) of the way (METHODS section 2, estimates of a segment).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from controlplane.learn.evidence import Labels
+from controlplane.learn.quality import QualityPredictor
+from controlplane.learn.traffic import Traffic
+from dataplane.contract.rule import Array, Places, expit
+from dataplane.features import CATEGORIES
+
+PRIOR = 20.0  # labels' worth of "the text says it all"
+EDGE = 0.02  # no mean is believed to be nearer to 0 or 1
+ROUNDS = 5  # of Newton's method
+STRIDE = 1.0  # in log-odds, the most that a round goes
+SIZE = CATEGORIES + 1  # with 0, of no category
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """What labels say of one tier, by category (``SIZE``,): how many, faded, and their mean."""
+
+    count: Array
+    mean: Array
+
+
+def told(labels: Labels, kinds: Places, tier: int) -> Told:
+    """Of the tier of this place; ``kinds`` (N,) are the labels' categories.
+
+    A label weighs one over the chance of being asked for, or the mean would be of what was served.
+    """
+    known = ~np.isnan(labels.right[:, tier]) & (labels.probability[:, tier] > 0) & (kinds > 0)
+    faded, at = labels.weight[known], kinds[known]
+    weight = faded / labels.probability[known, tier]
+    worth = np.bincount(at, weight * labels.right[known, tier], SIZE)
+    total = np.bincount(at, weight, SIZE)
+    count = np.bincount(at, faded, SIZE).astype(np.float64)
+    return Told(count, worth / np.maximum(total, 1e-12))
+
+
+def shifts(traffic: Traffic, predictor: QualityPredictor, told: Told) -> dict[int, float]:
+    """By how much the weight of each category should differ from what was learned step by step."""
+    kinds, weight = traffic.categories(), traffic.weights()
+    by = np.zeros(SIZE)
+    by[list(predictor.shifts)] = list(predictor.shifts.values())
+    stepped = traffic.log_odds(predictor.estimator()) - weight * by[kinds]
+    queries = np.maximum(np.bincount(kinds, minlength=SIZE), 1)
+    mean = np.bincount(kinds, expit(stepped), SIZE) / queries
+    wanted = mean + told.count / (told.count + PRIOR) * (told.mean - mean)
+    wanted = np.clip(wanted, EDGE, 1 - EDGE) * queries
+    usual = np.bincount(kinds, weight, SIZE) / queries
+    for _ in range(ROUNDS):
+        p = expit(stepped + weight * by[kinds])
+        slope = np.bincount(kinds, weight * p * (1 - p), SIZE)
+        away = wanted - np.bincount(kinds, p, SIZE)
+        most = STRIDE / np.maximum(usual, 1e-12)
+        by += np.clip(away / np.maximum(slope, 1e-12), -most, most)
+    seen = (told.count > 0) & (usual > 0)
+    return {kind: float(by[kind]) for kind in np.flatnonzero(seen).tolist()}
