@@ -15,16 +15,18 @@ from dataplane.features import TEXT, Features
 
 LEARNING_RATE = 0.5
 FIRST_SQUARE = 0.1  # in AdaGrad's denominator from the start: a bucket's first step is a small one
+SLOPE = 0.2  # of a usual p_hat on its log-odds
+FIRST_LABELS = 20  # what the first level weighs against the mean of labels
 DIGITS = 5  # what a policy carries of a weight
 
 
 class QualityPredictor:
     """River's logistic regression over the buckets of ``dataplane.features``, AdaGrad-stepped.
 
-    The level stays where it began, that is the log-odds of a usual query: stepped online it would
-    wander by some three points of quality, away from the p_hat of older labels, and the calibration
-    fits a better one anyway. Whatever a step does to it the intercept takes back. What
-    is beyond it is a shift for each category, which ``categories`` reckons.
+    The level, that is the log-odds of a usual query, goes with the mean of all labels. Features that
+    most queries share would have it follow the last few dozen, by some three points of quality, and
+    away from the p_hat of older labels: what a step does to it the intercept takes back. A shift for
+    each category, which ``categories`` reckons, is beside it.
     """
 
     def __init__(self) -> None:
@@ -42,10 +44,11 @@ class QualityPredictor:
 
     def learn(self, features: Features, right: float, usual: Array) -> None:
         """One label of the tier's answer, in [0, 1]; ``usual`` (BUCKETS,): the mean of queries."""
-        before = self._at(features, usual)
+        surprise, before = right - self.predict(features), self._at(features, usual)
         self._model.learn_one(self._vector(features), right)
         self._shorten(features)
-        self._model.intercept -= self._at(features, usual) - before
+        mean = surprise / SLOPE / (self._optimizer.n_iterations + FIRST_LABELS)
+        self._model.intercept += mean - (self._at(features, usual) - before)
         self._exported = None
 
     def _at(self, features: Features, usual: Array) -> float:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from controlplane.learn.quality import QualityPredictor, packed_estimator, unpacked_estimator
-from dataplane.contract.rule import logit
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import of_text
 from tests.unit.controlplane.learn.rows import EASY, rows, usual
@@ -36,11 +35,15 @@ def test_it_tells_easy_from_hard() -> None:
     assert said[right == 1].mean() - said[right == 0].mean() > 0.2
 
 
-def test_its_level_stays_whatever_it_learns() -> None:
-    estimator = taught(500).estimator()
-    level = np.mean([logit(estimator.p_hat(row.features)) for row in RECENT])
-    assert abs(level) < 1e-3  # where it began
-    assert estimator.intercept != 0.0
+def test_its_level_goes_with_the_mean_of_all_labels() -> None:
+    """A hundred wrong answers in a row move it no more than a hundred labels of many should."""
+    predictor = taught(1000)
+    said = [predictor.predict(row.features) for row in RECENT]
+    assert np.mean(said) == pytest.approx(np.mean([row.worth[0] for row in RECENT]), abs=0.06)
+    for row in RECENT[:100]:
+        predictor.learn(row.features, 0.0, USUAL)
+    fallen = np.mean(said) - np.mean([predictor.predict(row.features) for row in RECENT])
+    assert 0.02 < fallen < 0.12
 
 
 def test_it_goes_on_exactly_where_it_was() -> None:
