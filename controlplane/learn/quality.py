@@ -23,10 +23,10 @@ DIGITS = 5  # what a policy carries of a weight
 class QualityPredictor:
     """River's logistic regression over the buckets of ``dataplane.features``, AdaGrad-stepped.
 
-    The level, that is the log-odds of a usual query, goes with the mean of all labels. Features that
-    most queries share would have it follow the last few dozen, by some three points of quality, and
-    away from the p_hat of older labels: what a step does to it the intercept takes back. A shift for
-    each category, which ``categories`` reckons, is beside it.
+    The level, that is the log-odds of a usual query, goes with the mean of all labels. By features
+    that most queries share it would follow the last few dozen, by some three points of quality, and
+    away from the p_hat of older labels: the intercept takes back what a step does to it. Beside it
+    is a shift for each category, which ``categories`` reckons.
     """
 
     def __init__(self) -> None:
