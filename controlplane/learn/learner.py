@@ -23,7 +23,7 @@ from controlplane.learn.imagine import ArmGrid, imagine, moved
 from controlplane.learn.policy_family import Arm, Arms
 from controlplane.learn.prior import MOST, Prior
 from controlplane.learn.prior import NONE as NO_PRIOR
-from controlplane.learn.quality import QualityPredictor
+from controlplane.learn.quality import DIGITS, QualityPredictor
 from controlplane.learn.reason import reason, unreachable
 from controlplane.learn.search import Search
 from controlplane.learn.settings import DrawRates, LearnerSettings
@@ -112,7 +112,8 @@ class Learner:
             seen = each.observation
             if not self._tells(seen):
                 continue
-            p_hat = tuple(one.predict(seen.features) for one in self.quality)  # out of sample
+            told = [one.predict(seen.features) for one in self.quality]  # out of sample
+            p_hat = tuple(round(each, DIGITS) for each in told)
             if self.tiers[0] not in seen.answered and seen.score is not None:
                 self.evidence.judged_late(seen.features, seen.score)
             self.evidence.labelled(

@@ -17,7 +17,7 @@ LEARNING_RATE = 0.5
 FIRST_SQUARE = 0.1  # in AdaGrad's denominator from the start: a bucket's first step is a small one
 SLOPE = 0.2  # of a usual p_hat on its log-odds
 FIRST_LABELS = 20  # what the first level weighs against the mean of labels
-DIGITS = 5  # what a policy carries of a weight
+DIGITS = 5  # of a weight in a policy, and of a record's p_hat
 
 
 class QualityPredictor:
