@@ -9,12 +9,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 
 from controlplane.learn import baselines, categories, dear, judge
 from controlplane.learn.advise import Advice, Adviser
+from controlplane.learn.draft import Fit
 from controlplane.learn.drift import Alarm, Watch
 from controlplane.learn.estimate import ModelError
 from controlplane.learn.evidence import Evidence, Labels, Record
@@ -30,18 +30,15 @@ from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.learn.verdict import dissent
 from controlplane.observations import Labelled, Observation
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.rule import Array
 from dataplane.contract.terms import (
     AuditTerms,
     JudgeTable,
     SegmentPolicy,
     ShadowTerms,
-    Typical,
 )
 
 SCHEMA = 8
 COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "binned_at", "seated_at")
-UNIT_DRIFT = 1.5  # beyond this factor the unit of cost is set anew
 
 
 class Learner:
@@ -221,33 +218,13 @@ class Learner:
         if parted is None or not self.labelled:
             return None
         labels = self._labels()
+        proven = [self._proven(labels, tier) for tier in range(1, len(self.tiers))]
         estimators = tuple(each.estimator() for each in self.quality)
-        traffic = self.evidence.traffic(estimators)
-        prior = self.prior.weakened(self.trust)
-        tilt = judge.fit(parted, labels, self.evidence.judged(estimators), prior.local)
-        believed = [
-            dear.fit(parted, labels, tilt.calibration, tier, known)
-            if self._proven(labels, tier)
-            else None
-            for tier, known in enumerate(prior.dear, 1)
-        ]
-        fitted: dict[str, Any] = {
-            "calibration": tilt.calibration,
-            "typical": _typical(traffic.p_hat, traffic.chars),
-            "arms": (),
-        }
-        segment = live.segments[0].replaced(**fitted, **dear.stated(believed))
-        rates = self._rates(tilt.support, all(believed))
-        return live.model_copy(
+        fit = Fit.to(self.evidence, labels, estimators, self.prior.weakened(self.trust))
+        draft, support = fit.draft(live, now, parted, proven)
+        rates = self._rates(support, all(proven))
+        return draft.model_copy(
             update={
-                "version": live.version + 1,
-                "parent": live.version,
-                "author": "learner",
-                "issued_at": now,
-                "cost_unit_usd": _unit(live, segment.typical),
-                "estimators": estimators,
-                "judge": judge.table(live.judge, parted, tilt),
-                "segments": (segment,),
                 "audit": AuditTerms(rate=rates.audit, label_price_usd=live.audit.label_price_usd),
                 "shadow": ShadowTerms(rate=rates.shadow),
             }
@@ -401,18 +378,6 @@ class Learner:
 
 def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _typical(p_hat: Array, chars: Array) -> Typical:
-    middle = np.clip(np.median(p_hat, axis=0), 0.01, 0.99)
-    return Typical(p_hat=tuple(middle.tolist()), prompt_chars=float(np.median(chars)))
-
-
-def _unit(live: PolicyDocument, typical: Typical) -> float:
-    """One mean cloud call: kept, so that lambda keeps its meaning, while it is about right."""
-    seen = float(live.weighed_usd(live.cloud, typical.prompt_chars))
-    kept = live.cost_unit_usd
-    return kept if seen <= 0 or kept / UNIT_DRIFT < seen < kept * UNIT_DRIFT else seen
 
 
 def _arm(document: PolicyDocument) -> Arm:
