@@ -22,7 +22,7 @@ from dataplane.contract.rule import Array, logit
 from dataplane.contract.terms import Frozen, JudgeTable, LinearEstimator, Platt
 from dataplane.features import Features
 
-DELTA = 0.01
+DELTA = 0.02
 KEPT = 2500  # ADWIN is rebuilt from the kept values, so that its state is plain JSON
 
 
