@@ -54,7 +54,7 @@ def wilson(mean: float, n: float, confidence: float = 0.95) -> Interval:
     shrink = 1 + z * z / n
     centre = (mean + z * z / (2 * n)) / shrink
     half = z * sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)) / shrink
-    return Interval(mean, max(centre - half, 0.0), min(centre + half, 1.0))
+    return Interval(mean, min(max(centre - half, 0.0), mean), max(min(centre + half, 1.0), mean))
 
 
 def by_variance(

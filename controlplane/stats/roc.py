@@ -45,7 +45,8 @@ def roc_curve(score: Array, right: Mask, probability: Array) -> Roc:
 def auroc(score: Array, right: Mask, probability: Array, confidence: float = 0.95) -> Interval:
     """Weighted area under the ROC curve, Wilson's interval for the pairs that it is worth.
 
-    Arrays and errors are those of ``roc_curve``. Where the two kinds do not overlap at all there is no variance to go by, and the rarer kind's effective number takes its place.
+    Arrays and errors are those of ``roc_curve``. Where the two kinds do not overlap at all there is
+    no variance to go by, and the rarer kind's effective number takes its place.
 
     >>> rng = np.random.default_rng(2)
     >>> right = rng.uniform(size=500) < 0.7
