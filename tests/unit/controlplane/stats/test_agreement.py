@@ -34,3 +34,11 @@ def test_perfect_agreement_of_few_is_not_perfect() -> None:
 def test_one_value_alone_is_refused() -> None:
     with pytest.raises(ValueError, match="two different values"):
         cohens_kappa(np.ones(9), np.ones(9))
+
+
+def test_kappa_is_scikit_learns() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    first, second = np.random.default_rng(4).integers(0, 3, size=(2, 120))
+    assert cohens_kappa(first, second).estimate == pytest.approx(
+        metrics.cohen_kappa_score(first, second)
+    )

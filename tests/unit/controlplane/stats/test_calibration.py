@@ -45,3 +45,12 @@ def test_a_calibrated_judge_shows_no_error_where_the_plain_binned_one_would() ->
 def test_no_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="no labels"):
         calibration_error(np.empty(0), np.empty(0, dtype=bool), np.empty(0))
+
+
+def test_the_weighted_brier_score_is_scikit_learns() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(3)
+    predicted, chance = rng.uniform(size=200), rng.uniform(0.1, 0.9, size=200)
+    right = rng.uniform(size=200) < predicted
+    theirs = metrics.brier_score_loss(right, predicted, sample_weight=1 / chance)
+    assert brier(predicted, right, chance).estimate == pytest.approx(theirs)

@@ -49,3 +49,16 @@ def test_answers_that_do_not_overlap_are_not_known_never_to() -> None:
 def test_one_kind_alone_is_refused() -> None:
     with pytest.raises(ValueError, match="right and wrong"):
         auroc(np.ones(3), np.ones(3, dtype=bool), np.ones(3))
+
+
+def test_weighted_areas_and_curves_are_scikit_learns() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(3)
+    right, chance = rng.uniform(size=300) < 0.7, rng.uniform(0.1, 0.9, size=300)
+    score = np.round(rng.normal(size=300) + right, 1)
+    theirs = metrics.roc_auc_score(right, score, sample_weight=1 / chance)
+    assert auroc(score, right, chance).estimate == pytest.approx(theirs)
+    curve = roc_curve(score, right, chance)
+    fpr, tpr, _ = metrics.roc_curve(right, score, sample_weight=1 / chance, drop_intermediate=False)
+    assert curve.fpr == pytest.approx(fpr)
+    assert curve.tpr == pytest.approx(tpr)
