@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 FOLDS = 10
 RIDGE = 1.0  # precision of each standardised slope's prior, in labels' worth of curvature
-STEPS = 12
+STEPS, CLOSE = 12, 1e-6
 
 
 def cross_fitted(columns: Array, value: Array, probability: Array, folds: int = FOLDS) -> Array:
@@ -57,5 +57,8 @@ def _logistic(x: Array, y: Array, weight: Array) -> Array:
         slope = x.T @ (weight * (y - p)) - precision @ fitted
         curvature = (x.T * (weight * p * (1 - p))) @ x + precision
         step = np.linalg.solve(curvature, slope)
-        fitted = fitted + step / max(1.0, float(np.abs(step).max()))
+        size = float(np.abs(step).max())
+        fitted = fitted + step / max(1.0, size)
+        if size < CLOSE:
+            break
     return fitted

@@ -60,17 +60,14 @@ def disjoint(each: Audit) -> Array:
     return each.served.posterior(BELIEVED)
 
 
+def p_hat_alone(each: Audit) -> Array:
+    """No judge; the tuned weight is all the calibration that these labels give."""
+    return each.served.p_hat
+
+
 def itself(each: Audit) -> Array:
     """p_hat and score, calibrated on these labels."""
-    return fitted(each, np.column_stack([logit(each.served.p_hat), each.served.score]))
-
-
-def itself_by_p_hat(each: Audit) -> Array:
-    """p_hat alone, calibrated on these labels."""
-    return fitted(each, logit(each.served.p_hat)[:, None])
-
-
-def fitted(each: Audit, columns: Array) -> Array:
+    columns = np.column_stack([logit(each.served.p_hat), each.served.score])
     seen = np.where(each.drawn, each.value, np.nan)
     return cross_fitted(columns, seen, np.full(len(seen), RATE))
 
@@ -95,10 +92,10 @@ def width(intervals: Sequence[Interval]) -> float:
     [
         (disjoint, 0.8, 1.2),
         (itself, 0.8, 1.2),
-        (itself_by_p_hat, 0.8, 1.05),
+        (p_hat_alone, 0.8, 1.05),
         (disjoint, 0.5, 0.97),
     ],
-    ids=["disjoint", "itself", "itself-by-p_hat", "useless"],
+    ids=["disjoint", "itself", "p_hat", "useless"],
 )
 def test_a_label_is_worth_more_with_a_prediction_and_no_less_with_a_useless_one(
     predict: Predict, auroc: float, worth: float, labels: int, runs: int
