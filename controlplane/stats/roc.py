@@ -61,8 +61,17 @@ def auroc(score: Array, right: Mask, probability: Array, confidence: float = 0.9
     weight = 1 / probability
     components = [(below[place[right]], weight[right]), (above[place[~right]], weight[~right])]
     variance = sum(mean_variance(part - area, w) for part, w in components)
-    fewest = min(effective_labels(w) for _, w in components)
-    return by_variance(area, variance, fewest, confidence)
+    behind = min(_behind_variance(part - area, w) for part, w in components)
+    return by_variance(area, variance, behind, confidence)
+
+
+def _behind_variance(residual: Array, weight: Array) -> float:
+    """Labels that a variance rests on: Kish's number, or fewer where a few bear most of it."""
+    parts, labels = (weight * residual) ** 2, effective_labels(weight)
+    if not parts.any():
+        return labels
+    doubt = float(parts @ parts / parts.sum() ** 2) - 1 / len(parts)
+    return min(labels, 1 + 2 / doubt) if doubt > 0 else labels
 
 
 def _by_value(
