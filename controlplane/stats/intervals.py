@@ -1,9 +1,11 @@
-"""Intervals of a proportion."""
+"""Intervals of a proportion, and the shapes in which all intervals are handed on."""
 
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 
-from scipy.special import betaincinv, ndtri
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv, ndtri, stdtrit
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,20 @@ class Interval:
     estimate: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Band:
+    """Intervals at many times, the parts of the same shape (T,)."""
+
+    estimate: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def at(self, time: int) -> Interval:
+        """The interval at one time; -1 is the latest."""
+        parts = (self.estimate, self.low, self.high)
+        return Interval(*(float(part[time]) for part in parts))
 
 
 def normal_quantile(confidence: float) -> float:
@@ -38,7 +54,29 @@ def wilson(mean: float, n: float, confidence: float = 0.95) -> Interval:
     shrink = 1 + z * z / n
     centre = (mean + z * z / (2 * n)) / shrink
     half = z * sqrt(mean * (1 - mean) / n + z * z / (4 * n * n)) / shrink
-    return Interval(mean, max(centre - half, 0.0), min(centre + half, 1.0))
+    return Interval(mean, min(max(centre - half, 0.0), mean), max(min(centre + half, 1.0), mean))
+
+
+def by_variance(
+    estimate: float, variance: float, labels: float, confidence: float = 0.95
+) -> Interval:
+    """Wilson's interval for as many labels as would have this variance.
+
+    A normal interval is too short and lopsided near 0 and 1 (Korn and Graubard, Survey Methodology
+    24, 1998). ``labels`` is the effective number that the variance was estimated from: for the
+    doubt in a variance from few, Student's quantile takes the normal one's place; where the
+    variance says nothing (0, or not finite), those labels themselves are counted.
+
+    >>> few, many = by_variance(0.8, 0.0016, 10), by_variance(0.8, 0.0016, 1e6)
+    >>> few.low < many.low, many.low.__round__(4)
+    (True, 0.7112)
+    """
+    spread = estimate * (1 - estimate)
+    if not (isfinite(variance) and variance > 0 and spread > 0):
+        return wilson(estimate, labels, confidence)
+    student = float(stdtrit(max(labels - 1, 1), (1 + confidence) / 2))
+    doubt = normal_quantile(confidence) / student
+    return wilson(estimate, doubt**2 * spread / variance, confidence)
 
 
 def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interval:

@@ -1,17 +1,25 @@
 """The examples in the docstrings of the control plane's pure modules run."""
 
 import doctest
+from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 
 import pytest
 
-from controlplane import schedule, sql
+from controlplane import schedule, sql, stats
 from controlplane.audit import tasks
-from controlplane.stats import intervals, survey
+
+NO_EXAMPLE = {"bootstrap"}
+STATISTICS = [
+    import_module(f"{stats.__name__}.{found.name}")
+    for found in iter_modules(stats.__path__)
+    if found.name not in NO_EXAMPLE
+]
 
 
 @pytest.mark.parametrize(
-    "module", [intervals, survey, sql, tasks, schedule], ids=lambda module: module.__name__
+    "module", [*STATISTICS, sql, tasks, schedule], ids=lambda module: module.__name__
 )
 def test_examples(module: ModuleType) -> None:
     ran = doctest.testmod(module)
