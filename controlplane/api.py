@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from controlplane import advice, explain, objective, refusals, registry, states
 from controlplane.access import Access, Holder
-from controlplane.audit import labels
+from controlplane.audit import graded, labels
 from controlplane.audit.tasks import Labeller, Task, Verdict
 from controlplane.connection import Connect
 from controlplane.cycle import FROZEN, OBSERVED, record_event, summary
@@ -206,6 +206,13 @@ def give_advice(parts: Given) -> dict[str, Any]:
     """Which of routing, cascading and cascade routing fits the traffic, and why."""
     with parts.connect() as connection:
         return advice.give(connection, parts.learner, _now()).to_json()
+
+
+@router.get("/v1/judge/report", **scoped("read"))
+def report_judge(parts: Given) -> dict[str, Any]:
+    """What labels say of the judge, by segment: rates, ranking, calibration, and over time."""
+    with parts.connect() as connection:
+        return {"reports": [each.to_json() for each in graded.reports(connection)]}
 
 
 @router.post("/v1/objective", **scoped("admin"))

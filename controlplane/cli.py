@@ -16,6 +16,7 @@ from controlplane.commands import (
     dashboard,
     db,
     demo,
+    judge,
     key,
     policy,
     prior,
@@ -32,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (config, db, key, policy):
+for group in (config, db, judge, key, policy):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 for command in (advise.advise, dashboard.dashboard, demo.demo, prior.prior, replay.replay, up.up):
     app.command()(command)

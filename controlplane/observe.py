@@ -86,8 +86,15 @@ class PostgresLog:
         """See ``Log``; those without a single label are marked, and not returned."""
         taken = self._rows("take_resolved", {})
         self.resolved += len(taken)
-        told = {row["decision_id"]: row for row in taken if row["status"] == "labelled"}
-        wanted = [key_of(row) for row in told.values()]
+        return self._told([row for row in taken if row["status"] == "labelled"])
+
+    def latest(self, limit: int) -> list[Labelled]:
+        """The last so many labelled queries by decision id, learned from or not; marks nothing."""
+        return self._told(self._rows("latest_labelled", {"limit": limit}))
+
+    def _told(self, rows: Sequence[Mapping[str, Any]]) -> list[Labelled]:
+        told = {row["decision_id"]: row for row in rows}
+        wanted = [key_of(row) for row in rows]
         if not wanted:
             return []
         right = self._labels(wanted)

@@ -9,6 +9,16 @@ from dataplane.contract import rule
 from dataplane.contract.policy import PolicyDocument
 
 
+def local_right(policy: PolicyDocument, observation: Observation) -> float | None:
+    """P(the local answer is right) given its score, by the serving policy; None: unscored."""
+    if observation.score is None:
+        return None
+    beliefs = policy.beliefs(
+        policy.segment(observation.segment), policy.p_hat(observation.features)
+    )
+    return float(beliefs.p_after[policy.judge.bin(observation.score)])
+
+
 def predict(policy: PolicyDocument, observation: Observation) -> float | None:
     """P(the served answer is right) as the serving policy had it; None where it audits nothing."""
     if not policy.audit.rate:

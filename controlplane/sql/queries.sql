@@ -75,6 +75,10 @@ UPDATE label_tasks SET learned_at = now()
 WHERE status IN ('labelled', 'unsure', 'expired') AND learned_at IS NULL
 RETURNING at, decision_id, probability, status;
 
+-- name: latest_labelled
+SELECT at, decision_id, probability FROM label_tasks
+WHERE status = 'labelled' ORDER BY at DESC, decision_id DESC LIMIT %(limit)s;
+
 -- name: labels_of
 -- Trusted labels of the wanted queries by answer, and the chance of the shadow draw that fell.
 SELECT o.decision_id, o.key, avg(o.value) AS value

@@ -1,0 +1,97 @@
+"""`penstock judge`: whether the judge can be trusted."""
+
+import json
+from typing import TYPE_CHECKING
+
+import typer
+
+from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, connected
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from controlplane.audit.judge_report import Accuracy, JudgeReport
+    from controlplane.stats import Interval
+
+app = typer.Typer(help="Whether the judge can be trusted.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Whether the judge can be trusted."""  # with a callback, a lone command keeps its name
+
+
+@app.command()
+def report(config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
+    """Say what labels say of the judge: its rates at the cutoff, ranking, calibration, over time.
+
+    By the last 5,000 labelled queries whose local answer was judged, each weighed by one over the
+    chance that its label was asked for.
+    """
+    from controlplane.audit.graded import reports  # noqa: PLC0415 - a second of SciPy
+
+    with connected(config) as connection:
+        found = reports(connection)
+    if as_json:
+        typer.echo(json.dumps([each.to_json() for each in found], indent=2))
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where it is needed
+
+    for each in found:
+        _show(Console(), each)
+
+
+def _show(console: "Console", report: "JudgeReport") -> None:
+    head = f"judge {report.judge}, segment {report.segment}: {report.labels:,} labelled answers"
+    if report.accuracy is None:
+        wrong = report.labels - report.right
+        console.print(
+            f"{head}, {report.right:,} right and {wrong:,} wrong: {report.missing} more "
+            f"{'wrong' if wrong < report.right else 'right'} ones until anything can be said",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
+    console.print(f"{head}, {report.right:,} right", markup=False, highlight=False, soft_wrap=True)
+    _tables(console, report.cutoff, report.accuracy)
+
+
+def _tables(console: "Console", cutoff: float, known: "Accuracy") -> None:
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    rates = Table(box=box.SIMPLE_HEAD, show_header=False)
+    rates.add_column(no_wrap=True)
+    rates.add_column(no_wrap=True, justify="right")
+    at = f"accepted at {cutoff:.4g}: "
+    for name, interval in {
+        "ranks a right answer above a wrong one (AUROC)": known.auroc,
+        f"{at}of right answers": known.confusion.tpr,
+        f"{at}of wrong answers": known.confusion.fpr,
+        f"{at}of all": known.confusion.accepted,
+        "right, of those accepted": known.confusion.precision,
+        "squared error of its probabilities (Brier)": known.brier,
+        "its probabilities are off by (calibration error)": known.calibration.error,
+    }.items():
+        rates.add_row(name, _said(interval))
+    console.print(rates)
+    over_time = Table(title="over time", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in (
+        "from",
+        "labels",
+        "AUROC",
+        "right accepted",
+        "wrong accepted",
+        "calibration error",
+    ):
+        over_time.add_column(name, justify="left" if name == "from" else "right", no_wrap=True)
+    for each in known.periods:
+        told = (each.auroc, each.confusion.tpr, each.confusion.fpr, each.calibration_error)
+        since = f"{each.since.astimezone():%Y-%m-%d %H:%M}"
+        over_time.add_row(since, f"{each.labels:,}", *(f"{one.estimate:.3f}" for one in told))
+    console.print(over_time)
+
+
+def _said(interval: "Interval") -> str:
+    return f"{interval.estimate:.3f}  [{interval.low:.3f}, {interval.high:.3f}]"
