@@ -17,10 +17,12 @@ def graded(count: int, seed: int = 1, breaks_at: int | None = None) -> Graded:
     right = rng.random(count) < 2 / 3
     d = separation(AUROC)
     useful = np.arange(count) < (count if breaks_at is None else breaks_at)
-    score = rng.normal(d * (right & useful), 1.0)
+    score = np.asarray(rng.normal(d * (right & useful), 1.0), dtype=np.float64)
     odds = np.asarray(2 * np.exp(d * score - d**2 / 2), dtype=np.float64)
-    chance = np.where(rng.random(count) < 0.5, 0.1, 0.2)
-    return Graded(np.arange(count) * 60.0, score, np.asarray(odds / (1 + odds)), right, chance)
+    chance = np.array([0.1, 0.2])[rng.integers(2, size=count)]
+    return Graded(
+        np.linspace(0.0, 60.0 * count, count), score, np.asarray(odds / (1 + odds)), right, chance
+    )
 
 
 def test_a_judge_of_known_worth_is_found_so() -> None:
