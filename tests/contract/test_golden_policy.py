@@ -12,7 +12,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 
 GOLDEN = Path(__file__).with_name("golden") / "policy.json"
-DIGEST = "465f17b29dc96db1dc6108a9212c30a8751a1f6595e98e25479e06ed4d61fe9d"
+DIGEST = "aff3c6b0934f3908b3e345f0c8862b1b549762a8634c4673d52fcf0eb8017ab1"
 
 
 @pytest.fixture(scope="module")
