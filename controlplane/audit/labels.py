@@ -105,12 +105,12 @@ def submit(
     task = connection.execute(SQL["lock_label_task"], decision._asdict()).fetchone()
     if task is None:
         raise UnknownTaskError(f"decision {decision.id} was not drawn: there is nothing to label")
-    told = unblind(task["answers"], verdicts)
     before = _votes(connection, decision)
-    if labeller.name in before:
-        return _again(before[labeller.name], labeller, decision, told)
+    if said := before.get(labeller.name):
+        return _again(said, labeller, decision, unblind(task["answers"], verdicts))
     _check_open(task, decision)
     _check_lease(task, labeller, now)
+    told = unblind(task["answers"], verdicts)
     _cast(connection, labeller, decision, told, now)
     vote = Vote(labeller.name, labeller.source, told)
     votes = [*(held.vote for held in before.values()), vote]
