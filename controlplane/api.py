@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from controlplane import advice, explain, objective, refusals, registry, states
 from controlplane.access import Access, Holder
@@ -30,7 +30,7 @@ SCOPE = "x-penstock-scope"
 PUBLIC = "public"
 LISTED = 200
 
-Name = Annotated[str, Field(min_length=1, max_length=100)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
 
 @dataclass(frozen=True, slots=True)

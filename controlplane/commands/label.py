@@ -112,7 +112,7 @@ def import_(
             counts[became] += 1
         labels.forget(connection)
     told = f"{file}: {counts['labelled']:,} queries labelled, {counts['unsure']:,} unsure"
-    _tell({"file": str(file)} | counts, told, as_json=as_json)
+    _tell({"file": str(file), **counts}, told, as_json=as_json)
 
 
 @app.command()
@@ -180,21 +180,25 @@ def _tell(said: Mapping[str, object], told: str, *, as_json: bool) -> None:
 
 
 def _show(stages: "Sequence[Stage]") -> None:
-    from rich.console import Console  # noqa: PLC0415 - only where it is needed
+    """A table a segment, a column a window: it fits any terminal."""
+    from rich import box  # noqa: PLC0415 - only where it is needed
+    from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table("window", "segment", title="labels, by the times of their queries")
-    for name in (*COUNTS, "kappa"):
-        table.add_column(name, justify="right")
-    for stage in stages:
-        counts = (f"{getattr(stage, name):,}" for name in COUNTS)
-        table.add_row(stage.window, escape(stage.segment), *counts, escape(_kappa(stage)))
-    Console().print(table)
+    for segment in sorted({stage.segment for stage in stages}):
+        ours = [stage for stage in stages if stage.segment == segment]
+        table = Table("queries", title=f"segment {escape(segment)}", box=box.SIMPLE_HEAD)
+        for stage in ours:
+            table.add_column(stage.window, justify="right", no_wrap=True)
+        for name in COUNTS:
+            table.add_row(name, *(f"{getattr(stage, name):,}" for stage in ours))
+        table.add_row("kappa of two people", *(escape(_kappa(stage)) for stage in ours))
+        Console().print(table)
 
 
 def _kappa(stage: "Stage") -> str:
     if stage.kappa is None:
-        return f"{stage.pairs} pairs"
+        return f"none of {stage.pairs:,}"
     kappa = stage.kappa
-    return f"{kappa.estimate:.2f} [{kappa.low:.2f}, {kappa.high:.2f}] of {stage.pairs} pairs"
+    return f"{kappa.estimate:.2f} [{kappa.low:.2f}, {kappa.high:.2f}] of {stage.pairs:,}"

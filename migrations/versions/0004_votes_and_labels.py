@@ -108,16 +108,6 @@ FROM label_tasks t JOIN decisions d ON d.at = t.at AND d.id = t.decision_id
         "One row a drawn query that was observed: where its label stands, and whether it wants "
         "two people, whether they disagreed, and whether a third one settled it.",
     ),
-    "v_label_votes": (
-        """
-SELECT v.at, o.at AS graded_at, v.decision_id, v.labeller, v.source, v.cast_at, o.key, o.value
-FROM label_votes v
-LEFT JOIN outcomes o ON o.at = v.at AND o.decision_id = v.decision_id
-    AND o.labeller = v.labeller AND o.source = v.source
-""",
-        "One row a vote and answer, in the order of casting; without an answer where the labeller "
-        "was unsure of all.",
-    ),
 }
 
 
@@ -128,4 +118,4 @@ def upgrade() -> None:
     for name, (query, shows) in VIEWS.items():
         op.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
         op.execute(f"COMMENT ON VIEW {name} IS '{shows.replace(chr(39), chr(39) * 2)}'")
-    op.execute("GRANT SELECT ON v_label_tasks, v_label_votes TO penstock_dashboard")
+    op.execute("GRANT SELECT ON v_label_tasks TO penstock_dashboard")
