@@ -3,18 +3,18 @@
 Every route declares its scope; one without is refused to everybody (and fails the suite).
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import psycopg
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from controlplane import advice, explain, objective, refusals, registry, states
 from controlplane.access import Access, Holder
-from controlplane.audit import graded, labels
+from controlplane.audit import funnel, graded, labels
 from controlplane.audit.tasks import Labeller, Task, Verdict
 from controlplane.connection import Connect
 from controlplane.cycle import FROZEN, OBSERVED, record_event, summary
@@ -24,12 +24,13 @@ from controlplane.observe import DecisionKey
 from controlplane.sql import SQL
 from dataplane.contract.keys import Scope
 from dataplane.contract.records import millisecond
+from dataplane.contract.terms import Accepts
 
 SCOPE = "x-penstock-scope"
 PUBLIC = "public"
 LISTED = 200
 
-Name = Annotated[str, Field(min_length=1, max_length=100)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class ObjectiveBody(Body):
     ceiling_usd_per_query: Annotated[float, Field(gt=0)] | None = None
     confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     latency_usd_per_s: Annotated[float, Field(ge=0)] | None = None
+    accepts: Accepts | None = None
 
 
 class FreezeBody(Body):
@@ -137,7 +139,7 @@ def lease_labels(body: LeaseBody, caller: Caller, parts: Given) -> dict[str, Any
     with parts.connect() as connection:
         tasks = labels.lease(connection, labeller, body.limit, _now(), parts.label_terms)
         observed = states.load_value(connection, OBSERVED, default=0)
-        waiting = labels.waiting(connection)
+        waiting = labels.waiting(connection, labeller)
     shown = [_shown(task) for task in tasks]
     return {"tasks": shown, "observed": observed, "waiting": waiting}
 
@@ -147,12 +149,19 @@ def submit_labels(body: LabelBody, caller: Caller, parts: Given) -> dict[str, st
     """Grades of a leased task; all of them are taken, or none."""
     verdicts = [Verdict(verdict.key, verdict.value) for verdict in body.verdicts]
     decision = DecisionKey(body.at.astimezone(UTC), body.decision_id)
+    labeller = Labeller(body.labeller, caller.id)
     with parts.connect() as connection:
-        status = labels.submit(
-            connection, Labeller(body.labeller, caller.id), decision, verdicts, _now()
-        )
+        terms = labels.accepting(parts.label_terms, registry.live(connection))
+        status = labels.submit(connection, labeller, decision, verdicts, _now(), terms)
         labels.forget(connection)
     return {"status": status}
+
+
+@router.get("/v1/labels/funnel", **scoped("read"))
+def label_funnel(parts: Given) -> dict[str, Any]:
+    """What became of the draws, by window and segment, and how far two people agree."""
+    with parts.connect() as connection:
+        return {"funnel": [asdict(row) for row in funnel.read(connection, _now())]}
 
 
 @router.get("/v1/decisions/{decision_id}", **scoped("read"))

@@ -95,12 +95,13 @@ async def _working(
 def _actions(
     settings: Settings, database: Connect, leader: Leader, client: httpx.Client
 ) -> dict[str, schedule.Action]:
-    cycle = Cycle(database, leader, school(settings))
+    cycle = Cycle(database, leader, school(settings), terms=settings.labels)
     shadow = ShadowJob(database, client)
 
     def expire(now: datetime) -> int:
         with database() as connection:
-            return labels.expire(connection, now, settings.labels)
+            terms = labels.accepting(settings.labels, registry.live(connection))
+            return labels.expire(connection, now, terms)
 
     def turn(now: datetime) -> str:
         done = cycle.run(now)

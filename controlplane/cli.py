@@ -18,6 +18,7 @@ from controlplane.commands import (
     demo,
     judge,
     key,
+    label,
     policy,
     prior,
     replay,
@@ -33,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (config, db, judge, key, policy):
+for group in (config, db, judge, key, label, policy):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 for command in (advise.advise, dashboard.dashboard, demo.demo, prior.prior, replay.replay, up.up):
     app.command()(command)

@@ -10,12 +10,15 @@ that somebody else published, and the learner sees that policy in its next turn.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from psycopg.types.json import Jsonb
 
 from controlplane import push, registry, states
+from controlplane.audit.labels import Terms
 from controlplane.audit.served import estimates
+from controlplane.audit.votes import doubled
 from controlplane.audit.window import Window
 from controlplane.connection import Connect, Connection
 from controlplane.leader import Leader
@@ -27,6 +30,7 @@ from dataplane.contract.policy import PolicyDocument
 LEARNER = "learner"
 OBSERVED = "observed"
 FROZEN = "frozen"
+UNDOUBLED = Terms(double=0.0)
 
 
 class Learner(Protocol):
@@ -102,12 +106,18 @@ class Cycle:
     """The story on the tables, one turn a call. Only the leader's turns are written."""
 
     def __init__(
-        self, connect: Connect, leader: Leader, school: School, window: Window | None = None
+        self,
+        connect: Connect,
+        leader: Leader,
+        school: School,
+        window: Window | None = None,
+        terms: Terms = UNDOUBLED,
     ) -> None:
         self._connect = connect
         self._leader = leader
         self._school = school
         self._window = window or Window()
+        self._terms = terms
         self._kept: _Kept | None = None
 
     def run(self, now: datetime) -> Turn:
@@ -125,7 +135,8 @@ class Cycle:
         with self._connect() as connection:
             kept = self._hold(connection)
             live = registry.live(connection)
-            log = PostgresLog(connection)
+            twice = partial(doubled, share=self._terms.double)
+            log = PostgresLog(connection, twice=twice, tolerance=self._terms.tolerance)
             frozen = states.load_value(connection, FROZEN, default=False)
             watermark = load_watermark(connection)
             done = turn(log, kept.learner, live, watermark, now, frozen=frozen)
@@ -155,8 +166,8 @@ class Cycle:
             record_event(connection, "alarm", {"reason": words})
 
     def _evaluate(self, connection: Connection, live: PolicyDocument) -> None:
-        confidence = live.objective.confidence
-        for estimate in estimates(self._window.read(connection), confidence):
+        served = self._window.read(connection, live.objective.accepts)
+        for estimate in estimates(served, live.objective.confidence):
             quality = estimate.quality
             row = {
                 "policy_version": live.version,

@@ -51,8 +51,11 @@ def words(objective: QualityTarget | CostCeiling) -> str:
         aim = f"target {objective.target_quality:.1%} of always-cloud's quality"
     else:
         aim = f"target quality {objective.target_quality:.3f}"
-    price = objective.latency_usd_per_s
-    return f"{aim}, waiting {price:.4g} USD a second" if price else aim
+    if price := objective.latency_usd_per_s:
+        aim += f", waiting {price:.4g} USD a second"
+    if "reference" in objective.accepts:
+        aim += ", a reference model's labels taken for the truth"
+    return aim
 
 
 def pursue(

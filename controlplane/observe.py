@@ -4,7 +4,7 @@ The watermark is a vector: how far each spool segment of each data plane was rea
 arrives late is therefore read when it arrives, once, whatever its decisions' times.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -59,11 +59,22 @@ class PostgresLog:
     """The log in the tables, within the connection's transaction.
 
     ``resolved`` counts the draws that ``labelled`` found resolved, with a label or without one.
+    Of which queries two people are asked, ``twice`` says; applications whose words are more than
+    ``tolerance`` apart settle nothing.
     """
 
-    def __init__(self, connection: Connection, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        batch: int = BATCH,
+        *,
+        twice: Callable[[UUID], bool] = lambda _: False,
+        tolerance: float = 0.0,
+    ) -> None:
         self._connection = connection
         self._batch = batch
+        self._twice = twice
+        self._tolerance = tolerance
         self.resolved = 0
 
     def new(self, watermark: Watermark) -> tuple[list[Observation], Watermark]:
@@ -84,6 +95,7 @@ class PostgresLog:
 
     def labelled(self) -> list[Labelled]:
         """See ``Log``; those without a single label are marked, and not returned."""
+        self._connection.execute(SQL["settle_by_application"], {"tolerance": self._tolerance})
         taken = self._rows("take_resolved", {})
         self.resolved += len(taken)
         return self._told([row for row in taken if row["status"] == "labelled"])
@@ -127,7 +139,8 @@ class PostgresLog:
 
     def _open_tasks(self, wanted: Wanted) -> None:
         if wanted:
-            self._connection.execute(SQL["open_label_tasks"], arrays(wanted))
+            doubled = {"doubled": [self._twice(key.id) for key in wanted]}
+            self._connection.execute(SQL["open_label_tasks"], arrays(wanted) | doubled)
             self._connection.execute(SQL["open_shadow_tasks"], arrays(wanted))
 
     def _labels(self, wanted: Wanted) -> dict[UUID, dict[str, float]]:

@@ -11,11 +11,13 @@ from controlplane.learn.settings import LearnerSettings
 from dataplane.contract.address import Address
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.errors import OperatorError
+from dataplane.contract.sections import Audit
 
 DATAPLANE_URL = "PENSTOCK_DATAPLANE_URL"
 DATAPLANE_KEY = "PENSTOCK_DATAPLANE_KEY"
 LABEL_LEASE_S = "PENSTOCK_LABEL_LEASE_S"
 LABEL_PATIENCE_S = "PENSTOCK_LABEL_PATIENCE_S"
+LABEL_SECOND_S = "PENSTOCK_LABEL_SECOND_S"
 LABEL_EXPIRY_S = "PENSTOCK_LABEL_EXPIRY_S"
 
 
@@ -52,7 +54,7 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         retune_interval_s=configuration.learner.retune_interval_s,
         learner=learner_settings(configuration),
         prior=NONE if prior is None else read(prior, len(configuration.tiers)),
-        labels=label_terms(environ),
+        labels=label_terms(environ, configuration.audit),
     )
 
 
@@ -67,13 +69,19 @@ def learner_settings(configuration: Configuration) -> LearnerSettings:
     ).drawing(configuration.audit.rate, configuration.shadow.rate)
 
 
-def label_terms(environ: Mapping[str, str]) -> Terms:
-    """Lease, patience and expiry of label tasks, in seconds where the environment sets them."""
+def label_terms(environ: Mapping[str, str], audit: Audit | None = None) -> Terms:
+    """How labels are had: times in seconds where the environment sets them, the rest as
+    ``penstock.yaml`` says.
+    """
+    audit = audit or Audit()
     usual = Terms()
     return Terms(
         lease=_seconds(environ, LABEL_LEASE_S, usual.lease),
         patience=_seconds(environ, LABEL_PATIENCE_S, usual.patience),
+        second=_seconds(environ, LABEL_SECOND_S, usual.second),
         expiry=_seconds(environ, LABEL_EXPIRY_S, usual.expiry),
+        double=audit.double,
+        tolerance=audit.tolerance,
     )
 
 

@@ -14,7 +14,7 @@ from dataplane import chat
 from dataplane.access import Principal
 from dataplane.contract import keys
 from dataplane.errors import ApiError, internal, unrecordable
-from dataplane.feedback import Feedback, outcome
+from dataplane.feedback import Feedback, outcome, truth
 from dataplane.gateway import Gateway, Recording
 from dataplane.query import VIRTUAL_MODEL
 from dataplane.shadow import ShadowCall, ShadowEnding, Shadows
@@ -25,6 +25,7 @@ SCOPES: dict[tuple[str, str], keys.Scope | None] = {
     ("POST", chat.PATH): "inference",
     ("GET", "/v1/models"): "inference",
     ("POST", "/v1/feedback"): "feedback",
+    ("POST", "/v1/outcomes"): "label",
     ("POST", "/v1/shadow"): "admin",
     ("GET", "/metrics"): "read",
     ("GET", "/openapi.json"): None,
@@ -103,6 +104,13 @@ def _inference(api: FastAPI, served: Served) -> None:
     async def feedback(said: Feedback, request: Request) -> dict[str, str]:
         principal: Principal = request.state.principal
         record = outcome(said, principal.key_id)
+        served.recording.record(record)
+        return {"id": str(record.id)}
+
+    @api.post("/v1/outcomes", summary="Say what came of an answer, as a fact", status_code=202)
+    async def outcomes(told: Feedback, request: Request) -> dict[str, str]:
+        principal: Principal = request.state.principal
+        record = truth(told, principal.key_id)
         served.recording.record(record)
         return {"id": str(record.id)}
 

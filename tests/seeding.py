@@ -40,6 +40,10 @@ INSERT = """
 INSERT INTO {table} SELECT (jsonb_populate_record(NULL::{table}, %s || jsonb_build_object(
     'plane', 'seeded', 'spool_segment', 1, 'offset', %s))).*
 """
+SETTLE = """
+INSERT INTO labels (at, decision_id, key, value, source, basis)
+SELECT at, decision_id, key, value, source, 'single' FROM outcomes
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ def seed(owner_url: str, past: Past) -> None:
             for offset, record in enumerate(_records(past)):
                 body = Jsonb(json.loads(record.model_dump_json()))
                 cursor.execute(INSERT.format(table=record.table).encode(), (body, offset))
+            cursor.execute(SETTLE)
         _estimate(owner, past)
         owner.execute(
             "INSERT INTO events (at, kind, body) VALUES (%s, 'alarm', %s)",

@@ -271,6 +271,12 @@ class PostgresTraffic:
             found.append(judged(observation, score, "shadow"))
         self.shipping.ship(*found)
         with psycopg.connect(self.url) as connection:
+            for tier, value in right.items():
+                connection.execute(
+                    "INSERT INTO labels (at, decision_id, key, value, source, basis)"
+                    " VALUES (%s, %s, %s, %s, 'ground_truth', 'single') ON CONFLICT DO NOTHING",
+                    (observation.at, observation.decision_id, tier, value),
+                )
             updated = connection.execute(
                 "UPDATE label_tasks SET status = %s, resolved_at = now()"
                 " WHERE decision_id = %s AND status IN ('pending', 'leased')",

@@ -11,7 +11,7 @@ from dataplane.contract.records import Source
 
 ANSWER = "answer:"
 PROMPT = "prompt"
-VERIFIER = "verifier"
+PROGRAMS: dict[str, Source] = {"verifier": "verifier", "reference": "reference"}
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 Resolution = Literal["labelled", "unsure"]
@@ -55,8 +55,15 @@ class Labeller:
 
     @property
     def source(self) -> Source:
-        """``verifier`` for programs, which are named so or ``verifier:..``; others are people."""
-        return "verifier" if self.name.partition(":")[0] == VERIFIER else "ground_truth"
+        """``verifier`` for programs that check, ``reference`` for a stronger model that guesses:
+        they are named so, or ``verifier:..``; others are people.
+        """
+        return PROGRAMS.get(self.name.partition(":")[0], "ground_truth")
+
+    @property
+    def person(self) -> bool:
+        """Whether it is nobody's program."""
+        return self.source == "ground_truth"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from controlplane.connection import Connection
 from controlplane.explain import shelf
 from controlplane.observe import PostgresLog, key_of
 from controlplane.sql import SQL
+from dataplane.contract.records import Source
+from dataplane.contract.terms import TRUSTED
 
 SPAN = 20_000  # answers that the promise looks back on
 
@@ -25,11 +27,15 @@ class Window:
         self._span = span
         self._predicted: dict[UUID, float | None] = {}
 
-    def read(self, connection: Connection) -> list[Served]:
-        """Newest first; answers that no policy would have audited are left out."""
+    def read(self, connection: Connection, accepts: Sequence[Source] = TRUSTED) -> list[Served]:
+        """Newest first; answers that no policy would have audited are left out.
+
+        A label of a source that is not accepted counts as one that never came.
+        """
         pending = connection.execute(SQL["first_unresolved"]).fetchone()
         until = {"at": None, "id": None} if pending is None else key_of(pending)._asdict()
-        rows = connection.execute(SQL["served_window"], until | {"limit": self._span}).fetchall()
+        asked = until | {"limit": self._span, "accepts": list(accepts)}
+        rows = connection.execute(SQL["served_window"], asked).fetchall()
         self._predict(connection, rows)
         return [
             Served(row["decision_id"], row["probability"], row["value"], predicted)

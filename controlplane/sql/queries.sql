@@ -53,9 +53,11 @@ ORDER BY d.id;
 
 -- name: open_label_tasks
 -- One task for each audit draw, however often the observer comes by.
-INSERT INTO label_tasks (at, decision_id, probability, answers, waits_for_shadow)
-SELECT audit.at, audit.decision_id, audit.probability, '[]'::jsonb, shadow.tier IS NOT NULL
-FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
+INSERT INTO label_tasks (at, decision_id, probability, answers, waits_for_shadow, doubled)
+SELECT audit.at, audit.decision_id, audit.probability, '[]'::jsonb, shadow.tier IS NOT NULL,
+    wanted.doubled
+FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[], %(doubled)s::boolean[])
+    AS wanted (at, id, doubled)
 JOIN draws audit
     ON audit.at = wanted.at AND audit.decision_id = wanted.id AND audit.kind = 'audit'
 LEFT JOIN draws shadow
@@ -80,12 +82,43 @@ SELECT at, decision_id, probability FROM label_tasks
 WHERE status = 'labelled' ORDER BY at DESC, decision_id DESC LIMIT %(limit)s;
 
 -- name: labels_of
--- Trusted labels of the wanted queries by answer, and the chance of the shadow draw that fell.
-SELECT o.decision_id, o.key, avg(o.value) AS value
+-- The settled labels of the wanted queries by answer.
+SELECT l.decision_id, l.key, l.value
 FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
-JOIN outcomes o ON o.at = wanted.at AND o.decision_id = wanted.id
-WHERE o.source IN ('ground_truth', 'verifier')
-GROUP BY o.decision_id, o.key;
+JOIN labels l ON l.at = wanted.at AND l.decision_id = wanted.id;
+
+-- name: settle_by_application
+-- An application's own word settles a drawn query of which it tells all: one answer, no shadow, and
+-- nobody at work on it. Where applications contradict each other, people are asked.
+WITH told AS (
+    SELECT t.at, t.decision_id, c.final_tier AS key, avg(o.value) AS value, count(*) AS votes
+    FROM label_tasks t
+    JOIN completions c ON c.at = t.at AND c.decision_id = t.decision_id
+    JOIN outcomes o ON o.at = t.at AND o.decision_id = t.decision_id
+        AND o.source = 'ground_truth' AND o.labeller LIKE 'application:%%'
+        AND o.plane <> 'controlplane' AND o.key IN ('served', c.final_tier)
+    WHERE t.status = 'pending' AND NOT t.waits_for_shadow
+        AND NOT EXISTS (
+            SELECT FROM label_votes v
+            WHERE v.at = t.at AND v.decision_id = t.decision_id AND v.source = 'ground_truth'
+        )
+        AND NOT EXISTS (
+            SELECT FROM attempts a
+            WHERE a.at = t.at AND a.decision_id = t.decision_id AND a.purpose = 'serve'
+                AND a.error IS NULL AND a.tier <> c.final_tier
+        )
+    GROUP BY t.at, t.decision_id, c.final_tier
+    HAVING max(o.value) - min(o.value) <= %(tolerance)s
+), settled AS (
+    UPDATE label_tasks t SET status = 'labelled', resolved_at = now()
+    FROM told WHERE t.at = told.at AND t.decision_id = told.decision_id AND t.status = 'pending'
+    RETURNING t.at, t.decision_id
+)
+INSERT INTO labels (at, decision_id, key, value, source, basis)
+SELECT told.at, told.decision_id, told.key, told.value, 'ground_truth',
+    CASE told.votes WHEN 1 THEN 'single' ELSE 'double' END
+FROM told JOIN settled ON settled.at = told.at AND settled.decision_id = told.decision_id
+ON CONFLICT DO NOTHING;
 
 -- name: shadow_draws_of
 SELECT d.decision_id, d.probability
@@ -129,6 +162,7 @@ SET body = excluded.body, checksum = excluded.checksum, schema = excluded.schema
 -- name: lease_label_tasks
 -- Oldest first, and only what can be shown: the prompt and an answer in words, and the shadow's
 -- answer too if one was drawn, until its patience ends. SKIP LOCKED: no two labellers get one task.
+-- Nobody gets a task that they have graded, and no program one that people have begun.
 UPDATE label_tasks t
 SET status = 'leased', leased_by = %(holder)s, leased_until = %(until)s
 FROM (
@@ -151,6 +185,12 @@ FROM (
                         AND a.key = 'answer:' || s.tier
                 )))
         ))
+        AND NOT EXISTS (
+            SELECT FROM label_votes v
+            WHERE v.at = l.at AND v.decision_id = l.decision_id
+                AND (v.labeller = %(labeller)s
+                    OR (%(program)s AND v.source = 'ground_truth'))
+        )
     ORDER BY l.at, l.decision_id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -159,7 +199,13 @@ WHERE t.at = ready.at AND t.decision_id = ready.decision_id
 RETURNING t.at, t.decision_id;
 
 -- name: waiting_label_tasks
-SELECT count(*) AS tasks FROM label_tasks WHERE status = 'pending';
+-- Those that this labeller may get.
+SELECT count(*) AS tasks FROM label_tasks l
+WHERE l.status = 'pending' AND NOT EXISTS (
+    SELECT FROM label_votes v
+    WHERE v.at = l.at AND v.decision_id = l.decision_id
+        AND (v.labeller = %(labeller)s OR (%(program)s AND v.source = 'ground_truth'))
+);
 
 -- name: texts_of
 SELECT t.decision_id, t.key, t.body
@@ -168,12 +214,48 @@ JOIN texts t ON t.at = wanted.at AND t.decision_id = wanted.id
 ORDER BY t.decision_id, t.key;
 
 -- name: show_answers
--- Which answers hide behind which blind key is fixed when the task is shown.
-UPDATE label_tasks SET answers = %(answers)s WHERE at = %(at)s AND decision_id = %(id)s;
+-- Which answers hide behind which blind key is fixed when the task is shown, and shown anew to
+-- the next: once somebody has graded them they stay.
+UPDATE label_tasks t SET answers = CASE
+    WHEN EXISTS (
+        SELECT FROM label_votes v WHERE v.at = t.at AND v.decision_id = t.decision_id
+    ) THEN t.answers ELSE %(answers)s::jsonb
+END
+WHERE t.at = %(at)s AND t.decision_id = %(id)s RETURNING t.answers;
 
 -- name: lock_label_task
-SELECT status, leased_by, leased_until, answers FROM label_tasks
+SELECT status, leased_by, leased_until, answers, doubled, disputed FROM label_tasks
 WHERE at = %(at)s AND decision_id = %(id)s FOR UPDATE;
+
+-- name: add_vote
+INSERT INTO label_votes (at, decision_id, labeller, holder, source, cast_at)
+VALUES (%(at)s, %(id)s, %(labeller)s, %(holder)s, %(source)s, %(now)s);
+
+-- name: votes_of
+-- What labellers graded, a row an answer, one with a null where they were unsure of all; and what
+-- applications told of themselves, by the tier that served.
+SELECT v.labeller, v.holder, v.source, o.key, o.value
+FROM label_votes v
+LEFT JOIN outcomes o ON o.at = v.at AND o.decision_id = v.decision_id
+    AND o.labeller = v.labeller AND o.source = v.source
+WHERE v.at = %(at)s AND v.decision_id = %(id)s
+UNION ALL
+SELECT o.labeller, o.labeller, o.source,
+    CASE o.key WHEN 'served' THEN c.final_tier ELSE o.key END, o.value
+FROM outcomes o
+JOIN completions c ON c.at = o.at AND c.decision_id = o.decision_id
+WHERE o.at = %(at)s AND o.decision_id = %(id)s AND o.source = 'ground_truth'
+    AND o.labeller LIKE 'application:%%' AND o.plane <> 'controlplane';
+
+-- name: add_label
+INSERT INTO labels (at, decision_id, key, value, source, basis, settled_at)
+VALUES (%(at)s, %(id)s, %(key)s, %(value)s, %(source)s, %(basis)s, %(now)s);
+
+-- name: reopen_label_task
+-- For the next labeller, who sees nothing of the votes before.
+UPDATE label_tasks
+SET status = 'pending', leased_by = NULL, leased_until = NULL, disputed = %(disputed)s
+WHERE at = %(at)s AND decision_id = %(id)s;
 
 -- name: add_outcome
 -- Without a target, so that it needs no right to read.
@@ -183,14 +265,29 @@ VALUES (%(at)s, %(id)s, %(decision_id)s, %(key)s, %(source)s, %(value)s, %(label
     %(observed_at)s, 'controlplane', 0, 0)
 ON CONFLICT DO NOTHING;
 
--- name: verdicts_of
--- What one labeller has said of one query.
-SELECT key, value FROM outcomes
-WHERE at = %(at)s AND decision_id = %(id)s AND labeller = %(labeller)s AND source = %(source)s;
-
 -- name: resolve_label_task
-UPDATE label_tasks SET status = %(status)s, resolved_at = %(now)s, leased_until = NULL
+UPDATE label_tasks SET status = %(status)s, resolved_at = %(now)s, leased_until = NULL,
+    adjudicator = %(adjudicator)s
 WHERE at = %(at)s AND decision_id = %(id)s;
+
+-- name: lone_label_tasks
+-- Tasks out of time of which somebody has told: those that expire, and those whose second labeller
+-- does not come. A disputed one waits for its adjudicator until it expires.
+SELECT t.at, t.decision_id FROM label_tasks t
+WHERE t.status IN ('pending', 'leased') AND t.disputed = '{}'
+    AND (t.created_at <= %(before)s OR (t.status = 'pending' AND EXISTS (
+        SELECT FROM label_votes v
+        WHERE v.at = t.at AND v.decision_id = t.decision_id AND v.source = 'ground_truth'
+            AND v.cast_at <= %(alone)s
+    )))
+    AND (EXISTS (
+        SELECT FROM label_votes v WHERE v.at = t.at AND v.decision_id = t.decision_id
+    ) OR EXISTS (
+        SELECT FROM outcomes o
+        WHERE o.at = t.at AND o.decision_id = t.decision_id AND o.source = 'ground_truth'
+    ))
+ORDER BY t.at, t.decision_id
+FOR UPDATE SKIP LOCKED;
 
 -- name: expire_label_tasks
 UPDATE label_tasks SET status = 'expired', resolved_at = %(now)s, leased_until = NULL
@@ -225,15 +322,12 @@ ORDER BY at, decision_id LIMIT 1;
 -- The latest answers served before the first unresolved draw, newest first: whose answer it was,
 -- whether it was drawn, and what the label says. Only what the observer has read.
 SELECT c.at, c.decision_id, c.final_tier, t.probability, t.status,
-    (
-        SELECT avg(o.value) FROM outcomes o
-        WHERE o.at = c.at AND o.decision_id = c.decision_id AND o.key = c.final_tier
-            AND o.source IN ('ground_truth', 'verifier')
-            AND t.status = 'labelled'
-    ) AS value
+    l.value
 FROM completions c
 JOIN watermarks w ON w.plane = c.plane AND w.segment = c.spool_segment AND c."offset" <= w."offset"
 LEFT JOIN label_tasks t ON t.at = c.at AND t.decision_id = c.decision_id
+LEFT JOIN labels l ON l.at = c.at AND l.decision_id = c.decision_id AND l.key = c.final_tier
+    AND l.source = ANY(%(accepts)s)
 WHERE c.status = 'ok'
     AND (%(at)s::timestamptz IS NULL OR (c.at, c.decision_id) < (%(at)s, %(id)s::uuid))
 ORDER BY c.at DESC, c.decision_id DESC
@@ -298,7 +392,44 @@ SELECT id, secret_sha256, tenant, scopes FROM api_keys WHERE revoked_at IS NULL;
 SELECT status, count(*) AS tasks FROM label_tasks GROUP BY status;
 
 -- name: outcome_count
-SELECT count(*) AS labels FROM outcomes WHERE source IN ('ground_truth', 'verifier');
+SELECT count(*) AS labels FROM outcomes
+WHERE source IN ('ground_truth', 'verifier') AND labeller NOT LIKE 'application:%';
+
+-- name: label_funnel
+-- Where the observed draws of each window and segment stand; the first five counts add up to all.
+SELECT w.name AS "window", d.segment, count(*) AS drawn,
+    count(*) FILTER (WHERE t.status = 'pending' OR (t.status = 'leased' AND NOT t.held)) AS waiting,
+    count(*) FILTER (WHERE t.status = 'leased' AND t.held) AS leased,
+    count(*) FILTER (WHERE t.status = 'labelled') AS labelled,
+    count(*) FILTER (WHERE t.status = 'unsure') AS unsure,
+    count(*) FILTER (WHERE t.status = 'expired') AS expired,
+    count(*) FILTER (WHERE t.doubled) AS double,
+    count(*) FILTER (WHERE t.disputed <> '{}') AS disagreeing,
+    count(*) FILTER (WHERE t.adjudicator IS NOT NULL) AS adjudicated
+FROM unnest(%(windows)s::text[], %(sinces)s::timestamptz[]) AS w (name, since)
+JOIN (
+    SELECT *, coalesce(leased_until > %(now)s, false) AS held FROM label_tasks
+) t ON w.since IS NULL OR t.at >= w.since
+JOIN decisions d ON d.at = t.at AND d.id = t.decision_id
+GROUP BY w.name, d.segment
+ORDER BY array_position(%(windows)s::text[], w.name), d.segment;
+
+-- name: double_votes
+-- The first two people's grades of one answer, where both were sure.
+WITH people AS (
+    SELECT at, decision_id, labeller,
+        row_number() OVER (PARTITION BY at, decision_id ORDER BY cast_at, labeller) AS place
+    FROM label_votes WHERE source = 'ground_truth'
+)
+SELECT d.at, d.segment, a.value AS first, b.value AS second
+FROM people f
+JOIN people s ON s.at = f.at AND s.decision_id = f.decision_id AND s.place = 2
+JOIN outcomes a ON a.at = f.at AND a.decision_id = f.decision_id AND a.labeller = f.labeller
+    AND a.source = 'ground_truth'
+JOIN outcomes b ON b.at = s.at AND b.decision_id = s.decision_id AND b.labeller = s.labeller
+    AND b.source = 'ground_truth' AND b.key = a.key
+JOIN decisions d ON d.at = f.at AND d.id = f.decision_id
+WHERE f.place = 1;
 
 -- name: latest_estimates
 SELECT DISTINCT ON ("window") "window", at, policy_version, n, quality, lo, hi, detail

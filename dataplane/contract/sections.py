@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from dataplane.contract.address import Address
+from dataplane.contract.terms import TRUSTED, Accepts
 
 
 def _beside(path: Path, info: ValidationInfo) -> Path:
@@ -175,6 +176,7 @@ class Spool(Section):
 class Objective(Section):
     """Reach ``target_quality``, less ``tolerance``, at the least cost; or the best quality whose
     mean bill is within ``ceiling_usd_per_query``. ``latency_usd_per_s`` is a second's worth.
+    ``accepts`` are the sources of labels that are taken for the truth.
     """
 
     target_quality: Probability | None = None
@@ -183,6 +185,7 @@ class Objective(Section):
     ceiling_usd_per_query: Positive | None = None
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     latency_usd_per_s: NonNegative = 0.0
+    accepts: Accepts = TRUSTED
 
     @model_validator(mode="after")
     def _one_aim(self) -> Self:
@@ -208,10 +211,16 @@ class Judge(Section):
 
 
 class Audit(Section):
-    """The share of completed queries whose served answer is labelled, and what a label costs."""
+    """The share of completed queries whose served answer is labelled, and what a label costs.
+
+    A share ``double`` of them wants two people; where these are more than ``tolerance`` apart, a
+    third one adjudicates.
+    """
 
     rate: Probability = 0.05
     label_price_usd: NonNegative = 0.0
+    double: Probability = 0.15
+    tolerance: Probability = 0.25
 
 
 class Shadow(Section):

@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from dataplane.contract.tables import (
@@ -39,6 +39,7 @@ from dataplane.contract.tables import (
     Words,
     drawn,
     one_of,
+    probability,
 )
 
 SeqKey = Annotated[
@@ -55,6 +56,10 @@ Stamp = Annotated[  # the database's clock, unless given
     ),
 ]
 Status = Annotated[str, Field(sa_type=Text, sa_column_kwargs={"server_default": text("'pending'")})]
+Flag = Annotated[bool, Field(sa_column_kwargs={"server_default": text("false")})]
+NoNames = Annotated[
+    list[str], Field(sa_type=ARRAY(Text), sa_column_kwargs={"server_default": text("'{}'")})
+]
 
 METADATA = SQLModel.metadata  # of these tables and of the records
 
@@ -174,7 +179,11 @@ class WatermarkRow(SQLModel, table=True):
 
 
 class LabelTaskRow(SQLModel, table=True):
-    """An audited query whose answers want labels."""
+    """An audited query whose answers want labels.
+
+    ``doubled``: it wants two people. ``disputed``: the answers on which they disagreed; then an
+    ``adjudicator`` settles them.
+    """
 
     __tablename__ = "label_tasks"
     __table_args__ = (
@@ -194,6 +203,42 @@ class LabelTaskRow(SQLModel, table=True):
     resolved_at: MaybeMoment = None
     learned_at: MaybeMoment = None
     created_at: Stamp = None
+    doubled: Flag = False
+    disputed: NoNames = []
+    adjudicator: MaybeWords = None
+
+
+class LabelVoteRow(SQLModel, table=True):
+    """Who has graded a task, sure or unsure, and under which key; the grades are outcomes."""
+
+    __tablename__ = "label_votes"
+    __table_args__ = (one_of("source", "ground_truth", "verifier", "reference"),)
+
+    at: MomentKey
+    decision_id: IdKey
+    labeller: Key
+    holder: Words
+    source: Words
+    cast_at: Stamp = None
+
+
+class LabelRow(SQLModel, table=True):
+    """The settled value of one answer: what estimates and the learner read."""
+
+    __tablename__ = "labels"
+    __table_args__ = (
+        one_of("source", "ground_truth", "verifier", "reference"),
+        one_of("basis", "single", "double", "adjudicated"),
+        probability("value"),
+    )
+
+    at: MomentKey
+    decision_id: IdKey
+    key: Key
+    value: Real
+    source: Words
+    basis: Words
+    settled_at: Stamp = None
 
 
 class ShadowTaskRow(SQLModel, table=True):

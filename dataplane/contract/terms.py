@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dataplane.contract import rule
 from dataplane.features import BUCKETS, FEATURE_VERSION, Features
@@ -17,6 +17,18 @@ NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Mode = Literal["route", "cascade", "cascade_route", "always_cloud", "always_local"]
+Accepted: TypeAlias = Literal["ground_truth", "verifier", "reference"]
+TRUSTED: tuple[Accepted, ...] = ("ground_truth", "verifier")
+
+
+def accepted(sources: tuple[Accepted, ...]) -> tuple[Accepted, ...]:
+    """Sources of labels in their order; raises ``ValueError`` where people's are missing."""
+    if "ground_truth" not in sources:
+        raise ValueError("must hold ground_truth: people's labels are always accepted")
+    return tuple(source for source in get_args(Accepted) if source in sources)
+
+
+Accepts: TypeAlias = Annotated[tuple[Accepted, ...], AfterValidator(accepted)]
 
 
 class Frozen(BaseModel):
@@ -31,10 +43,14 @@ class Frozen(BaseModel):
 
 
 class Terms(Frozen):
-    """What every objective states: how sure figures are, and what a second of waiting is worth."""
+    """What every objective states: how sure figures are, what a second of waiting is worth, and
+    whose labels are the truth. A ``reference`` model's are a proxy: only where it says so.
+    """
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     latency_usd_per_s: NonNegative = 0.0
+    # unsaid where it is usual, so that older documents keep their digests
+    accepts: Annotated[Accepts, Field(exclude_if=lambda accepts: accepts == TRUSTED)] = TRUSTED
 
 
 class QualityTarget(Terms):

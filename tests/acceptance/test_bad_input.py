@@ -17,7 +17,15 @@ from dataplane.sandbox import MODEL_PATH
 
 PENSTOCK = str(Path(sys.executable).with_name("penstock"))
 DEADLINE_S = 30  # a few seconds on an idle machine
-COMMANDS = ("config check", "db upgrade", "key list", "policy start", "dashboard", "up")
+COMMANDS = (
+    "config check",
+    "db upgrade",
+    "key list",
+    "label status",
+    "policy start",
+    "dashboard",
+    "up",
+)
 CONFIGURATION = """\
 listen: 127.0.0.1:{gateway}
 control: {{listen: "127.0.0.1:{control}"}}
@@ -151,3 +159,38 @@ def test_a_recording_without_a_column(folder: Path) -> None:
     said = refusal(folder, "replay runs.csv --local a --cloud b --target 0.9")
     assert 'runs.csv: no column "prompt"' in said
     assert said.endswith('did you mean "promt"?\n')
+
+
+GRADES = "decision_id,answer,value\n019ca6b1-dc64-7000-8000-000000000001,a,1\n"
+
+
+@pytest.mark.parametrize(
+    ("this", "that", "says"),
+    [
+        ("value", "vlaue", 'grades.csv:1: no column "value": rename "vlaue", or export anew'),
+        (",a,1", ",a,1.5", "grades.csv:2: value '1.5': give a number from 0 to 1"),
+        (",a,1", ",a,nan", "grades.csv:2: value 'nan': give a number from 0 to 1"),
+        (",a,1", ",tier,1", "grades.csv:2: answer 'tier' is no blind key: leave the column"),
+        ("019ca6b1", "x", "grades.csv:2: decision_id 'x-dc64-7000-8000-000000000001' is none"),
+        (",a,1", ",a,1,1", "grades.csv:2: 4 cells under 3 columns: quote text that"),
+        (GRADES, "", "grades.csv:1: no header: give a file that `penstock label export` wrote"),
+    ],
+)
+def test_grades_that_cannot_be(folder: Path, this: str, that: str, says: str) -> None:
+    (folder / "grades.csv").write_text(GRADES.replace(this, that))
+    assert refusal(folder, "label import grades.csv --labeller anna").startswith(says)
+
+
+def test_grades_that_are_not_there_or_no_text(folder: Path) -> None:
+    said = refusal(folder, "label import nowhere.csv --labeller anna")
+    assert said.startswith("nowhere.csv: No such file or directory: name the file")
+    (folder / "grades.csv").write_bytes(b"\xff\xfe\x00g")
+    said = refusal(folder, "label import grades.csv --labeller anna")
+    assert "grades.csv: not UTF-8 text: save it as CSV UTF-8" in said
+
+
+def test_an_export_overwrites_nothing(folder: Path) -> None:
+    (folder / "grades.csv").write_text(GRADES)
+    said = refusal(folder, "label export grades.csv --labeller anna")
+    assert said.startswith("grades.csv: is there already, and may hold grades: name another file")
+    assert (folder / "grades.csv").read_text() == GRADES

@@ -12,7 +12,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 
 GOLDEN = Path(__file__).with_name("golden") / "policy.json"
-DIGEST = "97ee752793c937d39da8ba52b91b7b89d565771c82ab930eb90abcf8d07abaad"
+DIGEST = "b5c45f80602475561ce493338e415de7ab3683fc114a0d26a63cbbcc869b38cb"
 
 
 @pytest.fixture(scope="module")

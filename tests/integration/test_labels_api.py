@@ -162,6 +162,49 @@ def test_a_label_by_http_from_lease_to_learning(
     assert labelled.right == {"local": 1.0}
 
 
+def test_the_funnel_by_http_tells_no_more_than_its_counts(
+    client: TestClient, store: Connect, traffic: PostgresTraffic, auth: dict[Scope, dict[str, str]]
+) -> None:
+    empty = client.get("/v1/labels/funnel", headers=auth["read"])
+    assert (empty.status_code, empty.json()) == (200, {"funnel": []})
+    traffic.complete(query(1), [AUDIT])
+    observe(store)
+    client.post("/v1/labels/lease", json={"labeller": "anna"}, headers=auth["label"])
+    *_, stage = client.get("/v1/labels/funnel", headers=auth["read"]).json()["funnel"]
+    assert stage == {
+        "window": "all", "segment": "default", "drawn": 1, "waiting": 0, "leased": 1,
+        "labelled": 0, "unsure": 0, "expired": 0, "double": 0, "disagreeing": 0,
+        "adjudicated": 0, "pairs": 0, "kappa": None,
+    }  # fmt: skip
+
+
+def test_a_references_labels_count_once_the_objective_says_so(
+    client: TestClient, store: Connect, traffic: PostgresTraffic, auth: dict[Scope, dict[str, str]]
+) -> None:
+    sources = ["ground_truth", "verifier", "reference"]
+    proxy = "reference:big"
+    for number, accepts in enumerate((None, sources)):
+        if accepts:
+            asked = client.post("/v1/objective", json={"accepts": accepts}, headers=auth["admin"])
+            assert "a reference model's labels taken for the truth" in asked.json()["reason"]
+        traffic.complete(query(number), [AUDIT])
+        observe(store)
+        lease = {"labeller": proxy}
+        (task,) = client.post("/v1/labels/lease", json=lease, headers=auth["label"]).json()["tasks"]
+        label = {
+            "decision_id": task["decision_id"],
+            "at": task["at"],
+            "labeller": proxy,
+            "verdicts": [{"key": "a", "value": 1.0}],
+        }
+        assert client.post("/v1/labels", json=label, headers=auth["label"]).status_code == 200
+    with store() as connection:
+        found = connection.execute("SELECT decision_id, source FROM labels").fetchall()
+    assert found == [{"decision_id": decision_id(1), "source": "reference"}]
+    refused = client.post("/v1/objective", json={"accepts": ["verifier"]}, headers=auth["admin"])
+    assert "people's labels are always accepted" in refused.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [

@@ -13,7 +13,7 @@ import pytest
 from controlplane.stats.betting import Wealth, bet, evidence_paths
 from controlplane.stats.detector import Detector, detect
 from controlplane.stats.gate import Gate, Terms, observe, opened
-from tests.coverage import EFFORT
+from tests.coverage import EFFORT, assert_misses_at_most
 from tests.gates import CLOUD, JUDGE, LOCAL, sampled
 
 LAMBDA = 0.2  # recovers some 80 % of the gap between the tiers
@@ -99,18 +99,18 @@ def test_a_good_judge_keeps_its_say(runs: int) -> None:
 
 @EFFORT
 @pytest.mark.parametrize("null", [0.0, -0.2])
-@pytest.mark.parametrize("tied", [0.2, 0.8])
+@pytest.mark.parametrize("tied", [0.2, 0.7])
 def test_wealth_grows_large_by_chance_as_rarely_as_it_says(
     tied: float, null: float, runs: int
 ) -> None:
-    """Differences of -1, 0 and 1 whose mean is exactly the null's: the bound is all but reached."""
+    """Differences of -1, 0 and 1 whose mean is exactly the null's."""
     rng = np.random.default_rng(11)
     chance = [(1 - tied - null) / 2, tied, (1 - tied + null) / 2]
     worst = [
         evidence_paths(rng.choice([-1.0, 0.0, 1.0], 2000, p=chance), null).max()
         for _ in range(runs)
     ]
-    assert np.mean(np.array(worst) >= np.log(20)) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / runs)
+    assert_misses_at_most([bool(each >= np.log(20)) for each in worst])
 
 
 def test_the_detector_runs_on_for_as_long_as_it_says() -> None:

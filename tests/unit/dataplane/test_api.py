@@ -160,3 +160,15 @@ def test_with_text_none_a_shadow_answer_leaves_no_words() -> None:
     front = Front(keep="none")
     front.ask("POST", "/v1/shadow", json=call("local"))
     assert front.kept.of(Text) == []
+
+
+def test_an_applications_word_is_the_truth_and_its_own_route() -> None:
+    front = Front()
+    body = {"decision_id": front.chat().json()["id"], "value": 1.0}
+    assert front.ask("POST", "/v1/outcomes", json=body, key="feedback").status_code == 403
+    assert front.ask("POST", "/v1/outcomes", json=body, key="label").status_code == 202
+    assert front.ask("POST", "/v1/feedback", json=body, key="feedback").status_code == 202
+    told, said = front.kept.of(Outcome)
+    assert (told.source, told.labeller) == ("ground_truth", "application:key-label")
+    assert (said.source, said.labeller) == ("feedback", "key-feedback")
+    assert told.id != said.id
