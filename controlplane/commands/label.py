@@ -32,7 +32,7 @@ T = TypeVar("T")
 HOLDER = "cli"  # whose lease it is, in place of an API key's id
 COUNTS = (
     "drawn", "waiting", "leased", "labelled", "unsure", "expired", "double", "disagreeing",
-    "adjudicated",
+    "adjudicated", "pairs",
 )  # fmt: skip
 
 Who: TypeAlias = Annotated[
@@ -184,21 +184,23 @@ def _show(stages: "Sequence[Stage]") -> None:
     from rich import box  # noqa: PLC0415 - only where it is needed
     from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
 
     for segment in sorted({stage.segment for stage in stages}):
         ours = [stage for stage in stages if stage.segment == segment]
-        table = Table("queries", title=f"segment {escape(segment)}", box=box.SIMPLE_HEAD)
+        table = Table(
+            Column("queries", no_wrap=True), title=f"segment {escape(segment)}", box=box.SIMPLE_HEAD
+        )
         for stage in ours:
             table.add_column(stage.window, justify="right", no_wrap=True)
         for name in COUNTS:
             table.add_row(name, *(f"{getattr(stage, name):,}" for stage in ours))
-        table.add_row("kappa of two people", *(escape(_kappa(stage)) for stage in ours))
+        table.add_row("kappa of pairs", *(escape(_kappa(stage)) for stage in ours))
         Console().print(table)
 
 
 def _kappa(stage: "Stage") -> str:
     if stage.kappa is None:
-        return f"none of {stage.pairs:,}"
+        return "none yet"
     kappa = stage.kappa
-    return f"{kappa.estimate:.2f} [{kappa.low:.2f}, {kappa.high:.2f}] of {stage.pairs:,}"
+    return f"{kappa.estimate:.2f} [{kappa.low:.2f}, {kappa.high:.2f}]"

@@ -109,7 +109,9 @@ def test_out_filled_in_and_back(run: Run, sheet: Path, database: Database) -> No
     stages = json.loads(run("label", "status", "--json"))
     (stage,) = (each for each in stages if each["window"] == "all")
     assert [stage[name] for name in ("drawn", "leased", "labelled", "unsure")] == [5, 1, 3, 1]
-    assert "default" in run("label", "status")
+    shown = run("label", "status")
+    assert "segment default" in shown
+    assert all(name in shown for name in ("drawn", "adjudicated", "kappa of pairs"))
 
 
 def test_an_export_says_what_it_leased(run: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from controlplane import push
 from controlplane.audit import funnel, labels
 from controlplane.audit.tasks import (
     AlreadyResolvedError,
@@ -20,10 +21,15 @@ from controlplane.audit.tasks import (
 )
 from controlplane.audit.window import Window
 from controlplane.connection import Connect, Connection, connect
+from controlplane.cycle import Cycle
 from controlplane.database import Database
+from controlplane.leader import Leader
 from controlplane.observe import DecisionKey, PostgresLog
 from dataplane.contract.records import Outcome, Source, outcome_id
+from dataplane.contract.terms import AuditTerms
 from dataplane.strategies import Drawn
+from tests.policies import policy
+from tests.scripted_learner import scripted
 from tests.traffic import AUDIT, PostgresTraffic, query
 
 ANNA, BOB, CAROL, DAVE = (Labeller(name, "key1") for name in ("anna", "bob", "carol", "dave"))
@@ -389,3 +395,22 @@ def test_the_first_labellers_lease_is_over_with_the_vote(
     key = DecisionKey(query(1).at, query(1).decision_id)
     with pytest.raises(ForeignLeaseError, match="lease it first"):
         labels.submit(connection, BOB, key, [Verdict("a", 1.0)], now(), TERMS)
+
+
+def test_the_cycle_asks_two_and_a_proxys_label_is_silent_where_it_is_not_accepted(
+    database: Database, traffic: PostgresTraffic, store: Connect, connection: Connection
+) -> None:
+    with store() as publishing:
+        push.publish(publishing, policy(audit=AuditTerms(rate=0.1)))
+    traffic.complete(query(1), [AUDIT])
+    with Leader(database.url_for("penstock_controlplane")) as leader:
+        leader.leads()
+        terms = replace(TERMS, double=1.0)
+        Cycle(store, leader, scripted(0.3), terms=terms).run(query(1).at)
+    assert rows(connection, "SELECT doubled FROM label_tasks") == [{"doubled": True}]
+    vote(connection, PROXY, 1.0, WITH_PROXY)
+    (silent,), (served,) = (
+        Window().read(connection, accepts) for accepts in (TERMS.accepts, WITH_PROXY.accepts)
+    )
+    assert (silent.probability, silent.value) == (AUDIT.probability, None)
+    assert (served.probability, served.value) == (AUDIT.probability, 1.0)
