@@ -22,18 +22,21 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize(
-    ("file", "wanted"),
+    ("file", "target", "wanted"),
     [
         (
             "routellm_gsm8k",
+            0.8,
             Wanted("mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"),
         ),
         (
             "routellm_mmlu",
+            0.8,
             Wanted("mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"),
         ),
         (
             "zeroeval_gsm",
+            0.93,
             Wanted(
                 "Meta-Llama-3.1-8B-Instruct",
                 "gpt-4o-2024-08-06",
@@ -42,10 +45,10 @@ pytestmark = pytest.mark.skipif(
         ),
     ],
 )
-def test_unseen_outcomes_change_no_decision(file: str, wanted: Wanted) -> None:
+def test_unseen_outcomes_change_no_decision(file: str, target: float, wanted: Wanted) -> None:
     assert DATA is not None
     found = pair(read(find(file, Path(DATA)), wanted.columns), wanted)
-    plan = Plan(target=0.8, audit=0.15, shadow=0.1, seed=2)
+    plan = Plan(target=target, audit=0.15, shadow=0.1, seed=2)
     mapped = {wanted.local: "local", wanted.cloud: "cloud"}
 
     def run(rows: Sequence[Row]) -> tuple[Replay, list[Served]]:
