@@ -1,6 +1,6 @@
 """Two frozen policies on SIMULATED traffic: routing, and cascade routing that believes its judge.
 
-Both follow the decision rule of METHODS' first section at one lambda, for a binormal judge whose
+Both follow the decision rule of docs/methods.md at one lambda, for a binormal judge whose
 score is continuous: what they do, what it costs, and what either is worth on each query.
 """
 

@@ -3,7 +3,7 @@
 p_hat learns by steps, and what all queries of a category have in common takes each of them: its
 mean in a category follows the last few dozen labels. The mean of all labels is far steadier, so the
 weight of the category is shifted until both agree, or as nearly as there are labels: with n of
-them n / (n + ``PRIOR``) of the way (METHODS section 2, estimates of a segment).
+them n / (n + ``PRIOR``) of the way (docs/decisions/010).
 """
 
 from dataclasses import dataclass
