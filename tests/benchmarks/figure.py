@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,17 @@ def half_width(values: Sequence[float]) -> float:
 def plain(figure: Figure) -> dict[str, Any]:
     """As JSON values."""
     return asdict(figure)
+
+
+def table(named: Mapping[str, Figure]) -> str:
+    """Figures as Markdown."""
+    lines = ["| figure | value | 95 % interval | unit | n |", "|---|---|---|---|---|"]
+    for name, each in named.items():
+        lines.append(
+            f"| {name} | {each.value:.4g} | {each.lower:.4g} .. {each.upper:.4g} "
+            f"| {each.unit} | {each.n} |"
+        )
+    return "\n".join(lines)
 
 
 def write(written: dict[str, Any], where: str | None) -> None:

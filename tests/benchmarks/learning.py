@@ -5,26 +5,27 @@ choose a tier on the same streams.
 """
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
 
 from controlplane.evaluate.replay import EPOCH
 from controlplane.observations import Observation
-from tests.benchmarks import rivals
-from tests.benchmarks.figure import Figure, half_width, plain, write
+from tests.benchmarks import command, rivals
+from tests.benchmarks.figure import Figure, half_width, plain, table, write
 from tests.benchmarks.frontier import TIERS
 from tests.benchmarks.picture import Point, Span, draw
 from tests.benchmarks.runs import EVERY, QUERIES, SCENARIOS, Outcome, Window, begin, run
-from tests.benchmarks.streams import Halves, data_folder, halves, stream
+from tests.benchmarks.streams import Halves, halves, stream
 
 MINUTES = 120
 RIVAL_MINUTES = 40
@@ -114,13 +115,36 @@ def updates_per_s(parts: Halves, count: int = 4_000) -> float:
 # -- the command
 
 
+class Job(NamedTuple):
+    """One run."""
+
+    scenario: str
+    seed: int
+    queries: int
+
+
 def measured(
-    data: Path, wanted: Sequence[str], seeds: Sequence[int], processes: int, queries: int
-) -> Iterator[tuple[str, Outcome]]:
-    """Every wanted scenario at every seed, as it is done."""
-    jobs = [(data, name, seed, queries) for name in wanted for seed in seeds]
+    jobs: Sequence[Job], data: Path, processes: int, kept: Path | None = None
+) -> Iterator[tuple[Job, Outcome]]:
+    """Every run, as it is done; those that the file ``kept`` has are not run again."""
+    known = _known(kept)
+    for job in jobs:
+        if job in known:
+            yield job, known[job]
+    missing = [(data, job) for job in jobs if job not in known]
     with get_context("fork").Pool(processes) as pool:
-        yield from pool.imap(_job, jobs, chunksize=1)
+        for job, outcome in pool.imap_unordered(_run, missing, chunksize=1):
+            if kept:
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([job, asdict(outcome)]) + "\n")
+            yield job, outcome
+
+
+def _known(kept: Path | None) -> dict[Job, Outcome]:
+    if kept is None or not kept.exists():
+        return {}
+    lines = [json.loads(line) for line in kept.read_text("utf-8").splitlines()]
+    return {Job(*job): Outcome.restored(outcome) for job, outcome in lines}
 
 
 @cache
@@ -128,66 +152,48 @@ def _halves(data: Path) -> Halves:
     return halves(data)
 
 
-def _job(job: tuple[Path, str, int, int]) -> tuple[str, Outcome]:
-    data, name, seed, queries = job
-    return name, run(_halves(data), SCENARIOS[name], seed, queries)
-
-
-def table(named: dict[str, Figure]) -> str:
-    """The figures as Markdown."""
-    lines = ["| figure | value | 95 % interval | unit | n |", "|---|---|---|---|---|"]
-    for name, each in named.items():
-        lines.append(
-            f"| {name} | {each.value:.4g} | {each.lower:.4g} .. {each.upper:.4g} "
-            f"| {each.unit} | {each.n} |"
-        )
-    return "\n".join(lines)
+def _run(what: tuple[Path, Job]) -> tuple[Job, Outcome]:
+    data, job = what
+    return job, run(_halves(data), SCENARIOS[job.scenario], job.seed, job.queries)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and write; 0 once measured."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.learning", description=__doc__
-    )
-    parser.add_argument("--data", type=Path, help="folder of the recordings (or PENSTOCK_DATA)")
-    parser.add_argument("--seeds", default="1-32", help=f"A-B; 1-32 take up to {MINUTES} minutes")
+    parser = command.parser("learning", __doc__, "1-32", MINUTES)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--queries", type=int, default=QUERIES, help="of a stream")
-    parser.add_argument("--json", help="write the figures to FILE, - for standard output")
+    parser.add_argument(
+        "--kept", type=Path, help="a file that keeps each run as it is done, to go on from"
+    )
     parser.add_argument(
         "--rivals",
         action="store_true",
         help=f"measure the other ways to choose; 1-4 take up to {RIVAL_MINUTES} minutes",
     )
     parser.add_argument("--picture", type=Path, help="draw the rivals to an SVG file")
-    chosen = parser.parse_args(arguments)
+    chosen = command.chosen(parser, arguments)
     if chosen.picture and not chosen.rivals:
         parser.error("--picture draws the rivals: add --rivals")
-    first, _, last = chosen.seeds.partition("-")
-    seeds = range(int(first), int(last or first) + 1)
-    try:
-        data = data_folder(chosen.data)
-    except FileNotFoundError as error:
-        parser.error(str(error))
-    _halves(data).prior  # noqa: B018 - once, before the processes part
+    parts = _halves(chosen.data)
     if chosen.rivals:
-        written = _rivals(_halves(data), seeds, chosen.queries, chosen.picture)
-    else:
-        written = _figures(data, seeds, chosen.processes, chosen.queries)
-    write(written, chosen.json)
+        write(_rivals(parts, chosen.seeds, chosen.queries, chosen.picture), chosen.json)
+        return 0
+    parts.prior  # noqa: B018 - once, before the processes part
+    named = _figures(chosen)
+    sys.stderr.write(table(named) + "\n")
+    command.report(named, chosen.json)
     return 0
 
 
-def _figures(data: Path, seeds: Sequence[int], processes: int, queries: int) -> dict[str, Any]:
-    found: dict[str, list[Outcome]] = {name: [] for name in SCENARIOS}
-    jobs = measured(data, list(SCENARIOS), seeds, processes, queries)
-    for done, (name, outcome) in enumerate(jobs, 1):
-        found[name].append(outcome)
-        sys.stderr.write(f"\r{done} of {len(SCENARIOS) * len(seeds)} runs")
+def _figures(chosen: argparse.Namespace) -> dict[str, Figure]:
+    jobs = [Job(name, seed, chosen.queries) for name in SCENARIOS for seed in chosen.seeds]
+    found: dict[Job, Outcome] = {}
+    for job, outcome in measured(jobs, chosen.data, chosen.processes, chosen.kept):
+        found[job] = outcome
+        sys.stderr.write(f"\r{len(found)} of {len(jobs)} runs")
     sys.stderr.write("\n")
-    named = figures(found, updates_per_s(_halves(data)))
-    sys.stderr.write(table(named) + "\n")
-    return {"figures": {name: plain(each) for name, each in named.items()}}
+    by_scenario = {name: [found[job] for job in jobs if job.scenario == name] for name in SCENARIOS}
+    return figures(by_scenario, updates_per_s(_halves(chosen.data)))
 
 
 def _rivals(

@@ -6,7 +6,6 @@ query's score comes from heads that saw no query of its part: parts are by a has
 MT-Bench is too small to train on: its 72 questions are scored by heads that saw MMLU and GSM8K.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,10 +20,11 @@ from controlplane.evaluate.recorded import read
 from controlplane.learn.offline import Trained, train
 from dataplane.contract.rule import Array
 from dataplane.features import Features, of_text
+from tests.benchmarks import command
 from tests.benchmarks.curves import Curve, Outcomes, curve
-from tests.benchmarks.figure import Figure, plain, write
+from tests.benchmarks.figure import Figure
 from tests.benchmarks.routing_table import table
-from tests.benchmarks.streams import WANTED, data_folder
+from tests.benchmarks.streams import WANTED
 
 FOLDS = 5
 RESAMPLED = 300  # times, for an interval
@@ -219,22 +219,13 @@ def measured(data: Path, seeds: Sequence[int], told: Callable[[str], object]) ->
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and write; 0 once measured."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.routing", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of the recordings (or PENSTOCK_DATA)")
-    parser.add_argument("--seeds", default="1-4", help=f"A-B; 1-4 take up to {MINUTES} minutes")
-    parser.add_argument("--json", help="write the figures to FILE, - for standard output")
+    parser = command.parser("routing", __doc__, "1-4", MINUTES)
     parser.add_argument("--table", action="store_true", help="print Markdown beside the published")
-    chosen = parser.parse_args(arguments)
-    first, _, last = chosen.seeds.partition("-")
-    seeds = range(int(first), int(last or first) + 1)
-    try:
-        data = data_folder(chosen.data)
-    except FileNotFoundError as error:
-        parser.error(str(error))
-    named = measured(data, seeds, sys.stderr.write)
+    chosen = command.chosen(parser, arguments)
+    named = measured(chosen.data, chosen.seeds, sys.stderr.write)
     if chosen.table or not chosen.json:
         sys.stdout.write(table(named) + "\n")
-    write({"figures": {name: plain(each) for name, each in named.items()}}, chosen.json)
+    command.report(named, chosen.json)
     return 0
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -104,6 +105,12 @@ class Outcome:
     labels: int
     alarms: int
     state_bytes: int
+
+    @classmethod
+    def restored(cls, plain: dict[str, Any]) -> "Outcome":
+        """Inverse of ``dataclasses.asdict``."""
+        first, second = (Window(**each) for each in plain["windows"])
+        return cls(**plain | {"windows": (first, second)})
 
 
 class Once(QualityPredictor):

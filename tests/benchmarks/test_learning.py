@@ -1,12 +1,16 @@
 """The learning benchmark on a few queries: it runs, and it leaks nothing."""
 
+import json
 import os
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.benchmarks.figure import Figure
-from tests.benchmarks.runs import HOLDS, SCENARIOS, Once, recovered, run
+from tests.benchmarks.learning import Job, measured
+from tests.benchmarks.runs import HOLDS, SCENARIOS, Once, Outcome, Window, recovered, run
 from tests.benchmarks.streams import Halves, data_folder, halves, stream, warm
 from tests.unit.controlplane.learn.rows import EASY, rows
 
@@ -73,6 +77,14 @@ def test_a_prompt_teaches_p_hat_once() -> None:
     after = once.predict(features)
     once.learn(features, 1.0)
     assert once.predict(features) == after
+
+
+def test_a_run_that_was_kept_is_not_run_again(tmp_path: Path) -> None:
+    job, kept = Job("cold", 3, 100), tmp_path / "runs.jsonl"
+    window = Window(excess=0.1, total=1.1, error=-0.01, cost=0.4)
+    outcome = Outcome((window, window), 7, 0.25, 70, 1, 900_000)
+    kept.write_text(json.dumps([job, asdict(outcome)]) + "\n", "utf-8")
+    assert list(measured([job], tmp_path, 1, kept)) == [(job, outcome)]  # no recordings are here
 
 
 def test_a_figure_has_its_interval() -> None:
