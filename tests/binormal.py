@@ -16,7 +16,7 @@ Array: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
 
 LOCAL_RIGHT = 0.68
-ESTIMATOR_AUROC = 0.65  # of p_hat from 1,000 labels (METHODS section 2)
+ESTIMATOR_AUROC = 0.65  # about that of a p_hat learned from 1,000 labels
 
 
 def separation(auroc: float) -> float:

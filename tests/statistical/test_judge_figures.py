@@ -9,28 +9,13 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from controlplane.stats import auroc, brier, calibration_error, cohens_kappa, confusion
-from tests.binormal import LOCAL_RIGHT, Answers, Array, answers, near_the_cutoff, separation
+from tests.audits import CUTOFF, of_judge
+from tests.binormal import LOCAL_RIGHT, answers, separation
 from tests.coverage import EFFORT, assert_covers
-
-CUTOFF = 0.6
-RATE = 0.25
 
 DRAWN = pytest.mark.parametrize("adaptive", [False, True], ids=["uniform", "near-cutoff"])
 LABELS = pytest.mark.parametrize("labels", [100, 300, 1000])
 JUDGES = pytest.mark.parametrize("truth", [0.5, 0.8, 0.93])
-
-
-def audited(
-    rng: np.random.Generator, labels: int, truth: float, adaptive: bool
-) -> tuple[Answers, Array]:
-    """Labelled answers and the chances that they were drawn with: some ``labels`` of them."""
-    served = answers(rng, int(labels / RATE), truth)
-    chance = np.full(len(served), RATE)
-    if adaptive:
-        chance = near_the_cutoff(served.score, CUTOFF, RATE)
-    drawn = rng.uniform(size=len(served)) < chance
-    kept = Answers(served.p_hat[drawn], served.score[drawn], served.right[drawn])
-    return kept, chance[drawn]
 
 
 @EFFORT
@@ -43,7 +28,7 @@ def test_rates_at_a_cutoff(adaptive: bool, labels: int, runs: int) -> None:
     true = {"tpr": tpr, "fpr": fpr, "precision": LOCAL_RIGHT * tpr / accepted, "accepted": accepted}
     told: dict[str, list[bool]] = {name: [] for name in true}
     for _ in range(runs):
-        served, chance = audited(rng, labels, truth, adaptive)
+        served, chance = of_judge(rng, labels, truth, adaptive=adaptive)
         rates = confusion(served.score, served.right, chance, CUTOFF)
         for name, value in true.items():
             interval = getattr(rates, name)
@@ -59,7 +44,7 @@ def test_rates_at_a_cutoff(adaptive: bool, labels: int, runs: int) -> None:
 def test_the_area_under_the_curve(truth: float, adaptive: bool, labels: int, runs: int) -> None:
     rng, told = np.random.default_rng(labels), []
     for _ in range(runs):
-        served, chance = audited(rng, labels, truth, adaptive)
+        served, chance = of_judge(rng, labels, truth, adaptive=adaptive)
         interval = auroc(served.score, served.right, chance)
         told.append(interval.low <= truth <= interval.high)
     assert_covers(told, most=0.97)
@@ -73,7 +58,7 @@ def test_the_brier_score(adaptive: bool, labels: int, runs: int) -> None:
     true = float(np.mean((many.posterior(0.8) - many.right) ** 2))
     rng, told = np.random.default_rng(labels), []
     for _ in range(runs):
-        served, chance = audited(rng, labels, 0.8, adaptive)
+        served, chance = of_judge(rng, labels, 0.8, adaptive=adaptive)
         interval = brier(served.posterior(0.8), served.right, chance)
         told.append(interval.low <= true <= interval.high)
     assert_covers(told, most=0.97)
