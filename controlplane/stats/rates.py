@@ -44,26 +44,39 @@ def confusion(
     (0.2857, 0.0, 1.0)
     """
     accepted, weight = score >= cutoff, 1 / probability
+    sides = typical(weight[~accepted]), typical(weight[accepted])
     return Confusion(
-        tpr=rate(accepted[right], weight[right], confidence),
-        fpr=rate(accepted[~right], weight[~right], confidence),
+        tpr=rate(accepted[right], weight[right], confidence, sides),
+        fpr=rate(accepted[~right], weight[~right], confidence, sides),
         precision=rate(right[accepted], weight[accepted], confidence),
-        accepted=rate(accepted, weight, confidence),
+        accepted=rate(accepted, weight, confidence, sides),
     )
 
 
-def rate(hit: Mask, weight: Array, confidence: float = 0.95) -> Interval:
+def rate(
+    hit: Mask, weight: Array, confidence: float = 0.95, sides: tuple[float, float] = (0.0, 0.0)
+) -> Interval:
     """Weighted share of hits (n,), with Wilson's interval for the labels that it is worth.
 
     The variance tells those, given ten hits and ten misses; with fewer, which may by chance all
     have light weights, it would promise too much, and Kish's effective sample size serves.
+    ``sides`` are the typical weights of a miss and of a hit, where more labels than these tell
+    them: if the rarer kind is drawn less often, few labels, or none, stand for many queries.
     """
     if not len(hit):
         return wilson(0.5, 0, confidence)
     share, labels = float(weight @ hit / weight.sum()), effective_labels(weight)
     if min(hit.sum(), (~hit).sum()) >= ENOUGH_OF_EITHER:
         labels = share * (1 - share) / mean_variance(np.asarray(hit - share), weight)
+    elif max(sides) > 0:
+        heavy = sides[int(hit.sum() <= (~hit).sum())] or max(sides)
+        labels = min(labels, float(weight.sum()) / heavy)
     return wilson(share, labels, confidence)
+
+
+def typical(weight: Array) -> float:
+    """Of a label met by chance among all the queries that labels stand for; 0 without labels."""
+    return float(weight @ weight / weight.sum()) if len(weight) else 0.0
 
 
 def mean_variance(residual: Array, weight: Array) -> float:

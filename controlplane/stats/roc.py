@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controlplane.stats.intervals import Interval, by_variance
-from controlplane.stats.rates import Array, Mask, mean_variance
+from controlplane.stats.rates import Array, Confusion, Mask, confusion, mean_variance
 from controlplane.stats.survey import effective_labels
 
 
@@ -46,7 +46,8 @@ def auroc(score: Array, right: Mask, probability: Array, confidence: float = 0.9
     """Weighted area under the ROC curve, Wilson's interval for the pairs that it is worth.
 
     Arrays and errors are those of ``roc_curve``. Where the two kinds do not overlap at all there is
-    no variance to go by, and the rarer kind's effective number takes its place.
+    no variance to go by, and the rarer kind's effective number takes its place. A score of two
+    values is a verdict: its area is that of its two rates, with their intervals.
 
     >>> rng = np.random.default_rng(2)
     >>> right = rng.uniform(size=500) < 0.7
@@ -54,7 +55,9 @@ def auroc(score: Array, right: Mask, probability: Array, confidence: float = 0.9
     >>> bool(interval.low < 0.8 < interval.high)
     True
     """
-    _, place, of_right, of_wrong = _by_value(score, right, probability)
+    values, place, of_right, of_wrong = _by_value(score, right, probability)
+    if len(values) == 2:
+        return _of_verdicts(confusion(score, right, probability, values[1], confidence))
     below = (np.cumsum(of_wrong) - of_wrong / 2) / of_wrong.sum()  # of a right answer's score
     above = 1 - (np.cumsum(of_right) - of_right / 2) / of_right.sum()
     area = float(of_right @ below / of_right.sum())
@@ -63,6 +66,16 @@ def auroc(score: Array, right: Mask, probability: Array, confidence: float = 0.9
     variance = sum(mean_variance(part - area, w) for part, w in components)
     behind = min(_behind_variance(part - area, w) for part, w in components)
     return by_variance(area, variance, behind, confidence)
+
+
+def _of_verdicts(rates: Confusion) -> Interval:
+    """The area (1 + tpr - fpr) / 2, by the interval of a difference (Newcombe, Statistics in
+    Medicine 17, 1998, method 10): few wrong answers accepted, or none, say little of how many."""
+    tpr, fpr = rates.tpr, rates.fpr
+    area = (1 + tpr.estimate - fpr.estimate) / 2
+    below = np.hypot(tpr.estimate - tpr.low, fpr.high - fpr.estimate) / 2
+    above = np.hypot(tpr.high - tpr.estimate, fpr.estimate - fpr.low) / 2
+    return Interval(area, float(area - below), float(area + above))
 
 
 def _behind_variance(residual: Array, weight: Array) -> float:

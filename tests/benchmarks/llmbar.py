@@ -89,9 +89,7 @@ def judges(data: Path) -> list[Judge]:
     winner = np.column_stack([_verdicts(recording.texts(f"winner_order{o}")) for o in orders])
     found = sorted(set(zip(models.tolist(), prompts.tolist(), strict=True)))
     rows = [(models == model) & (prompts == prompt) for model, prompt in found]
-    return [
-        Judge(*name, right[each], winner[each]) for name, each in zip(found, rows, strict=True)
-    ]
+    return [Judge(*name, right[each], winner[each]) for name, each in zip(found, rows, strict=True)]
 
 
 def _verdicts(texts: Sequence[str | None]) -> Array:
@@ -129,14 +127,14 @@ def served(rng: Rng, judge: Judge, share: float) -> Iterator[Outcome]:
     yield checked(name, served_quality(survey), judge.accuracy)
 
 
-def position(rng: Rng, judge: Judge, *, swapped: bool) -> Iterator[Outcome]:
+def position(rng: Rng, judge: Judge, *, has_it: bool, swapped: bool) -> Iterator[Outcome]:
     """Whether 200 items show a bias; ``swapped``, after a coin has swapped each item's orders."""
     items = rng.integers(len(judge.right), size=ITEMS)
     winner = judge.winner[items]
     if swapped:
         winner = np.where(rng.uniform(size=(ITEMS, 1)) < 0.5, winner[:, ::-1], winner)
     seen = Judge(judge.model, judge.prompt, judge.right[items], winner)
-    group = "bias_swapped" if swapped else "bias"
+    group = "bias_swapped" if swapped else "bias" if has_it else "bias_not_shown"
     yield f"{group}/{judge.model}", seen.biased(), float(seen.moved.mean())
 
 
@@ -151,16 +149,20 @@ def trials(every: Sequence[Judge]) -> list[Trial]:
         ),
         *(partial(served, judge=judge, share=share) for judge in every for share in RATES),
         *(
-            partial(position, judge=judge, swapped=swapped)
-            for judge in tabled(every)
+            partial(position, judge=judge, has_it=has_it, swapped=swapped)
+            for judge, has_it in shown(every)
             for swapped in (False, True)
         ),
     ]
 
 
-def tabled(every: Sequence[Judge]) -> list[Judge]:
-    """One a model, under the same prompt."""
-    return [judge for judge in every if judge.prompt == PROMPT]
+def shown(every: Sequence[Judge]) -> list[tuple[Judge, bool]]:
+    """One a model, under the same prompt, and whether the whole recording shows a bias.
+
+    All models are tested at once, at 95 % together.
+    """
+    chosen = [judge for judge in every if judge.prompt == PROMPT]
+    return [(judge, judge.biased(1 - 0.05 / len(chosen))) for judge in chosen]
 
 
 def table(every: Sequence[Judge]) -> str:
@@ -170,11 +172,10 @@ def table(every: Sequence[Judge]) -> str:
         "of those, the first shown wins (95 %) | position bias |",
         "|---|---|---|---|---|---|",
     ]
-    chosen = tabled(every)
-    for judge in chosen:
+    for judge, has_it in shown(every):
         first = judge.first_among_moved()
         towards = "first" if first.estimate > 0.5 else "second"
-        bias = towards if judge.biased(1 - 0.05 / len(chosen)) else "none found"
+        bias = towards if has_it else "none found"
         lines.append(
             f"| {judge.model} | {len(judge.right)} | {_written(judge.accuracy_interval)} | "
             f"{judge.moved.sum() / judge.readable.sum():.3f} | {_written(first)} | {bias} |"

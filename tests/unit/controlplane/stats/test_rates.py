@@ -33,3 +33,12 @@ def test_few_hits_are_given_kishs_number() -> None:
     hit, weight = np.arange(60) < 3, np.linspace(1, 5, 60)
     kish = weight.sum() ** 2 / (weight @ weight)
     assert rate(hit, weight) == wilson(float(weight @ hit / weight.sum()), kish)
+
+
+def test_hits_that_are_drawn_less_often_are_missed_more_easily() -> None:
+    """No wrong answer accepted among labels of which accepted ones stand for three times as many:
+    as many labels count as if all were drawn as rarely."""
+    score = np.repeat([0.9, 0.1, 0.1], [30, 30, 60])
+    right = np.repeat([True, True, False], [30, 30, 60])
+    chance = np.where(score > 0.5, 0.1, 0.3)
+    assert confusion(score, right, chance, 0.5).fpr.high == pytest.approx(wilson(0.0, 20).high)

@@ -40,10 +40,20 @@ def test_a_curve_rises_from_nothing_accepted_to_everything() -> None:
 
 
 def test_answers_that_do_not_overlap_are_not_known_never_to() -> None:
-    right = np.arange(40) < 30
-    interval = auroc(right.astype(float), right, np.ones(40))
+    score = np.arange(40.0)
+    right = score >= 10
+    interval = auroc(score, right, np.ones(40))
     assert interval.estimate == interval.high == 1
     assert interval.low == pytest.approx(0.722, abs=0.001)  # Wilson's of 10 of 10
+
+
+def test_verdicts_have_the_interval_of_their_rates() -> None:
+    """Newcombe's example (1998): 56 of 70 against 48 of 80, a difference of .2 (.0524 .. .3339)."""
+    right = np.arange(150) < 70
+    verdict = np.where(right, np.arange(150) < 56, np.arange(150) < 118).astype(float)
+    interval = auroc(verdict, right, np.ones(150))
+    found = [2 * end - 1 for end in (interval.estimate, interval.low, interval.high)]
+    assert found == pytest.approx([0.2, 0.0524, 0.3339], abs=0.0015)
 
 
 def test_one_kind_alone_is_refused() -> None:
