@@ -4,8 +4,8 @@ Does each interval of the audit cover as often as it says, is a label worth more
 interval makes of it, does a certificate keep its limit, and does the gate let the right judges in?
 Asked of SIMULATED streams, whose truth is known, and of recordings, whose truth is the whole file:
 LLMBar's judges, models that agree with a local answer (ZeroEval), self-consistency (MoT). A seed is
-400 trials in each cell (50 certificates, 20 judges at the gate, 100 that keep their say). The
-interval of a least or greatest share holds for all its cells at once.
+400 trials in each SIMULATED cell (50 certificates, 20 judges at the gate, 30 that keep their say)
+and 200 in each recorded one. The interval of a least or greatest share holds for all cells at once.
 """
 
 import sys
@@ -26,18 +26,18 @@ from tests.benchmarks.figure import Figure
 
 SEEDS = "1-10"
 MINUTES = 12
-TRIALS, CERTIFICATES, JUDGES, KEPT = 400, 50, 20, 100  # a seed
 WORTH_A_POINT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Trials of a seed: coverage, certificates, judges at the gate, and good ones that stay in."""
+    """Trials of a seed: in each cell of coverage, SIMULATED or replayed, and so on."""
 
-    coverage: int = TRIALS
-    certificates: int = CERTIFICATES
-    judges: int = JUDGES
-    kept: int = KEPT
+    coverage: int = 400
+    replays: int = 200
+    certificates: int = 50
+    judges: int = 20  # at the gate
+    kept: int = 30  # good judges, each for 1,000 pairs
 
 
 def simulations(seeds: Iterable[int], effort: Effort) -> Cells:
@@ -53,19 +53,26 @@ def simulations(seeds: Iterable[int], effort: Effort) -> Cells:
     return found
 
 
-def replays(data: Path, seeds: Sequence[int], effort: Effort) -> Cells:
-    """All trials on recordings; the gate's policies are fitted on the first seed's folds."""
-    trials: list[Trial] = list(llmbar.trials(llmbar.judges(data)))
-    every = recorded.recordings(data)
-    trials += recorded.trials([recorded.judged(name, pairs) for name, pairs, _ in every])
-    for name, pairs, prompts in every:
-        held = recorded.contests(name, pairs, prompts, seeds[0])
-        trials += [partial(recorded.opens, contest=contest) for contest in held]
+def replays(trials: Sequence[Trial], seeds: Iterable[int], effort: Effort) -> Cells:
+    """Those trials on recordings."""
     found = Cells()
     for seed in seeds:
-        found.run(trials, effort.coverage, seed)
+        found.run(trials, effort.replays, seed)
         sys.stderr.write(f"recorded, seed {seed}: done\n")
     return found
+
+
+def recorded_trials(data: Path, judges: Sequence[llmbar.Judge], seed: int) -> list[Trial]:
+    """Everything asked of recordings; the gate's policies are fitted on the folds of a seed."""
+    every = recorded.recordings(data)
+    made = recorded.trials([recorded.judged(name, pairs) for name, pairs, _ in every])
+    contests = [
+        contest
+        for name, pairs, prompts in every
+        for contest in recorded.contests(name, pairs, prompts, seed)
+    ]
+    at_the_gate = [partial(recorded.opens, contest=contest) for contest in contests]
+    return [*llmbar.trials(judges), *made, *at_the_gate]
 
 
 def of_simulations(found: Cells) -> dict[str, Figure]:
@@ -151,10 +158,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = command.chosen(made, arguments)
     try:
         judges = llmbar.judges(given.data)
-        replayed = replays(given.data, given.seeds, Effort())
+        trials = recorded_trials(given.data, judges, given.seeds[0])
     except RecordingError as error:
         made.error(str(error))
-    drawn = simulations(given.seeds, Effort())
+    drawn, replayed = simulations(given.seeds, Effort()), replays(trials, given.seeds, Effort())
     named = of_simulations(drawn) | of_replays(replayed)
     sys.stderr.write(f"{figure.table(named)}\n")
     if given.table:

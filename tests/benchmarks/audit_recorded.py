@@ -6,7 +6,7 @@ held against the recording as a whole.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from math import log
 from pathlib import Path
 
@@ -29,11 +29,11 @@ SERVED_LABELS = (120, 360)
 TRAFFIC_PER_LABEL = 4
 LAMBDAS = np.array([0.1, 0.2, 0.4])  # quality per cloud call
 OPEN_WITHIN = 300  # pairs
-MOST_QUERIES = 12_000
-RATES = ("tpr", "fpr", "precision", "accepted")
+MOST_QUERIES = 6_000
+RATES = ("tpr", "fpr", "precision", "accepted")  # of a confusion
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Judged:
     """Queries (N,): the judge's score, and whether either tier's answer is right."""
 
@@ -41,6 +41,14 @@ class Judged:
     score: Array
     local: Mask
     cloud: Mask
+
+    @cached_property
+    def true(self) -> dict[str, float]:
+        """The judge's rates and area over the whole recording."""
+        ones = np.ones(len(self.score))
+        rates = confusion(self.score, self.local, ones, CUTOFF)
+        area = auroc(self.score, self.local, ones).estimate
+        return {name: getattr(rates, name).estimate for name in RATES} | {"AUROC": area}
 
     def served(self, way: str) -> Array:
         """What is served: the local answer always, or only where the judge accepts it."""
@@ -96,17 +104,13 @@ def figures_of(rng: Rng, each: Judged, labels: int, *, adaptive: bool) -> Iterat
     more = 1 + 2 * ((score < CUTOFF) & adaptive)
     chance = more * labels / more.sum()
     drawn = rng.uniform(size=len(places)) < chance
-    seen, ones = (score[drawn], right[drawn], chance[drawn]), np.ones(len(each.score))
-    true = confusion(each.score, each.local, ones, CUTOFF)
+    seen = (score[drawn], right[drawn], chance[drawn])
     rates = confusion(*seen, CUTOFF)
     where = f"{each.name}, {'adaptive' if adaptive else 'uniform'}, {labels} labels"
     for name in RATES:
-        yield checked(
-            f"recorded/{name}, {where}", getattr(rates, name), getattr(true, name).estimate
-        )
+        yield checked(f"recorded/{name}, {where}", getattr(rates, name), each.true[name])
     if 0 < seen[1].sum() < len(seen[1]):
-        area = auroc(each.score, each.local, ones).estimate
-        yield checked(f"recorded/AUROC, {where}", auroc(*seen), area)
+        yield checked(f"recorded/AUROC, {where}", auroc(*seen), each.true["AUROC"])
 
 
 def served(rng: Rng, each: Judged, way: str, labels: int) -> Iterator[Outcome]:
