@@ -26,6 +26,7 @@ from tests.binormal import Mask
 CUTOFF = 0.5  # accepts an answer that the judge agrees with, or half of the samples
 LABELS = (100, 300)
 SERVED_LABELS = (120, 360)
+MOST_LABELLED = 0.9  # of a file
 TRAFFIC_PER_LABEL = 4
 LAMBDAS = np.array([0.1, 0.2, 0.4])  # quality per cloud call
 OPEN_WITHIN = 300  # pairs
@@ -116,7 +117,7 @@ def figures_of(rng: Rng, each: Judged, labels: int, *, adaptive: bool) -> Iterat
 def served(rng: Rng, each: Judged, way: str, labels: int) -> Iterator[Outcome]:
     """The quality served over the whole file, the judge's score as the prediction."""
     value = each.served(way)
-    share = labels / len(value)
+    share = min(labels / len(value), MOST_LABELLED)
     drawn = rng.uniform(size=len(value)) < share
     chance, mean = np.full(int(drawn.sum()), share), float(each.score.mean())
     survey = Survey(value[drawn], each.score[drawn], chance, mean, len(value))
