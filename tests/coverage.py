@@ -5,8 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from controlplane.stats import Interval
+
 CLAIMED = 4000
 EFFORT = pytest.mark.parametrize("runs", [50, pytest.param(CLAIMED, marks=pytest.mark.slow)])
+
+
+def within(interval: Interval, truth: float) -> bool:
+    """Whether the interval told the truth."""
+    return bool(interval.low <= truth <= interval.high)
 
 
 def share(told: Sequence[bool]) -> float:

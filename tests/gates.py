@@ -1,14 +1,16 @@
 """Two frozen policies on SIMULATED traffic: routing, and cascade routing that believes its judge.
 
-Both follow the decision rule of docs/methods.md at one lambda, for a binormal judge whose
-score is continuous: what they do, what it costs, and what either is worth on each query.
+Both follow the decision rule (``docs/methods.md``, section 1) at one lambda, for a binormal judge
+whose score is continuous: what they do, what it costs, and what either is worth on each query.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit
 
+from controlplane.stats.gate import Gate, Terms, observe, opened
 from tests.binormal import Array, Mask, separation
 
 ESTIMATOR = 0.7  # AUROC of p_hat
@@ -18,6 +20,11 @@ SPOILT = (-1.36, -1.40)  # P(cloud wrong | local right, x)
 SAME_MISTAKE = 0.25  # both wrong with one answer, between weaker and stronger models
 LOCAL, JUDGE, CLOUD = 0.02, 0.03, 1.0  # costs, in cloud calls
 BELIEVED = 0.8  # the judge's AUROC, as cascade routing has it
+LAMBDA = 0.2  # recovers some 80 % of the gap between the tiers
+TERMS = Terms(reach=1 + LAMBDA * (CLOUD + LOCAL + JUDGE))
+USELESS, GOOD = 0.5, 0.8  # the judge's AUROC in truth
+BLOCK = 2000
+OPEN_WITHIN, CLOSE_WITHIN, USELESS_FOR, GOOD_FOR, BEFORE = 300, 2000, 600, 1000, 100  # pairs
 NODES, MASS = np.polynomial.hermite_e.hermegauss(40)
 
 
@@ -96,3 +103,50 @@ def sampled(rng: np.random.Generator, n: int, auroc: float, lambda_: float) -> S
         ),
         (float(cost[0].mean()), float(cost[1].mean())),
     )
+
+
+Queries = Iterator[tuple[float, bool]]
+
+
+def traffic(rng: np.random.Generator, auroc: float) -> Queries:
+    """Differences, and whether each is a pair, without end."""
+    while True:
+        block = sampled(rng, BLOCK, auroc, LAMBDA)
+        yield from zip(block.difference.tolist(), block.pair.tolist(), strict=True)
+
+
+def pairs_until(gate: Gate, standing: str, queries: Queries, most: int) -> float:
+    """Pairs seen when the gate first stands so, infinite if that takes more than ``most``."""
+    pairs = 0
+    for difference, pair in queries:
+        gate, pairs = observe(gate, difference, TERMS, pair=pair), pairs + pair
+        if gate.standing == standing:
+            return pairs
+        if pairs >= most:
+            break
+    return float("inf")
+
+
+def kept(gate: Gate, queries: Queries, most: int) -> Gate:
+    """The gate after so many pairs."""
+    pairs = 0
+    while pairs < most:
+        difference, pair = next(queries)
+        gate, pairs = observe(gate, difference, TERMS, pair=pair), pairs + pair
+    return gate
+
+
+def until_opened(rng: np.random.Generator, auroc: float, most: int) -> float:
+    """Pairs until a judge of this AUROC has earned its opening."""
+    return pairs_until(Gate(), "earned", traffic(rng, auroc), most)
+
+
+def until_closed_once_broken(rng: np.random.Generator) -> float:
+    """Pairs from when a good judge breaks until its gate closes."""
+    gate = kept(opened(Gate("earned")), traffic(rng, GOOD), BEFORE)
+    return pairs_until(gate, "closed", traffic(rng, USELESS), CLOSE_WITHIN)
+
+
+def until_closed_in_error(rng: np.random.Generator) -> float:
+    """Pairs until the gate of a good judge closes."""
+    return pairs_until(Gate("open"), "closed", traffic(rng, GOOD), GOOD_FOR)

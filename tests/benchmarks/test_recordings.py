@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import judged, learning, pool, routing
+from tests.benchmarks import audit, judged, learning, pool, routing
 
 
 @pytest.mark.parametrize(
     "main",
-    [judged.main, learning.main, pool.main, routing.main],
-    ids=["judged", "learning", "pool", "routing"],
+    [audit.main, judged.main, learning.main, pool.main, routing.main],
+    ids=["audit", "judged", "learning", "pool", "routing"],
 )
 def test_without_recordings_it_says_what_to_do(
     main: Callable[[list[str]], int],

@@ -5,58 +5,30 @@ lambda, a judge's cost of .03, answers that are the same when both are right. Pa
 whose served answers differ.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 from controlplane.stats.betting import Wealth, bet, evidence_paths
 from controlplane.stats.detector import Detector, detect
-from controlplane.stats.gate import Gate, Terms, observe, opened
 from tests.coverage import EFFORT, assert_misses_at_most
-from tests.gates import CLOUD, JUDGE, LOCAL, sampled
+from tests.gates import (
+    GOOD,
+    OPEN_WITHIN,
+    TERMS,
+    USELESS,
+    USELESS_FOR,
+    until_closed_in_error,
+    until_closed_once_broken,
+    until_opened,
+)
 
-LAMBDA = 0.2  # recovers some 80 % of the gap between the tiers
-TERMS = Terms(reach=1 + LAMBDA * (CLOUD + LOCAL + JUDGE))
-USELESS, GOOD = 0.5, 0.8
-BLOCK = 2000
 SLOW = pytest.mark.slow
-
-
-def traffic(rng: np.random.Generator, auroc: float) -> Iterator[tuple[float, bool]]:
-    while True:
-        block = sampled(rng, BLOCK, auroc, LAMBDA)
-        yield from zip(block.difference.tolist(), block.pair.tolist(), strict=True)
-
-
-def pairs_until(
-    gate: Gate, standing: str, queries: Iterator[tuple[float, bool]], most: int
-) -> float:
-    """Pairs seen when the gate first stands so, infinite if that takes more than ``most``."""
-    pairs = 0
-    for difference, pair in queries:
-        gate, pairs = observe(gate, difference, TERMS, pair=pair), pairs + pair
-        if gate.standing == standing:
-            return pairs
-        if pairs >= most:
-            break
-    return float("inf")
-
-
-def kept(gate: Gate, queries: Iterator[tuple[float, bool]], most: int) -> Gate:
-    """The gate after so many pairs."""
-    pairs = 0
-    while pairs < most:
-        difference, pair = next(queries)
-        gate, pairs = observe(gate, difference, TERMS, pair=pair), pairs + pair
-    return gate
 
 
 @pytest.mark.parametrize("runs", [20, pytest.param(200, marks=SLOW)])
 def test_a_useless_judge_is_kept_out(runs: int) -> None:
     took = [
-        pairs_until(Gate(), "earned", traffic(np.random.default_rng((1, run)), USELESS), 600)
-        for run in range(runs)
+        until_opened(np.random.default_rng((1, run)), USELESS, USELESS_FOR) for run in range(runs)
     ]
     print(f"closed {np.mean(np.isinf(took)):.3f}")  # noqa: T201 - shown by -rP: the figures
     assert np.mean(np.isinf(took)) >= 0.95
@@ -64,21 +36,14 @@ def test_a_useless_judge_is_kept_out(runs: int) -> None:
 
 @pytest.mark.parametrize("runs", [20, pytest.param(200, marks=SLOW)])
 def test_a_good_judge_is_let_in(runs: int) -> None:
-    took = [
-        pairs_until(Gate(), "earned", traffic(np.random.default_rng((2, run)), GOOD), 300)
-        for run in range(runs)
-    ]
+    took = [until_opened(np.random.default_rng((2, run)), GOOD, OPEN_WITHIN) for run in range(runs)]
     print(f"opened {np.mean(np.isfinite(took)):.3f} median {np.median(took)}")  # noqa: T201 - figures
     assert np.mean(np.isfinite(took)) >= 0.9
 
 
 @pytest.mark.parametrize("runs", [15, pytest.param(200, marks=SLOW)])
 def test_a_judge_that_breaks_loses_its_say(runs: int) -> None:
-    took = []
-    for run in range(runs):
-        rng = np.random.default_rng((3, run))
-        gate = kept(opened(Gate("earned")), traffic(rng, GOOD), 100)
-        took.append(pairs_until(gate, "closed", traffic(rng, USELESS), 2000))
+    took = [until_closed_once_broken(np.random.default_rng((3, run))) for run in range(runs)]
     print(f"closed after {np.median(took)} pairs")  # noqa: T201 - shown by -rP: the figures
     assert np.median(took) <= 350
 
@@ -86,12 +51,7 @@ def test_a_judge_that_breaks_loses_its_say(runs: int) -> None:
 @pytest.mark.parametrize("runs", [10, pytest.param(300, marks=SLOW)])
 def test_a_good_judge_keeps_its_say(runs: int) -> None:
     lost = [
-        np.isfinite(
-            pairs_until(
-                Gate("open"), "closed", traffic(np.random.default_rng((4, run)), GOOD), 1000
-            )
-        )
-        for run in range(runs)
+        np.isfinite(until_closed_in_error(np.random.default_rng((4, run)))) for run in range(runs)
     ]
     print(f"lost {np.mean(lost):.4f}")  # noqa: T201 - shown by -rP: the figures
     assert np.mean(lost) <= 0.01

@@ -5,32 +5,16 @@ A binormal judge is SIMULATED; labels are drawn uniformly, or more often near th
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
 from scipy.stats import norm
 
 from controlplane.stats import auroc, brier, calibration_error, cohens_kappa, confusion
-from tests.binormal import LOCAL_RIGHT, Answers, Array, answers, near_the_cutoff, separation
-from tests.coverage import EFFORT, assert_covers
-
-CUTOFF = 0.6
-RATE = 0.25
+from tests.audits import CUTOFF, of_judge
+from tests.binormal import LOCAL_RIGHT, answers, calibrated_bins, separation, two_labellers
+from tests.coverage import EFFORT, assert_covers, within
 
 DRAWN = pytest.mark.parametrize("adaptive", [False, True], ids=["uniform", "near-cutoff"])
 LABELS = pytest.mark.parametrize("labels", [100, 300, 1000])
 JUDGES = pytest.mark.parametrize("truth", [0.5, 0.8, 0.93])
-
-
-def audited(
-    rng: np.random.Generator, labels: int, truth: float, adaptive: bool
-) -> tuple[Answers, Array]:
-    """Labelled answers and the chances that they were drawn with: some ``labels`` of them."""
-    served = answers(rng, int(labels / RATE), truth)
-    chance = np.full(len(served), RATE)
-    if adaptive:
-        chance = near_the_cutoff(served.score, CUTOFF, RATE)
-    drawn = rng.uniform(size=len(served)) < chance
-    kept = Answers(served.p_hat[drawn], served.score[drawn], served.right[drawn])
-    return kept, chance[drawn]
 
 
 @EFFORT
@@ -43,11 +27,11 @@ def test_rates_at_a_cutoff(adaptive: bool, labels: int, runs: int) -> None:
     true = {"tpr": tpr, "fpr": fpr, "precision": LOCAL_RIGHT * tpr / accepted, "accepted": accepted}
     told: dict[str, list[bool]] = {name: [] for name in true}
     for _ in range(runs):
-        served, chance = audited(rng, labels, truth, adaptive)
+        served, chance = of_judge(rng, labels, truth, adaptive=adaptive)
         rates = confusion(served.score, served.right, chance, CUTOFF)
         for name, value in true.items():
             interval = getattr(rates, name)
-            told[name].append(bool(interval.low <= value <= interval.high))
+            told[name].append(within(interval, value))
     for each in told.values():
         assert_covers(each, most=0.975)
 
@@ -59,9 +43,9 @@ def test_rates_at_a_cutoff(adaptive: bool, labels: int, runs: int) -> None:
 def test_the_area_under_the_curve(truth: float, adaptive: bool, labels: int, runs: int) -> None:
     rng, told = np.random.default_rng(labels), []
     for _ in range(runs):
-        served, chance = audited(rng, labels, truth, adaptive)
+        served, chance = of_judge(rng, labels, truth, adaptive=adaptive)
         interval = auroc(served.score, served.right, chance)
-        told.append(interval.low <= truth <= interval.high)
+        told.append(within(interval, truth))
     assert_covers(told, most=0.97)
 
 
@@ -73,9 +57,9 @@ def test_the_brier_score(adaptive: bool, labels: int, runs: int) -> None:
     true = float(np.mean((many.posterior(0.8) - many.right) ** 2))
     rng, told = np.random.default_rng(labels), []
     for _ in range(runs):
-        served, chance = audited(rng, labels, 0.8, adaptive)
+        served, chance = of_judge(rng, labels, 0.8, adaptive=adaptive)
         interval = brier(served.posterior(0.8), served.right, chance)
-        told.append(interval.low <= true <= interval.high)
+        told.append(within(interval, true))
     assert_covers(told, most=0.97)
 
 
@@ -83,16 +67,11 @@ def test_the_brier_score(adaptive: bool, labels: int, runs: int) -> None:
 @pytest.mark.parametrize("slope", [1.0, 0.7, 0.4], ids=["calibrated", "overconfident", "far-off"])
 @pytest.mark.parametrize("labels", [300, 1000])
 def test_the_calibration_error_of_its_bins(labels: int, slope: float, runs: int) -> None:
-    """Ten predictions of equal mass, so that the bins' own error is known."""
-    said = np.linspace(0.05, 0.95, 10)
-    share = expit(slope * logit(said))
-    true = float(np.sqrt(np.mean((said - share) ** 2)))
     rng, told, found = np.random.default_rng(labels), [], []
     for _ in range(runs):
-        place = rng.permutation(labels) % 10
-        right = rng.uniform(size=labels) < share[place]
-        error = calibration_error(said[place], right, np.full(labels, 0.2)).error
-        told.append(error.low <= true <= error.high)
+        said, right, true = calibrated_bins(rng, slope, labels)
+        error = calibration_error(said, right, np.full(labels, 0.2)).error
+        told.append(within(error, true))
         found.append(error.estimate**2)
     assert_covers(told)
     assert np.mean(found) == pytest.approx(true**2, abs=0.003)
@@ -102,13 +81,8 @@ def test_the_calibration_error_of_its_bins(labels: int, slope: float, runs: int)
 @pytest.mark.parametrize("labels", [50, 150, 500])
 @pytest.mark.parametrize("mistaken", [0.02, 0.1, 0.3])
 def test_kappa_of_two_labellers(mistaken: float, labels: int, runs: int) -> None:
-    share = LOCAL_RIGHT * (1 - mistaken) + (1 - LOCAL_RIGHT) * mistaken
-    agreed, by_chance = mistaken**2 + (1 - mistaken) ** 2, share**2 + (1 - share) ** 2
-    true = (agreed - by_chance) / (1 - by_chance)
     rng, told = np.random.default_rng(labels), []
     for _ in range(runs):
-        right = rng.uniform(size=labels) < LOCAL_RIGHT
-        first, second = (np.where(rng.uniform(size=labels) < mistaken, ~right, right) for _ in "ab")
-        interval = cohens_kappa(first.astype(float), second.astype(float))
-        told.append(interval.low <= true <= interval.high)
+        first, second, true = two_labellers(rng, mistaken, labels)
+        told.append(within(cohens_kappa(first, second), true))
     assert_covers(told)

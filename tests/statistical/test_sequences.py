@@ -1,88 +1,38 @@
 """Confidence sequences miss their estimand, at any time whatever, as rarely as they say.
 
-Streams are SIMULATED: quality constant, falling, swinging or broken; predictions good, constant or
-perverse. A miss is looked for at every query, by the evidence that the sequence is made of, and
-the intervals are checked to say the same.
+Streams are SIMULATED (``tests/sequences.py``): quality constant, falling, swinging or broken;
+predictions good, constant or perverse. Misses are looked for by the evidence that a sequence is
+made of, and the intervals are checked to say the same.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from controlplane.stats import (
-    Scores,
-    aipw_scores,
-    asymptotic_band,
-    beta_binomial_band,
-    empirical_bernstein_band,
-)
 from controlplane.stats import asymptotic as normal_mixture
-from controlplane.stats import empirical_bernstein as gamma_mixture
-from controlplane.stats.beta_binomial import log_ratio
-from controlplane.stats.intervals import Band
+from controlplane.stats import asymptotic_band, beta_binomial_band, empirical_bernstein_band
 from tests.coverage import EFFORT, assert_misses_at_most
-
-Array = NDArray[np.float64]
-
-QUERIES = 3000
-TIME = np.linspace(0, 1, QUERIES)
-QUALITY = {
-    "constant": np.full(QUERIES, 0.8),
-    "high": np.full(QUERIES, 0.95),
-    "falling": 0.95 - 0.35 * TIME,
-    "swinging": 0.8 + 0.15 * np.sin(40 * TIME),
-    "broken": np.where(TIME < 0.3, 0.97, 0.7),
-}
-STREAMS = pytest.mark.parametrize("quality", QUALITY)
-PREDICTIONS = pytest.mark.parametrize("predictions", ["constant", "good", "perverse"])
-RATES = pytest.mark.parametrize("rate", [0.05, 0.2])
-ALPHA = 0.05
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stream:
-    """What was right, and the scores of an audit of it."""
-
-    right: Array
-    scores: Scores
-
-    @property
-    def deviation(self) -> Array:
-        """Sum of the scores less what they estimate, at each time."""
-        return np.cumsum(self.scores.phi - self.right)
-
-
-def stream(rng: np.random.Generator, quality: str, predictions: str, rate: float) -> Stream:
-    p = np.clip(QUALITY[quality] + rng.normal(0, 0.2, QUERIES), 0.02, 0.98)
-    right = (rng.uniform(size=QUERIES) < p).astype(float)
-    predicted = {"constant": np.full(QUERIES, 0.8), "good": p, "perverse": np.clip(1.1 - p, 0, 1)}
-    seen = np.where(rng.uniform(size=QUERIES) < rate, right, np.nan)
-    return Stream(right, aipw_scores(predicted[predictions], np.full(QUERIES, rate), seen))
-
-
-def ever_outside(band: Band, right: Array) -> bool:
-    mean = np.cumsum(right) / np.arange(1, len(right) + 1)
-    return bool(((band.low > mean) | (band.high < mean)).any())
+from tests.sequences import (
+    PREDICTED,
+    QUALITY,
+    RATES,
+    ever_outside,
+    missed_by_beta_binomial,
+    stream,
+)
 
 
 @EFFORT
-@RATES
-@PREDICTIONS
-@STREAMS
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("predictions", PREDICTED)
+@pytest.mark.parametrize("quality", QUALITY)
 def test_both_follow_the_running_mean(
     quality: str, predictions: str, rate: float, runs: int
 ) -> None:
-    rng, limit = np.random.default_rng(5), -np.log(ALPHA / 2)
-    asymptotic, bernstein = [], []
+    rng, asymptotic, bernstein = np.random.default_rng(5), [], []
     for run in range(runs):
         each = stream(rng, quality, predictions, rate)
-        asymptotic.append(ever_outside(asymptotic_band(each.scores, rate), each.right))
-        squares = np.cumsum((each.scores.surprise * rate) ** 2)
-        total = np.abs(each.deviation) * rate
-        evidence = gamma_mixture.log_mixture(total, squares, ALPHA / 2)
-        bernstein.append(bool((evidence >= limit).any()))
+        asymptotic.append(each.missed_by_asymptotic())
+        bernstein.append(each.missed_by_bernstein())
         if run < 2:
             band = empirical_bernstein_band(each.scores, rate)
             assert ever_outside(band, each.right) == bernstein[-1]
@@ -96,10 +46,9 @@ def test_the_beta_binomial_keeps_a_constant_proportion(p: float, runs: int) -> N
     rng, missed = np.random.default_rng(7), []
     for run in range(runs):
         right = (rng.uniform(size=3000) < p).astype(float)
-        successes, failures = np.cumsum(right), np.cumsum(1 - right)
-        missed.append(bool((log_ratio(successes, failures, p) >= -np.log(ALPHA)).any()))
+        missed.append(missed_by_beta_binomial(right, p))
         if run < 5:
-            band = beta_binomial_band(successes, failures)
+            band = beta_binomial_band(np.cumsum(right), np.cumsum(1 - right))
             assert ((band.low > p) | (band.high < p)).any() == missed[-1]
     assert_misses_at_most(missed)
 
