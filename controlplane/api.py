@@ -12,7 +12,7 @@ import psycopg
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from controlplane import advice, explain, objective, refusals, registry, states
+from controlplane import advice, explain, gates, objective, refusals, registry, states
 from controlplane.access import Access, Holder
 from controlplane.audit import funnel, graded, labels
 from controlplane.audit.tasks import Labeller, Task, Verdict
@@ -83,6 +83,12 @@ class ObjectiveBody(Body):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     latency_usd_per_s: Annotated[float, Field(ge=0)] | None = None
     accepts: Accepts | None = None
+
+
+class AcceptBody(Body):
+    """The segment in which the judge may decide from now on."""
+
+    segment: Name = "default"
 
 
 class FreezeBody(Body):
@@ -219,9 +225,17 @@ def give_advice(parts: Given) -> dict[str, Any]:
 
 @router.get("/v1/judge/report", **scoped("read"))
 def report_judge(parts: Given) -> dict[str, Any]:
-    """What labels say of the judge, by segment: rates, ranking, calibration, and over time."""
+    """What labels say of the judge, by segment: rates, ranking, calibration, its gate."""
     with parts.connect() as connection:
-        return {"reports": [each.to_json() for each in graded.reports(connection)]}
+        found, stand = graded.reports(connection), gates.stand(connection)
+    return {"reports": [each.to_json() | {"gate": stand[each.segment].to_json()} for each in found]}
+
+
+@router.post("/v1/judge/accept", **scoped("admin"))
+def accept_judge(body: AcceptBody, parts: Given) -> dict[str, Any]:
+    """Open the gate of a judge that earned its say, where the policy wants an operator's yes."""
+    with parts.connect() as connection:
+        return summary(gates.accept(connection, body.segment, _now()))
 
 
 @router.post("/v1/objective", **scoped("admin"))

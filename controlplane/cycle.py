@@ -2,9 +2,9 @@
 
 ``turn`` is the story without its store: replay, simulation and tests run it on a ``MemoryLog``.
 ``Cycle`` runs it on the tables. One transaction moves the watermark, the learner's state, the
-marks on labels and the estimates, so a crash at any point moves either all of them or none. What
-the learner proposes is pushed afterwards, by compare-and-swap on the live policy: a conflict means
-that somebody else published, and the learner sees that policy in its next turn.
+gates', the marks on labels and the estimates, so a crash at any point moves either all of them or
+none. What is proposed is pushed afterwards, by compare-and-swap on the live policy: a conflict
+means that somebody else published, and the learner sees that policy in its next turn.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +18,11 @@ from psycopg.types.json import Jsonb
 from controlplane import push, registry, states
 from controlplane.audit.labels import Terms
 from controlplane.audit.served import estimates
+from controlplane.audit.trust import News, Trust
 from controlplane.audit.votes import doubled
 from controlplane.audit.window import Window
 from controlplane.connection import Connect, Connection
+from controlplane.explain import shelf
 from controlplane.leader import Leader
 from controlplane.observations import Labelled, Observation
 from controlplane.observe import Log, PostgresLog, Source, Watermark, vector
@@ -28,6 +30,7 @@ from controlplane.sql import SQL
 from dataplane.contract.policy import PolicyDocument
 
 LEARNER = "learner"
+TRUST = "trust"
 OBSERVED = "observed"
 FROZEN = "frozen"
 UNDOUBLED = Terms(double=0.0)
@@ -42,8 +45,13 @@ class Learner(Protocol):
     def learn(self, labelled: Sequence[Labelled]) -> None:
         """Resolved audit draws, each once."""
 
-    def propose(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
-        """The successor of the live policy, or None where it should stay."""
+    def propose(
+        self, live: PolicyDocument, now: datetime, *, undecided: bool = False
+    ) -> PolicyDocument | None:
+        """The successor of the live policy, or None where it should stay.
+
+        ``undecided``: whether a judge on trial may yet earn its say.
+        """
 
     def alarms(self) -> list[str]:
         """What alarmed since the last call, in words."""
@@ -60,12 +68,14 @@ class Turn:
     labelled: list[Labelled]
     watermark: Watermark
     alarms: list[str]
+    news: list[News]
     proposal: PolicyDocument | None
 
     @property
     def still(self) -> bool:
         """Whether nothing happened that is worth keeping."""
-        return not (self.observations or self.labelled or self.alarms or self.proposal)
+        told = self.observations or self.labelled or self.alarms or self.news
+        return not (told or self.proposal)
 
 
 def turn(
@@ -75,15 +85,33 @@ def turn(
     watermark: Watermark,
     now: datetime,
     *,
+    trust: Trust | None = None,
     frozen: bool = False,
 ) -> Turn:
-    """Observe, learn, propose. Frozen, the learner goes on learning but moves no policy."""
+    """Observe, learn, propose. Frozen, all go on learning but move no policy.
+
+    Without ``trust`` there is no gate: the judge is as trusted as the live policy says.
+    """
     observations, reached = log.new(watermark)
     labelled = log.labelled()
     learner.observe(observations)
     learner.learn(labelled)
-    proposal = None if frozen else learner.propose(live, now)
-    return Turn(observations, labelled, reached, learner.alarms(), proposal)
+    if trust is not None:
+        trust.agree(live, now)
+        trust.hear(*log.in_order(trust.place))
+    proposal = None if frozen else _proposal(learner, trust, live, now)
+    news = [] if trust is None else trust.news()
+    return Turn(observations, labelled, reached, learner.alarms(), news, proposal)
+
+
+def _proposal(
+    learner: Learner, trust: Trust | None, live: PolicyDocument, now: datetime
+) -> PolicyDocument | None:
+    """What the gates say goes first."""
+    if trust is None:
+        return learner.propose(live, now)
+    said = trust.verdict(live, now)
+    return said or learner.propose(live, now, undecided=trust.undecided(live))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +167,11 @@ class Cycle:
             log = PostgresLog(connection, twice=twice, tolerance=self._terms.tolerance)
             frozen = states.load_value(connection, FROZEN, default=False)
             watermark = load_watermark(connection)
-            done = turn(log, kept.learner, live, watermark, now, frozen=frozen)
+            trust = load_trust(connection)
+            before = trust.to_json()
+            done = turn(log, kept.learner, live, watermark, now, trust=trust, frozen=frozen)
+            if (after := trust.to_json()) != before:
+                states.save(connection, TRUST, after)
             self._keep(connection, kept, done)
             if log.resolved:
                 self._evaluate(connection, live)
@@ -164,6 +196,8 @@ class Cycle:
         states.save_value(connection, OBSERVED, observed + len(done.observations))
         for words in done.alarms:
             record_event(connection, "alarm", {"reason": words})
+        for moved in done.news:
+            record_event(connection, "gate", moved.to_json())
 
     def _evaluate(self, connection: Connection, live: PolicyDocument) -> None:
         served = self._window.read(connection, live.objective.accepts)
@@ -208,6 +242,15 @@ def load_watermark(connection: Connection) -> dict[Source, int]:
     """How far the records were read."""
     rows = connection.execute(SQL["load_watermark"])
     return {Source(row["plane"], row["segment"]): row["offset"] for row in rows}
+
+
+def load_trust(connection: Connection) -> Trust:
+    """The gates, which stay locked until the transaction ends."""
+    documents = shelf(connection)
+    states.lock(connection, TRUST, Trust(documents).to_json())
+    body = states.load(connection, TRUST)
+    assert body is not None
+    return Trust.from_json(body, documents)
 
 
 def record_event(connection: Connection, kind: str, body: dict[str, object]) -> None:

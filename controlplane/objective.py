@@ -14,7 +14,7 @@ from controlplane.connection import Connection
 from controlplane.cycle import record_event, succeed, summary
 from controlplane.seats import seated
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import CostCeiling, QualityTarget
+from dataplane.contract.terms import UNDECIDED, CostCeiling, QualityTarget, TrustTerms
 
 STATED = "stated"  # what penstock.yaml said when it was last read
 OTHER_ENDS = (
@@ -68,17 +68,22 @@ def pursue(
 def adopt(connection: Connection, start: PolicyDocument, now: datetime) -> PolicyDocument | None:
     """Publish what the operator changed in ``penstock.yaml`` since it was last read, if anything.
 
-    ``start`` is what the file states. Its objective and its tiers, with their prices and
-    expectations, are taken over, unless the local or the dearest tier is another one; what the API
-    changed stays until the file says otherwise. None: nothing changed.
+    ``start`` is what the file states. Its objective, the terms on which the judge is trusted, and
+    its tiers, with their prices and expectations, are taken over, unless the local or the dearest
+    tier is another one; what the API changed stays until the file says otherwise. None: nothing
+    changed.
     """
     said = start.model_dump(mode="json", include={"objective", "tiers"})
+    said["trust"] = _trust(start)
     states.lock(connection, STATED, json.dumps(said))
-    before = states.load_value(connection, STATED, default=said)
+    before = {"trust": _USUAL} | states.load_value(connection, STATED, default=said)
     states.save_value(connection, STATED, said)
     changed = {name for name, value in said.items() if before[name] != value}
     live = registry.live(connection)
-    update = {"objective": start.objective} if "objective" in changed else {}
+    update: dict[str, Any] = {"objective": start.objective} if "objective" in changed else {}
+    if "trust" in changed:
+        update["trust"] = start.trust
+        update["shadow"] = live.shadow.replaced(undecided=start.shadow.undecided)
     seats = seated(live, start.tiers) if "tiers" in changed else {}
     if seats is None:
         record_event(connection, "refused", {"reason": OTHER_ENDS.format(live=live)})
@@ -89,6 +94,13 @@ def adopt(connection: Connection, start: PolicyDocument, now: datetime) -> Polic
     which = " and ".join(sorted(changed))
     told = f"penstock.yaml: new {which}; {words(update.get('objective', live.objective))}"
     return _supersede(connection, update, told, now)
+
+
+def _trust(start: PolicyDocument) -> dict[str, Any]:
+    return start.trust.model_dump() | {"undecided": start.shadow.undecided}
+
+
+_USUAL = TrustTerms().model_dump() | {"undecided": UNDECIDED}  # stated before it could be
 
 
 def _supersede(

@@ -1,11 +1,14 @@
 """What the learner is shown: typed observations of completed and of labelled queries."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 from dataplane.features import Features
+
+Place: TypeAlias = Sequence[str]  # in the order of the draws; what it holds is the log's own
 
 
 @dataclass(frozen=True, slots=True)

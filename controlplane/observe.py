@@ -11,12 +11,13 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from controlplane.connection import Connection
-from controlplane.observations import Labelled, Observation
+from controlplane.observations import Labelled, Observation, Place
 from controlplane.sql import SQL
 from dataplane.features import Features
 from dataplane.strategies import Drawn
 
 BATCH = 2_000  # completions in one cycle: a backlog is worked off in steps
+BEFORE_ALL = ("-infinity", "-infinity", str(UUID(int=0)))
 
 
 class Source(NamedTuple):
@@ -52,6 +53,14 @@ class Log(Protocol):
 
     def labelled(self) -> list[Labelled]:
         """Labels that came since they were last asked for, by decision id, each given once."""
+        ...
+
+    def in_order(self, after: Place) -> tuple[list[Labelled], Place]:
+        """Audit draws beyond a place, in the order in which they were observed, and where they end.
+
+        Up to the first one that is not resolved: whatever order the labels came in. A silent one
+        has no label. The place before all others is empty.
+        """
         ...
 
 
@@ -99,6 +108,18 @@ class PostgresLog:
         taken = self._rows("take_resolved", {})
         self.resolved += len(taken)
         return self._told([row for row in taken if row["status"] == "labelled"])
+
+    def in_order(self, after: Place) -> tuple[list[Labelled], Place]:
+        """See ``Log``; takes ``batch`` draws at most."""
+        created_at, at, id_ = after or BEFORE_ALL
+        begin = {"after": created_at, "at": at, "id": id_, "limit": self._batch}
+        rows = self._rows("resolved_beyond", begin)
+        if not rows:
+            return [], after
+        told = {each.observation.decision_id: each for each in self._told(rows)}
+        last = rows[-1]
+        reached = (last["created_at"].isoformat(), last["at"].isoformat(), str(last["decision_id"]))
+        return [told[row["decision_id"]] for row in rows if row["decision_id"] in told], reached
 
     def latest(self, limit: int) -> list[Labelled]:
         """The last so many labelled queries by decision id, learned from or not; marks nothing."""
@@ -199,6 +220,8 @@ class MemoryLog:
     _drawn: dict[UUID, tuple[Drawn, ...]] = field(default_factory=dict)
     _tasks: dict[UUID, Observation] = field(default_factory=dict)
     _resolved: list[Labelled] = field(default_factory=list)
+    _order: list[UUID] = field(default_factory=list)
+    _ended: dict[UUID, Labelled] = field(default_factory=dict)
 
     def complete(
         self,
@@ -226,10 +249,10 @@ class MemoryLog:
         if score is not None and observation.score is None:
             observation = replace(observation, score=score)
         chance = {draw.kind: draw.probability for draw in self._drawn.pop(decision_id)}
+        told = Labelled(observation, dict(right), chance["audit"], chance.get("shadow", 0.0))
+        self._ended[decision_id] = told
         if right:
-            self._resolved.append(
-                Labelled(observation, dict(right), chance["audit"], chance.get("shadow", 0.0))
-            )
+            self._resolved.append(told)
 
     def new(self, watermark: Watermark) -> tuple[list[Observation], Watermark]:
         """See ``Log``."""
@@ -240,18 +263,30 @@ class MemoryLog:
             fresh = self._completed[source][start : start + self.batch - len(taken)]
             moved[source] = start + len(fresh) - 1
             taken += fresh
+        taken.sort(key=lambda o: o.decision_id)
         for observation in taken:
             self._open(observation)
-        return sorted(taken, key=lambda o: o.decision_id), moved
+        return taken, moved
 
     def labelled(self) -> list[Labelled]:
         """See ``Log``."""
         resolved, self._resolved = self._resolved, []
         return sorted(resolved, key=lambda label: label.observation.decision_id)
 
+    def in_order(self, after: Place) -> tuple[list[Labelled], Place]:
+        """See ``Log``; those are given once."""
+        start = int(after[0]) if after else 0
+        found = []
+        for decision_id in self._order[start:]:
+            if decision_id not in self._ended:
+                break
+            found.append(self._ended.pop(decision_id))
+        return found, (str(start + len(found)),) if found else after
+
     def _open(self, observation: Observation) -> None:
         drawn = self._drawn.get(observation.decision_id, ())
         if any(draw.kind == "audit" for draw in drawn):
             self._tasks[observation.decision_id] = observation
+            self._order.append(observation.decision_id)
         else:
             self._drawn.pop(observation.decision_id, None)

@@ -12,6 +12,7 @@ from controlplane.audit.tasks import (
     TaskExpiredError,
     UnknownTaskError,
 )
+from controlplane.gates import NotEarnedError
 from controlplane.registry import ConflictError
 from dataplane.contract.errors import OperatorError
 
@@ -59,7 +60,7 @@ async def _label(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _operator(_: Request, error: Exception) -> JSONResponse:
-    return body(409 if isinstance(error, ConflictError) else 503, str(error))
+    return body(409 if isinstance(error, ConflictError | NotEarnedError) else 503, str(error))
 
 
 async def _away(_: Request, __: Exception) -> JSONResponse:

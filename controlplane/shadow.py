@@ -27,7 +27,7 @@ class ShadowTerms:
     """How many shadow calls go out in one run and at once, and how long each may take."""
 
     at_once: int = 4
-    batch: int = 32
+    batch: int = 64
     timeout_s: float = 60.0
     retry_after: timedelta = timedelta(seconds=5)
     text_patience: timedelta = timedelta(minutes=1)

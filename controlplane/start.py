@@ -7,11 +7,12 @@ both are replaced by the first retune.
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 from scipy.stats import norm
 
-from controlplane.learn.settings import LearnerSettings
+from controlplane.learn.settings import DrawRates, LearnerSettings
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.policy import PolicyDocument, issue
 from dataplane.contract.sections import Objective, Tier
@@ -25,6 +26,7 @@ from dataplane.contract.terms import (
     SegmentPolicy,
     ShadowTerms,
     TierTerms,
+    TrustTerms,
     Typical,
 )
 
@@ -37,14 +39,17 @@ REASON = "start policy: always the cloud; p_hat and the judge's table are untrai
 def start_policy(configuration: Configuration, now: datetime) -> PolicyDocument:
     """Version 1 for these tiers and this objective."""
     audit = configuration.audit
-    cold = LearnerSettings().drawing(audit.rate, configuration.shadow.rate).cold
+    undecided = configuration.shadow.undecided
+    usual = LearnerSettings().drawing(audit.rate, configuration.shadow.rate).cold
+    cold = usual.at_least(DrawRates(undecided, undecided))
     return untrained(
         [terms(tier) for tier in configuration.tiers],
         untrained_judge(configuration.judge.kind),
         objective(configuration.objective),
         now,
         audit=AuditTerms(rate=cold.audit, label_price_usd=audit.label_price_usd),
-        shadow=ShadowTerms(rate=cold.shadow),
+        shadow=ShadowTerms(rate=cold.shadow, undecided=undecided),
+        gate=TrustTerms(**configuration.judge.trust.model_dump()),
     )
 
 
@@ -57,15 +62,19 @@ def untrained(
     audit: AuditTerms,
     shadow: ShadowTerms,
     prompt_chars: float = PROMPT_CHARS,
+    gate: TrustTerms | Literal["open"] = TrustTerms(),  # noqa: B008 - immutable
 ) -> PolicyDocument:
-    """Version 1: all to the dearest tier, of which a call of ``prompt_chars`` is the cost unit."""
+    """Version 1: all to the dearest tier, of which a call of ``prompt_chars`` is the cost unit.
+
+    The judge is on trial by the terms of the ``gate``, or needs none.
+    """
     dear, cloud = len(tiers) - 1, tiers[-1]
     segment = SegmentPolicy(
         mode="always_cloud",
         lambda_=0.0,
         routing_threshold=1.0,
         judge_cutoff=judge.highest,
-        trust="closed",
+        trust="open" if gate == "open" else "closed",
         dear_if_local_wrong=(Platt(intercept=1.5),) * dear,
         dear_wrong_if_local_right=(Platt(intercept=-3.0),) * dear,
         typical=Typical(p_hat=(0.5,) * len(tiers), prompt_chars=prompt_chars),
@@ -85,6 +94,7 @@ def untrained(
         segments=(segment,),
         audit=audit,
         shadow=shadow,
+        trust=TrustTerms() if gate == "open" else gate,
     )
 
 

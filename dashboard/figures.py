@@ -116,6 +116,7 @@ class Figures:
     labels_missing: int
     money: Money
     alarms: Sequence[Mapping[str, Any]]
+    gates: Sequence[Mapping[str, Any]]
     simulated: Sequence[str]
     quality_course: pd.DataFrame
     cost_course: pd.DataFrame
@@ -152,6 +153,7 @@ def read(store: Store, period: timedelta) -> Figures:
         labels_missing=max(ENOUGH - labels, 0),
         money=money,
         alarms=store.rows("alarms", now=now),
+        gates=store.rows("gates"),
         simulated=[row["name"] for row in store.rows("simulated", since=since)],
         quality_course=pd.DataFrame(
             store.rows("quality", **bucket, enough=ENOUGH), columns=list(QUALITY)

@@ -84,6 +84,10 @@ FROM v_overview_judged_labels
 WHERE at >= %(since)s AND drawn_at >= %(since)s AND labelled_at >= %(since)s
 GROUP BY 1 ORDER BY 1 LIMIT %(rows)s;
 
+-- name: gates
+SELECT judge, segment, standing, since, pairs FROM v_overview_gates
+ORDER BY judge, segment LIMIT %(rows)s;
+
 -- name: alarms
 SELECT at, reason FROM v_overview_alarms
 WHERE at >= %(now)s - interval '1 day' ORDER BY id DESC LIMIT %(rows)s;

@@ -18,6 +18,7 @@ from dataplane.contract.records import (
     Completion,
     Decision,
     Draw,
+    JudgeScore,
     Record,
     Step,
     StepState,
@@ -26,10 +27,12 @@ from dataplane.contract.records import (
 )
 from dataplane.contract.terms import TierTerms
 from dataplane.features import FEATURE_VERSION, extract
+from dataplane.judges import JUDGES
 from dataplane.query import Query
 from dataplane.rows import Call, grade
-from dataplane.strategies import Choice, State, choose, consider, draw
+from dataplane.strategies import JUDGE, Choice, State, choose, consider, draw
 from dataplane.strategies.base import CALL
+from dataplane.strategies.draws import on_trial
 from dataplane.strategies.eligibility import remaining
 from dataplane.tiers.base import Answer, TierError
 
@@ -222,7 +225,7 @@ class Trail:
             error=error,
         )
         draws = self._draws() if status == "ok" and keep != "none" else []
-        self._pending += [self.completion, *draws]
+        self._pending += [*self._tried(draws), self.completion, *draws]
         if keep == "all" or (keep == "sampled" and draws):
             self._pending += self._texts()
 
@@ -241,6 +244,19 @@ class Trail:
             for one in drawn
             if one.tier is None or one.tier in may
         ]
+
+    def _tried(self, draws: Sequence[Draw]) -> list[JudgeScore]:
+        """The score of a local answer that was served unjudged, for the judge's trial alone."""
+        local, judge = self.answers.get(self.policy.local.name), self.policy.judge.judge
+        shadowed = any(one.kind == "shadow" for one in draws)
+        unjudged = local is not None and self.score is None and JUDGE in self._eligibility.eligible
+        if not (shadowed and unjudged and on_trial(self._context.segment)):
+            return []
+        assert local is not None
+        if local.logprobs is None:
+            return []
+        raw = JUDGES[judge](local.logprobs)
+        return [grade(self.id, self.at, self._context, raw, "shadow", index=0)]
 
     def _texts(self) -> list[Text]:
         bodies = {

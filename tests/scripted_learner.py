@@ -28,7 +28,13 @@ class ScriptedLearner:
         """Remember whose label came."""
         self.labelled += [str(each.observation.decision_id) for each in labelled]
 
-    def propose(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
+    def propose(
+        self,
+        live: PolicyDocument,
+        now: datetime,
+        *,
+        undecided: bool = False,
+    ) -> PolicyDocument | None:
         """The next lambda, if there is one and something to learn from."""
         if not (self.lambdas and self.observed):
             return None

@@ -1,7 +1,8 @@
 """`penstock judge`: whether the judge can be trusted."""
 
 import json
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,16 +30,34 @@ def report(config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
     chance that its label was asked for.
     """
     from controlplane.audit.graded import reports  # noqa: PLC0415 - a second of SciPy
+    from controlplane.gates import stand  # noqa: PLC0415
 
     with connected(config) as connection:
-        found = reports(connection)
+        found, gates = reports(connection), stand(connection)
     if as_json:
-        typer.echo(json.dumps([each.to_json() for each in found], indent=2))
+        told = [each.to_json() | {"gate": gates[each.segment].to_json()} for each in found]
+        typer.echo(json.dumps(told, indent=2))
         return
     from rich.console import Console  # noqa: PLC0415 - only where it is needed
 
     for each in found:
         _show(Console(), each)
+        Console().print(
+            f"its {gates[each.segment].words}", markup=False, highlight=False, soft_wrap=True
+        )
+
+
+@app.command()
+def accept(
+    config: ConfigFile = CONFIG_FILE,
+    segment: Annotated[str, typer.Option(help="Where it may decide.")] = "default",
+) -> None:
+    """Let the judge decide where it earned that, if the policy wants an operator's yes."""
+    from controlplane import gates  # noqa: PLC0415 - a second of SciPy
+
+    with connected(config) as connection:
+        policy = gates.accept(connection, segment, datetime.now(UTC))
+    typer.echo(f"version {policy.version}: {policy.reason}")
 
 
 def _show(console: "Console", report: "JudgeReport") -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from controlplane import registry
+from controlplane import gates, registry
 from controlplane.connection import Connection
 from controlplane.demo import ledger
 from controlplane.demo.ledger import Counts, Estimate, Event
@@ -29,6 +29,7 @@ class Picture:
     course: tuple[SegmentPolicy, ...]
     counts: Counts
     news: tuple[Event, ...]
+    gate: gates.GateReport
 
     @property
     def segment(self) -> SegmentPolicy:
@@ -64,6 +65,7 @@ class Monitor:
             course=tuple(self._course),
             counts=ledger.counts(self._connection),
             news=tuple(news),
+            gate=gates.stand(self._connection, live)[live.segments[0].name],
         )
 
     def _look_up(self) -> PolicyDocument:

@@ -11,7 +11,7 @@ from controlplane.launch import Program, sheltered
 SANDBOX = "dataplane.sandbox"
 LABELS = {  # seconds: longer than any run, so that a slow machine loses no label by the clock
     "PENSTOCK_LABEL_LEASE_S": "900",
-    "PENSTOCK_LABEL_PATIENCE_S": "10",
+    "PENSTOCK_LABEL_PATIENCE_S": "60",
     "PENSTOCK_LABEL_EXPIRY_S": "900",
 }
 UNSURE, NEVER = 0.10, 0.0  # a silence would hold the estimate back until it expired

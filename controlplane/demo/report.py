@@ -1,5 +1,6 @@
 """Report: the demo's figures, as ``--json`` gives them, and as the closing table shows them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
@@ -91,12 +92,17 @@ def table(report: Report, baselines: tuple[Baseline, ...], confidence: float) ->
 
 
 def close(
-    console: Console, report: Report, baselines: tuple[Baseline, ...], options: Options
+    console: Console,
+    report: Report,
+    baselines: tuple[Baseline, ...],
+    options: Options,
+    gate: Sequence[str] = (),
 ) -> None:
-    """The closing words: table, money, evidence, and what was simulated."""
+    """The closing words: table, the gate's story, money, evidence, and what was simulated."""
     console.print(table(report, baselines, 0.95))
     for line in (
         *_verdict(report),
+        *(gate or ["the judge was on trial to the end: it decided nothing"]),
         *_money(report, options),
         *_evidence(report),
         *_honesty(options),

@@ -63,6 +63,7 @@ audit:
   label_price_usd: {label_price}
 shadow:
   rate: 0.03
+  undecided: 0.4 # so that what takes days is over within a minute
 learner:
   retune_interval_s: 1
   min_decisions: 100

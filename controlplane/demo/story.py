@@ -23,7 +23,7 @@ from controlplane.demo.report import Report, close
 from controlplane.demo.scoreboard import Scores
 from controlplane.demo.settle import settle
 from controlplane.demo.site import Site
-from controlplane.demo.view import view
+from controlplane.demo.view import view, words
 from controlplane.launch import Part, Program, running
 from controlplane.start import start_policy
 from controlplane.steps import Steps
@@ -70,7 +70,8 @@ def run(options: Options, console: Console, linger: Linger | None = None) -> Rep
             tally = explain.replay_all(connection)
         scores = _score(steps, place, connection, options, lines)
         told = account(connection, options, lines, tally, scores, time.monotonic() - started)
-        close(console, told, baselines(scores), options)
+        gate = [words(each) for each in ledger.events_since(connection, 0) if each.kind == "gate"]
+        close(console, told, baselines(scores), options, gate)
         if linger is not None:
             linger(place, parts.dashboard(place, store))
     return told

@@ -1,5 +1,6 @@
 """The live view: a table that is redrawn on a terminal, plain lines everywhere else."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ def rows(picture: Picture, options: Options) -> list[tuple[str, str, Sequence[fl
             f"{segment.judge_cutoff:.3f}",
             [one.judge_cutoff for one in picture.course],
         ),
+        ("judge", _gate(picture), ()),
         ("labels", _labels(picture), ()),
         ("policy", f"v{picture.live.version} {segment.mode}", ()),
     ]
@@ -129,7 +131,7 @@ def _panel(picture: Picture, options: Options, news: Sequence[Event]) -> Rendera
 
 
 def _style(event: Event) -> str:
-    return "bold yellow" if event.kind in ("alarm", "proposal") else "dim"
+    return "bold yellow" if event.kind in ("alarm", "gate", "proposal") else "dim"
 
 
 def _served(picture: Picture, options: Options) -> str:
@@ -153,6 +155,14 @@ def _quality(picture: Picture, options: Options) -> str:
         return f"no interval yet, {target}"
     interval = f"[{estimate.low:.3f}, {estimate.high:.3f}]"
     return f"{estimate.quality:.3f} {interval} by {estimate.labels} labels, {target}"
+
+
+def _gate(picture: Picture) -> str:
+    gate, told = picture.gate, picture.gate.evidence
+    if gate.standing != "closed":
+        return f"trusted, {told.pairs} pairs since"
+    e_value = f"e-value {math.exp(told.log_evidence):.2g} of {math.exp(told.wanted):.0f}"
+    return f"on trial, decides nothing yet: {told.pairs} pairs, {e_value}"
 
 
 def _labels(picture: Picture) -> str:

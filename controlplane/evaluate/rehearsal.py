@@ -29,6 +29,7 @@ from dataplane.contract.terms import (
     QualityTarget,
     ShadowTerms,
     TierTerms,
+    TrustTerms,
 )
 
 NO_JUDGE = "none"
@@ -47,6 +48,7 @@ class Plan:
     shuffle: bool = True
     repeat: int = 1
     every: int = 50
+    gated: bool = False  # the judge must earn its say; else it has it
 
 
 @dataclass
@@ -84,7 +86,7 @@ def rehearse(pairs: Pairs, plan: Plan, prior: Prior = NONE) -> Rehearsal:
     settings = LearnerSettings(mode=mode).drawing(plan.audit, plan.shadow)
     start = start_policy(pairs, plan, settings.cold)
     learner = Learner(pairs.tiers, settings, prior)
-    replay = Replay(start, learner, seed=plan.seed, every=plan.every)
+    replay = Replay(start, learner, seed=plan.seed, every=plan.every, gated=plan.gated)
     return Rehearsal(pairs, plan, replay, order(len(pairs.rows), plan))
 
 
@@ -111,6 +113,7 @@ def start_policy(pairs: Pairs, plan: Plan, cold: DrawRates) -> PolicyDocument:
         audit=AuditTerms(rate=cold.audit),
         shadow=ShadowTerms(rate=cold.shadow),
         prompt_chars=float(chars.mean()),
+        gate=TrustTerms() if plan.gated else "open",
     )
 
 

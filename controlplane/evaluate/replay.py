@@ -14,6 +14,7 @@ from uuid import UUID
 
 import numpy as np
 
+from controlplane.audit.trust import News, Trust
 from controlplane.cycle import turn
 from controlplane.learn.learner import Learner
 from controlplane.observations import Observation
@@ -22,6 +23,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.features import Features
 from dataplane.strategies import JUDGE, Drawn, Queries, State, call, courses, draw
 from dataplane.strategies.base import CALL
+from dataplane.strategies.draws import on_trial
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -89,7 +91,10 @@ class ReplayLog(Log, Protocol):
 
 
 class Replay:
-    """One pass of a learner over rows; ``policies`` are the versions that served, in order."""
+    """One pass of a learner over rows; ``policies`` are the versions that served, in order.
+
+    ``gated``: the judge is on trial where the start policy does not trust it.
+    """
 
     def __init__(
         self,
@@ -100,8 +105,11 @@ class Replay:
         delay: Delay | None = None,
         every: int = 50,
         log: ReplayLog | None = None,
+        gated: bool = False,
     ) -> None:
         self.policies = [start]
+        self.trust = Trust(self._document) if gated else None
+        self.news: list[News] = []
         self.learner = learner
         self.alarms: list[str] = []
         self._delay = delay or Delay()
@@ -129,11 +137,16 @@ class Replay:
         """The control plane's own cycle."""
         self._answer_labels(at)
         now = EPOCH + timedelta(seconds=at)
-        done = turn(self._log, learner, self.live, self._watermark, now)
+        done = turn(self._log, learner, self.live, self._watermark, now, trust=self.trust)
         self._watermark = done.watermark
         self.alarms += done.alarms
+        self.news += done.news
         if done.proposal is not None:
             self.policies.append(done.proposal)
+
+    def _document(self, version: int) -> PolicyDocument | None:
+        found = (each for each in reversed(self.policies) if each.version == version)
+        return next(found, None)
 
     def _answer_labels(self, at: int) -> None:
         waiting = self._log.pending
@@ -158,9 +171,11 @@ class Replay:
         policy, seed = self.live, self._rng.getrandbits(63)
         tiers = [tier.name for tier in policy.tiers]
         answered = tuple(a.removeprefix(CALL) for a in actions if a != JUDGE)
-        state = State(answered, row.score if JUDGE in actions else None)
         drawn = draw(policy, answered, seed)
         shadowed = tuple(each.tier for each in drawn if each.tier is not None)
+        served_unjudged = policy.local.name in answered and JUDGE not in actions
+        tried = served_unjudged and bool(shadowed) and on_trial(policy.segments[0])
+        state = State(answered, row.score if JUDGE in actions or tried else None)
         usd = dict(zip(tiers, row.usd, strict=True))
         worth = dict(zip(tiers, row.worth, strict=True))
         cost = sum(usd[tier] for tier in answered) + actions.count(JUDGE) * row.judge_usd
@@ -177,7 +192,8 @@ class Replay:
             actions=actions,
             quality=worth[answered[-1]],
             cost_usd=cost,
-            shadow_usd=sum(usd[tier] for tier in shadowed) + _late_judge_usd(row, tiers, shadowed),
+            shadow_usd=sum(usd[tier] for tier in shadowed)
+            + _late_judge_usd(row, tried or policy.local.name in shadowed),
             labels=labels,
         )
 
@@ -189,9 +205,9 @@ class Replay:
         self._asked.append(_Asked(due, UUID(int=at), told, score))
 
 
-def _late_judge_usd(row: Row, tiers: Sequence[str], shadowed: Sequence[str]) -> float:
-    """An unseen local answer is judged too."""
-    return row.judge_usd if tiers[0] in shadowed and row.score is not None else 0.0
+def _late_judge_usd(row: Row, late: bool) -> float:
+    """An unseen local answer is judged too, and one that is judged for the trial alone."""
+    return row.judge_usd if late and row.score is not None else 0.0
 
 
 def _seen(at: int, row: Row, policy: PolicyDocument, state: State, cost_usd: float) -> Observation:

@@ -20,13 +20,14 @@ from controlplane.learn.estimate import ModelError
 from controlplane.learn.evidence import Evidence, Labels, Record
 from controlplane.learn.goals import goal
 from controlplane.learn.imagine import ArmGrid, imagine, moved
-from controlplane.learn.policy_family import Arm, Arms
+from controlplane.learn.policy_family import ALWAYS_CLOUD, Arm, Arms, PolicyFamily
 from controlplane.learn.prior import MOST, Prior
 from controlplane.learn.prior import NONE as NO_PRIOR
 from controlplane.learn.quality import DIGITS, QualityPredictor
 from controlplane.learn.reason import reason, unreachable
 from controlplane.learn.search import Search
 from controlplane.learn.settings import DrawRates, LearnerSettings
+from controlplane.learn.trial import trial_lambda
 from controlplane.learn.verdict import dissent
 from controlplane.observations import Labelled, Observation
 from dataplane.contract.policy import PolicyDocument
@@ -34,7 +35,6 @@ from dataplane.contract.terms import (
     AuditTerms,
     JudgeTable,
     SegmentPolicy,
-    ShadowTerms,
 )
 
 SCHEMA = 8
@@ -65,6 +65,7 @@ class Learner:
         self.binned_at = 0
         self.seated_at = 0  # when the tiers became these
         self.bins: judge.Bins | None = None
+        self._undecided = False  # as it was last told
         self._alarms: list[str] = []
 
     # -- see
@@ -133,8 +134,14 @@ class Learner:
 
     # -- fit > imagine > pull > propose
 
-    def propose(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
-        """The next policy, or None where the live one should stay."""
+    def propose(
+        self, live: PolicyDocument, now: datetime, *, undecided: bool = False
+    ) -> PolicyDocument | None:
+        """The next policy, or None where the live one should stay.
+
+        ``undecided``: whether a judge on trial may yet earn its say; more is drawn for that long.
+        """
+        self._undecided = undecided
         self._seat(tuple(tier.name for tier in live.tiers))
         if not self._due():
             return None
@@ -151,7 +158,7 @@ class Learner:
             return None
         self.proposed_at = self.observed
         candidate = candidate.rederived()
-        return candidate if candidate.kind == "retune" else self._advised(draft, candidate)
+        return self._advised(draft, candidate) if live.kind == "proposal" else candidate
 
     def _meet_categories(self) -> None:
         """Let the mean p_hat of each category, where they are named, be near that of its labels."""
@@ -213,7 +220,7 @@ class Learner:
         self, live: PolicyDocument, now: datetime, parted: judge.Bins | None
     ) -> PolicyDocument | None:
         """The live document with everything but the arm refitted."""
-        if parted is None and self.settings.mode == "route":
+        if parted is None and (self.settings.mode == "route" or _on_trial(live)):
             parted = judge.unjudged(live.judge)
         if parted is None or not self.labelled:
             return None
@@ -223,10 +230,13 @@ class Learner:
         fit = Fit.to(self.evidence, labels, estimators, self.prior.weakened(self.trust))
         draft, support = fit.draft(live, now, parted, proven)
         rates = self._rates(support, all(proven))
+        if self._undecided:  # a shadow is evidence only where both answers are labelled
+            least = live.shadow.undecided
+            rates = rates.at_least(DrawRates(least, least))
         return draft.model_copy(
             update={
                 "audit": AuditTerms(rate=rates.audit, label_price_usd=live.audit.label_price_usd),
-                "shadow": ShadowTerms(rate=rates.shadow),
+                "shadow": live.shadow.replaced(rate=rates.shadow),
             }
         )
 
@@ -265,32 +275,34 @@ class Learner:
 
     def _candidate(self, live: PolicyDocument, draft: PolicyDocument) -> PolicyDocument:
         """The draft with the arm to serve, and why; its thresholds are still those of before."""
-        was = draft.segments[0]
-        arm, why = self._pulled(draft) if self.baseline is not None else self._found(live, draft)
-        opens = was.trust == "closed" and arm.mode in ("cascade", "cascade_route")
-        trust = "open" if opens else was.trust
-        segment = was.replaced(mode=arm.mode, lambda_=arm.lambda_, trust=trust)
-        gate = "; the judge may decide from now on" if opens else ""
-        return draft.model_copy(
-            update={
-                "segments": (segment,),
-                "kind": "proposal" if opens else "retune",
-                "reason": f"{why}{gate}",
-            }
+        was, search = draft.segments[0], self._search(draft)
+        arm, why = self._found(live, search) if self.baseline is None else self._pulled(draft)
+        segment = was.replaced(
+            mode=arm.mode,
+            lambda_=arm.lambda_,
+            trial_lambda=self._trial_lambda(search) if _on_trial(draft) else None,
         )
+        return draft.model_copy(update={"segments": (segment,), "kind": "retune", "reason": why})
+
+    def _trial_lambda(self, search: Search) -> float | None:
+        """Where the judge is on trial; None until labels tell of its scores."""
+        labels = search.labels
+        scored = ~np.isnan(labels.score) & ~np.isnan(labels.right[:, 0])
+        if judge.effective(labels.weight[scored]) < self.settings.support:
+            return None
+        return trial_lambda(search.draft, search.traffic)
 
     def _pulled(self, draft: PolicyDocument) -> tuple[Arm, str]:
         """What a baseline pulls, and why: it goes there at once."""
         assert self.baseline is not None
-        known = draft.segments[0].trust == "open" or self.labelled >= self.settings.support
+        known = not _on_trial(draft) and self.labelled >= self.settings.support
         traffic = self.evidence.traffic(draft.estimators)
         arm = self.baseline.pull(draft, traffic, may_judge=known)
         return arm, self.baseline.reason(arm)
 
-    def _found(self, live: PolicyDocument, draft: PolicyDocument) -> tuple[Arm, str]:
-        """The arm that serves the objective best, or a step towards it, and why."""
+    def _search(self, draft: PolicyDocument) -> Search:
         labels = self._labels()
-        search = Search(
+        return Search(
             draft,
             self.evidence.traffic(draft.estimators),
             labels,
@@ -298,11 +310,22 @@ class Learner:
             self._model_error(labels),
             self.settings.support,
         )
-        aim, family = search.aim(self.settings.mode)
+
+    def _found(self, live: PolicyDocument, search: Search) -> tuple[Arm, str]:
+        """The arm that serves the objective best, or a step towards it, and why."""
+        aim, family = self._aim(search)
         arm = self._step(live, aim)
         if arm != aim:
             search.inform(family, Arms((arm,)))
-        return arm, reason(draft.segments[0], aim, arm, family, self.labelled)
+        return arm, reason(search.draft.segments[0], aim, arm, family, self.labelled)
+
+    def _aim(self, search: Search) -> tuple[Arm, PolicyFamily]:
+        """Among the arms that may serve: while the judge is on trial, what its terms say."""
+        if not _on_trial(search.draft):
+            return search.aim(self.settings.mode)
+        if search.draft.trust.while_closed == "route":
+            return search.aim("route")
+        return ALWAYS_CLOUD, search.informed(Arms((ALWAYS_CLOUD,)))
 
     def _step(self, live: PolicyDocument, aim: Arm) -> Arm:
         """Part of the way to the aim, in log lambda; all of it where something has changed.
@@ -310,7 +333,8 @@ class Learner:
         Where quality is flat in lambda, each handful of labels moves the aim a long way.
         """
         was, alarmed = live.segments[0], self.watch.alarmed_within
-        changed = live.author != "learner" or alarmed(self.settings.burst, self.observed)
+        told = live.author != "learner" or live.kind == "proposal"
+        changed = told or alarmed(self.settings.burst, self.observed)
         if changed or was.mode != aim.mode or not was.lambda_:
             return aim
         share = self.settings.step
@@ -323,6 +347,10 @@ class Learner:
             return True
         if self.baseline is not None and _arm(live) != _arm(candidate):
             return True  # an arm that is never served is never known
+        return self._changes(live, candidate) or self._tries_otherwise(live, candidate)
+
+    def _changes(self, live: PolicyDocument, candidate: PolicyDocument) -> bool:
+        """Whether enough of the recent queries would be served otherwise."""
         before, after = (
             imagine(
                 document, self.evidence.traffic(document.estimators), _only(document.segments[0])
@@ -330,6 +358,20 @@ class Learner:
             for document in (live, candidate)
         )
         return float(moved(before, after).mean()) >= self.settings.min_change
+
+    def _tries_otherwise(self, live: PolicyDocument, candidate: PolicyDocument) -> bool:
+        """Whether the judge on trial would decide otherwise: what is tried is what is published."""
+        if not _on_trial(candidate):
+            return False
+        before, after = (document.segments[0].judging for document in (live, candidate))
+        if before is None or after is None:
+            return before is not after
+        return self._changes(
+            *(
+                document.model_copy(update={"segments": (judging,)})
+                for document, judging in ((live, before), (candidate, after))
+            )
+        )
 
     # -- state
 
@@ -378,6 +420,10 @@ class Learner:
 
 def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _on_trial(document: PolicyDocument) -> bool:
+    return document.segments[0].trust == "closed"
 
 
 def _arm(document: PolicyDocument) -> Arm:

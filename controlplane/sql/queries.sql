@@ -77,6 +77,23 @@ UPDATE label_tasks SET learned_at = now()
 WHERE status IN ('labelled', 'unsure', 'expired') AND learned_at IS NULL
 RETURNING at, decision_id, probability, status;
 
+-- name: resolved_beyond
+-- Resolved draws in the order in which they were observed, up to the first that is not resolved.
+WITH waits AS (
+    SELECT created_at, at, decision_id FROM label_tasks WHERE status IN ('pending', 'leased')
+    ORDER BY created_at, at, decision_id LIMIT 1
+)
+SELECT t.at, t.decision_id, t.probability, t.status, t.created_at
+FROM label_tasks t
+WHERE (t.created_at, t.at, t.decision_id) > (%(after)s::timestamptz, %(at)s::timestamptz, %(id)s::uuid)
+    AND NOT EXISTS (
+        SELECT FROM waits
+        WHERE (waits.created_at, waits.at, waits.decision_id)
+            <= (t.created_at, t.at, t.decision_id)
+    )
+ORDER BY t.created_at, t.at, t.decision_id
+LIMIT %(limit)s;
+
 -- name: latest_labelled
 SELECT at, decision_id, probability FROM label_tasks
 WHERE status = 'labelled' ORDER BY at DESC, decision_id DESC LIMIT %(limit)s;

@@ -1,7 +1,9 @@
 """Overview: is it healthy, and is it worth it?"""
 
 import os
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
 
 import streamlit as st
 
@@ -13,6 +15,11 @@ from dashboard.units import UNKNOWN, age, latency, plain, share, usd
 
 REFRESH_S = 5
 Colour: TypeAlias = Literal["green", "red", "gray"]
+GATES = {
+    "closed": "on trial, it decides nothing",
+    "earned": "it earned its say, which waits to be accepted",
+    "open": "trusted",
+}
 VERDICTS: dict[str, tuple[str, Colour]] = {
     "kept": ("target kept", "green"),
     "missed": ("target missed", "red"),
@@ -251,6 +258,8 @@ def _policy_course(figures: Figures) -> None:
 
 def _calibration(figures: Figures) -> None:
     st.subheader("Judge calibration")
+    for gate in figures.gates:
+        st.caption(_gate(gate, figures.now))
     bins = figures.calibration
     if bins.empty:
         st.info("No judged answer has been audited and labelled in this period.")
@@ -264,6 +273,14 @@ def _calibration(figures: Figures) -> None:
         f"{labels:,} audited local answers in ten bins of the probability that the judge's score "
         "was read as, each with its 95 % Wilson band. On the dashed line the judge is honest."
     )
+
+
+def _gate(gate: Mapping[str, Any], now: datetime) -> str:
+    """Whether the judge may decide, and for how long that has been so."""
+    since = f" for {age(now - gate['since'])}" if gate["since"] else ""
+    stands = GATES[gate["standing"]]
+    judge, segment = plain(gate["judge"]), plain(gate["segment"])
+    return f"Judge {judge}, segment {segment}: {stands}{since}, {gate['pairs']:,} pairs seen."
 
 
 def _nothing(figures: Figures, period: str) -> str:

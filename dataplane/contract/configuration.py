@@ -101,7 +101,13 @@ class Configuration(Section):
         for index in range(1, len(names)):
             if _dearer(self.tiers[index - 1], self.tiers[index]):
                 yield ("tiers", index, "price"), "is below the tier before it; cheapest first"
-        if self.judge.tier and self.judge.tier != names[0]:
+        if self.judge.tier in names[1:]:
+            yield (
+                ("judge", "tier"),
+                f'"{self.judge.tier}" is also an arm, and would pass judgement on its own use; '
+                f'name the first tier, "{names[0]}", or leave it out',
+            )
+        elif self.judge.tier and self.judge.tier != names[0]:
             yield ("judge", "tier"), f'must be the first tier, "{names[0]}": it is the one judged'
 
 

@@ -26,6 +26,7 @@ from dataplane.contract.terms import (
     ShadowTerms,
     StepLimits,
     TierTerms,
+    TrustTerms,
 )
 from dataplane.features import Features
 
@@ -54,6 +55,10 @@ class PolicyDocument(Frozen):
     segments: Annotated[tuple[SegmentPolicy, ...], Field(min_length=1)]
     audit: AuditTerms = AuditTerms()
     shadow: ShadowTerms = ShadowTerms()
+    # unsaid where it is usual, so that older documents keep their digests
+    trust: Annotated[TrustTerms, Field(exclude_if=lambda terms: terms == TrustTerms())] = (
+        TrustTerms()
+    )
     streaming: Literal["buffer_judged"] = "buffer_judged"
     compression: Literal["none"] = "none"
     step_limits: StepLimits = StepLimits()

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from dataplane.contract.address import Address
-from dataplane.contract.terms import TRUSTED, Accepts
+from dataplane.contract.terms import TRUSTED, UNDECIDED, Accepts
 
 
 def _beside(path: Path, info: ValidationInfo) -> Path:
@@ -203,11 +203,21 @@ class Objective(Section):
         return self.model_dump(exclude=other)
 
 
+class Trust(Section):
+    """What serves while the judge has not earned its say, and whether its opening waits for an
+    operator's `penstock judge accept`. A judge that stops to pay loses its say at once either way.
+    """
+
+    while_closed: Literal["route", "always_cloud"] = "route"
+    opens: Literal["by_itself", "when_accepted"] = "by_itself"
+
+
 class Judge(Section):
     """What grades an answer, and whose: the cheapest tier's where none is named."""
 
     kind: Literal["logprob"] = "logprob"
     tier: Name | None = None
+    trust: Trust = Trust()
 
 
 class Audit(Section):
@@ -224,9 +234,13 @@ class Audit(Section):
 
 
 class Shadow(Section):
-    """The share of completed queries that the silent tiers answer too, unseen by the client."""
+    """The share of completed queries that the silent tiers answer too, unseen by the client.
+
+    While it is undecided whether the judge is trusted, it is ``undecided`` at least, of audits too.
+    """
 
     rate: Probability = 0.02
+    undecided: Probability = UNDECIDED
 
 
 class Learner(Section):

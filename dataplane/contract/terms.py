@@ -280,6 +280,7 @@ class SegmentPolicy(Frozen):
     """How the queries of one segment are decided.
 
     ``dear_if_local_wrong`` (g) and ``dear_wrong_if_local_right`` (b) have one entry a dear tier.
+    ``trial_lambda``: at which the judge is on trial, while trust is closed: nobody is served by it.
     """
 
     name: Name = "default"
@@ -288,6 +289,7 @@ class SegmentPolicy(Frozen):
     routing_threshold: Probability
     judge_cutoff: float
     trust: Literal["open", "closed"] = "closed"
+    trial_lambda: Annotated[Positive | None, Field(exclude_if=lambda at: at is None)] = None
     calibration: Platt = Platt(slope=1.0)
     dear_if_local_wrong: tuple[Platt, ...]
     dear_wrong_if_local_right: tuple[Platt, ...]
@@ -304,12 +306,25 @@ class SegmentPolicy(Frozen):
             raise ValueError(f"segment {self.name}: arm weights must sum to 1")
         if self.trust == "closed" and self.judges:
             raise ValueError(f"segment {self.name}: trust is closed, so no mode may use the judge")
+        if self.trust == "open" and self.trial_lambda is not None:
+            raise ValueError(f"segment {self.name}: trust is open, so the judge is not on trial")
         return self
 
     @property
     def judges(self) -> bool:
         """Whether any arm may ask the judge."""
         return any(mode in ("cascade", "cascade_route") for mode in self.modes)
+
+    @property
+    def judging(self) -> "SegmentPolicy | None":
+        """The segment as it judges, or would if trust were open; None: it does not judge."""
+        if self.trust == "open":
+            return self if self.judges else None
+        if self.trial_lambda is None:
+            return None
+        return self.replaced(
+            mode="cascade_route", lambda_=self.trial_lambda, trust="open", trial_lambda=None
+        )
 
     @property
     def modes(self) -> tuple[Mode, ...]:
@@ -324,10 +339,28 @@ class AuditTerms(Frozen):
     label_price_usd: NonNegative = 0.0
 
 
+UNDECIDED = 0.2
+
+
 class ShadowTerms(Frozen):
-    """The share of completed queries whose unserved tiers answer too, unseen by the client."""
+    """The share of completed queries whose unserved tiers answer too, unseen by the client.
+
+    ``undecided``: at least that, and as many audits, while it is open whether the judge is trusted.
+    """
 
     rate: Probability = 0.0
+    # unsaid where it is usual, so that older documents keep their digests
+    undecided: Annotated[Probability, Field(exclude_if=lambda at: at == UNDECIDED)] = UNDECIDED
+
+
+class TrustTerms(Frozen):
+    """What serves while the judge is not trusted, and whether its opening wants an operator's yes.
+
+    ``route``: by p_hat alone, as the learner finds it.
+    """
+
+    while_closed: Literal["route", "always_cloud"] = "route"
+    opens: Literal["by_itself", "when_accepted"] = "by_itself"
 
 
 class StepLimits(Frozen):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.terms import SegmentPolicy
 from dataplane.strategies.seeded import uniform
 
 
@@ -15,6 +16,14 @@ class Drawn:
     kind: Literal["audit", "shadow"]
     probability: float
     tier: str | None = None
+
+
+def on_trial(segment: SegmentPolicy) -> bool:
+    """Whether a local answer that is served unjudged is judged too where a shadow was drawn.
+
+    While trust is closed nothing else tells what the judge would have said of it.
+    """
+    return segment.trust == "closed"
 
 
 def draw(policy: PolicyDocument, answered: Collection[str], seed: int) -> tuple[Drawn, ...]:

@@ -54,6 +54,7 @@ def start(
         EPOCH,
         audit=AuditTerms(rate=audit),
         shadow=ShadowTerms(rate=shadow),
+        gate="open",
     )
 
 

@@ -9,10 +9,16 @@ import pytest
 from pydantic import BaseModel
 
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import Mode
+from dataplane.contract.terms import Mode, SegmentPolicy, ShadowTerms, TrustTerms
 
 GOLDEN = Path(__file__).with_name("golden") / "policy.json"
 DIGEST = "b5c45f80602475561ce493338e415de7ab3683fc114a0d26a63cbbcc869b38cb"
+LATER: dict[type[BaseModel], set[str]] = {  # unsaid where they are usual
+    PolicyDocument: {"trust"},
+    SegmentPolicy: {"trial_lambda"},
+    ShadowTerms: {"undecided"},
+    TrustTerms: {"while_closed", "opens"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +47,8 @@ def test_its_digest_is_what_it_was(text: str) -> None:
 
 def test_every_field_of_every_part_is_shown(text: str) -> None:
     for part in parts(PolicyDocument.from_json(text)):
-        assert part.model_fields_set == set(type(part).model_fields), type(part).__name__
+        said = set(type(part).model_fields) - LATER.get(type(part), set())
+        assert part.model_fields_set == said, type(part).__name__
 
 
 def test_a_field_of_a_later_version_is_refused_by_name(text: str) -> None:

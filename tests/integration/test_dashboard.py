@@ -14,8 +14,14 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import dashboard
+from controlplane.audit.trial import Trial
+from controlplane.audit.trust import Key, Trust
+from controlplane.connection import connect
+from controlplane.cycle import TRUST
 from controlplane.database import Database
 from controlplane.launch import free_ports
+from controlplane.states import save
+from controlplane.stats.gate import Gate
 from dashboard.figures import ENOUGH, Figures, read
 from dashboard.period import PERIODS
 from dashboard.store import SETTINGS, SQL, StoreUnavailable, snapshot
@@ -223,6 +229,22 @@ def test_the_page_shows_the_figures(seeded: Database, monkeypatch: pytest.Monkey
     ]
     assert "SIMULATED" in test.warning[0].value
     assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 5
+
+
+def test_where_the_gate_stands_is_on_the_page(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust, since = Trust(lambda _: None), datetime.now(UTC) - timedelta(hours=2)
+    trust.trials[Key("logprob", "default")] = Trial(Gate("open"), since, pairs=1234)
+    with connect(database.url_for("penstock_controlplane")) as connection:
+        save(connection, TRUST, trust.to_json())
+    seed(database.url, Past(until=datetime.now(UTC), queries=60))
+    (gate,) = look(database).gates
+    assert (gate["judge"], gate["standing"], gate["since"]) == ("logprob", "open", since)
+    told = [
+        each.value for each in page(monkeypatch, database.url_for("penstock_dashboard")).caption
+    ]
+    assert "Judge logprob, segment default: trusted for 2 h, 1,234 pairs seen." in told
 
 
 def test_an_empty_store_says_what_is_missing(

@@ -10,7 +10,7 @@ from controlplane.app import publish_first
 from controlplane.connection import Connect, connect
 from controlplane.database import Database
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import CostCeiling, QualityTarget
+from dataplane.contract.terms import CostCeiling, QualityTarget, TrustTerms
 from tests.policies import CLOUD, LOCAL, policy
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -84,3 +84,15 @@ def test_other_ends_are_not_taken_over_and_an_event_says_so(store: Connect) -> N
         (event,) = connection.execute("SELECT kind, body FROM events").fetchall()
     assert event["kind"] == "refused"
     assert "is not local or the last one not cloud" in event["body"]["reason"]
+
+
+def test_new_terms_of_trust_are_in_force_and_the_gate_stands_as_it_did(store: Connect) -> None:
+    terms = TrustTerms(while_closed="always_cloud", opens="when_accepted")
+    edited = FILE.replaced(trust=terms, shadow=FILE.shadow.replaced(undecided=0.1))
+    publish_first(store, edited)
+    now = live(store)
+    assert (now.version, now.trust, now.shadow.undecided) == (2, terms, 0.1)
+    assert now.segments == FILE.segments
+    assert now.reason.startswith("penstock.yaml: new trust; ")
+    publish_first(store, edited)
+    assert live(store).version == 2

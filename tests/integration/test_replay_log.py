@@ -10,7 +10,7 @@ from controlplane.connection import connect
 from controlplane.database import Database
 from controlplane.evaluate.replay import Delay, Replay, ReplayLog, Served
 from controlplane.learn.learner import Learner
-from controlplane.observations import Labelled, Observation
+from controlplane.observations import Labelled, Observation, Place
 from controlplane.observe import PostgresLog, Watermark
 from dataplane.contract.records import millisecond
 from dataplane.strategies import Drawn
@@ -62,6 +62,12 @@ class Tables:
             found = PostgresLog(connection).labelled()
         return [replace(each, observation=self._back(each.observation)) for each in found]
 
+    def in_order(self, after: Place) -> tuple[list[Labelled], Place]:
+        """As the control plane's role reads it."""
+        with connect(self.database.url_for("penstock_controlplane")) as connection:
+            found, reached = PostgresLog(connection).in_order(after)
+        return [replace(each, observation=self._back(each.observation)) for each in found], reached
+
     def _back(self, dated: Observation) -> Observation:
         mine = self._replayed[dated.decision_id]
         return replace(dated, decision_id=mine.decision_id, at=mine.at)
@@ -73,8 +79,10 @@ def _dated(observation: Observation) -> Observation:
 
 
 def replayed(log: ReplayLog | None) -> tuple[Replay, list[Served]]:
-    learner = Learner(TIERS, SETTINGS)
-    replay = Replay(start(), learner, seed=4, delay=Delay(5, 50, silent=0.1), every=25, log=log)
+    learner, late = Learner(TIERS, SETTINGS), Delay(5, 50, silent=0.1)
+    replay = Replay(
+        start(trust="closed"), learner, seed=4, delay=late, every=25, log=log, gated=True
+    )
     return replay, list(replay.run(rows(8, 450, EASY, HARD)))
 
 
@@ -87,3 +95,7 @@ def test_the_tables_lead_to_the_same_decisions_as_memory(database: Database) -> 
     assert plain.learner is not None
     assert stored.learner is not None
     assert stored.learner.to_json() == plain.learner.to_json()
+    assert stored.trust is not None
+    assert plain.trust is not None
+    assert stored.trust.trials == plain.trust.trials
+    assert any(trial.queries for trial in plain.trust.trials.values())

@@ -169,6 +169,24 @@ def test_completion_and_its_draws_are_one_frame() -> None:
     assert orjson.loads(texts["options"]) == {}
 
 
+def test_while_the_judge_is_on_trial_it_is_asked_where_a_shadow_fell_and_decides_nothing() -> None:
+    audit, shadow = AuditTerms(rate=1.0), ShadowTerms(rate=1.0)
+    trusted = policy("always_local", audit=audit, shadow=shadow)
+    on_trial = trusted.segments[0].replaced(trust="closed")
+    house = House(trusted.replaced(segments=(on_trial,)))
+    asyncio.run(house.ask())
+    assert house.actions() == ["call:local", "reply"]
+    (score,) = house.kept.of(JudgeScore)
+    assert (score.purpose, score.raw) == ("shadow", SURE)
+    for document in (
+        trusted,
+        policy("always_local").replaced(segments=(on_trial,)),
+    ):
+        house = House(document)
+        asyncio.run(house.ask())
+        assert house.kept.of(JudgeScore) == []
+
+
 def test_a_shadow_can_be_asked_as_the_client_asked() -> None:
     house = House(policy(audit=AuditTerms(rate=1.0)))
     ask(house, temperature=0, max_tokens=48, user="someone", metadata={"conversation": "c"})

@@ -15,10 +15,10 @@ decisions_replayed, decisions_mismatched, seconds"""
 VERSION_FIELDS = "version, acked, decisions, routing_threshold, judge_cutoff"
 
 
-def closing(told: Report) -> str:
+def closing(told: Report, *gate: str) -> str:
     out = io.StringIO()
     baselines = (Baseline("always cloud, SIMULATED", 0.96, 0.3),)
-    close(Console(file=out, width=100), told, baselines, Options())
+    close(Console(file=out, width=100), told, baselines, Options(), gate)
     return out.getvalue()
 
 
@@ -49,6 +49,13 @@ def test_the_closing_words() -> None:
 )
 def test_the_change_of_mix_in_words(after: int | None, said: str) -> None:
     assert said in closing(report(recovered_after_queries=after))
+
+
+def test_what_became_of_the_judge() -> None:
+    assert "the judge was on trial to the end: it decided nothing" in closing(report())
+    told = closing(report(), "gate: judge logprob earned its say")
+    assert "gate: judge logprob earned its say" in told
+    assert "on trial to the end" not in told
 
 
 def test_without_baselines_or_an_interval_it_still_closes() -> None:

@@ -3,9 +3,10 @@ import io
 import pytest
 from rich.console import Console
 
+from controlplane.audit.trial import Trial
 from controlplane.demo.options import Options
 from controlplane.demo.view import rows, sparkline, view, words
-from tests.pictures import EVENT, picture
+from tests.pictures import EVENT, gate, picture
 
 OPTIONS = Options(queries=6000, target_quality=0.9)
 
@@ -44,6 +45,12 @@ def test_a_table_on_a_terminal_says_what_is_simulated() -> None:
         ({"estimate": None}, "quality", "no interval yet, target 0.90 - 0.02"),
         ({}, "labels", "380 in, 30 awaited"),
         ({"served": 10}, "served", "10 of 6,000 (easy mix, harder from 3,000)"),
+        ({}, "judge", "trusted, 30 pairs since"),
+        (
+            {"gate": gate(Trial(pairs=12))},
+            "judge",
+            "on trial, decides nothing yet: 12 pairs, e-value 1 of 20",
+        ),
         ({"failed": 2}, "served", "4,000 of 6,000 (harder mix since 3,000), 2 failed"),
     ],
 )

@@ -60,7 +60,9 @@ def test_the_judge_costs_what_it_does_on_average() -> None:
 def test_the_start_is_cautious_and_says_so() -> None:
     live = rehearse(pairs(TRAFFIC), Plan(0.9)).replay.live
     assert live.segments[0].mode == "always_cloud"
-    assert live.segments[0].trust == "closed"
+    assert live.segments[0].trust == "open"
+    gated = rehearse(pairs(TRAFFIC), Plan(0.9, gated=True)).replay.live
+    assert gated.segments[0].trust == "closed"
     assert "untrained" in live.reason
 
 

@@ -231,4 +231,4 @@ def test_a_learner_serves_by_it_and_is_restored_to_the_bit(name: Bandit) -> None
     assert len(tried) > 10
     assert tried <= set(ARMS)
     assert f"pulled by {name}" in straight.live.reason
-    assert {p.kind for p in straight.policies[1:]} == {"retune", "proposal"}
+    assert {p.kind for p in straight.policies[1:]} == {"retune"}

@@ -20,10 +20,10 @@ TIERS = ("local", "cloud")
 SETTINGS = LearnerSettings(cold=DrawRates(0.5, 0.5), steady=DrawRates(0.2, 0.1))
 
 
-def start(target: float = 0.9) -> PolicyDocument:
+def start(target: float = 0.9, trust: str = "open") -> PolicyDocument:
     """Always-cloud, untrained."""
     return policy(
-        segment={"mode": "always_cloud", "lambda_": 0.0, "trust": "closed"},
+        segment={"mode": "always_cloud", "lambda_": 0.0, "trust": trust},
         estimators=(LinearEstimator(), LinearEstimator()),
         objective=QualityTarget(target_quality=target),
         audit=AuditTerms(rate=0.5),
@@ -62,9 +62,8 @@ def test_versions_are_a_chain_with_reasons(learned: tuple[Replay, list[Served]])
         assert (child.parent, child.version) == (parent.version, parent.version + 1)
         assert child.author == "learner"
         assert "quality 0." in child.reason
-    opening = [p for p in policies if p.kind == "proposal"]
-    assert len(opening) == 2  # the start policy, and the one that lets the judge decide
-    assert "the judge may decide" in opening[1].reason
+    assert [p.kind for p in policies] == ["proposal"] + ["retune"] * (len(policies) - 1)
+    assert policies[-1].segments[0].judges
 
 
 def test_a_higher_target_raises_threshold_and_cutoff() -> None:

@@ -35,6 +35,7 @@ def start(rows: list[Row], tiers: tuple[str, ...]) -> PolicyDocument:
         EPOCH,
         audit=AuditTerms(rate=SETTINGS.cold.audit),
         shadow=ShadowTerms(rate=SETTINGS.cold.shadow),
+        gate="open",
     )
 
 
