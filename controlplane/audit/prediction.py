@@ -25,10 +25,8 @@ def predict(policy: PolicyDocument, observation: Observation) -> float | None:
         return None
     segment = policy.segment(observation.segment)
     beliefs = policy.beliefs(segment, policy.p_hat(observation.features))
+    k = None
     if observation.score is not None and policy.local.name in observation.answered:
         k = policy.judge.bin(observation.score)
-        served = [beliefs.p_after[k], *(each[k] for each in rule.escalated_quality(beliefs))]
-    else:
-        served = [beliefs.p, *rule.dear_quality(beliefs)]
     names = [tier.name for tier in policy.tiers]
-    return float(served[names.index(observation.served)])
+    return float(rule.right(beliefs, k)[names.index(observation.served)])

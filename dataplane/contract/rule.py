@@ -138,6 +138,13 @@ def escalated_quality(beliefs: Beliefs) -> tuple[Array, ...]:
     return tuple(np.asarray(p * (1 - each.b) + (1 - p) * each.g) for each in beliefs.dear)
 
 
+def right(beliefs: Beliefs, k: int | None) -> tuple[Array, ...]:
+    """P(right | x) by tier, the local one first; given bin ``k`` where its answer was judged."""
+    if k is None:
+        return beliefs.p, *dear_quality(beliefs)
+    return beliefs.p_after[..., k], *(each[..., k] for each in escalated_quality(beliefs))
+
+
 def after_escalation(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Iterator[Array]:
     """Value of escalating after bin k, per bin: of each dear tier in turn, for they are large."""
     for quality, cost in zip(escalated_quality(beliefs), costs.dear, strict=True):
