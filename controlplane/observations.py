@@ -1,11 +1,19 @@
 """What the learner is shown: typed observations of completed and of labelled queries."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from dataplane.features import Features
+
+
+class Used(NamedTuple):
+    """Tokens of one call."""
+
+    prompt_tokens: int
+    completion_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +24,8 @@ class Observation:
     of the local answer, from serving or, where the query went straight to the cloud, from its
     shadow. ``served``: the tier whose answer the client got. ``excluded``: the tiers that could not
     have answered; where that leaves no choice between the local tier and the dearest, the query is
-    served, charged and audited, but says nothing of an arm.
+    served, charged and audited, but says nothing of an arm. ``used``: what the calls of tiers,
+    shadows included, used.
     """
 
     decision_id: UUID
@@ -29,6 +38,11 @@ class Observation:
     score: float | None
     cost_usd: float
     excluded: frozenset[str] = frozenset()
+    used: Mapping[str, Used] = field(default_factory=dict)
+
+    def used_by(self, tiers: Collection[str]) -> dict[str, Used]:
+        """What these tiers' calls used, where it is known."""
+        return {tier: self.used[tier] for tier in tiers if tier in self.used}
 
 
 @dataclass(frozen=True, slots=True)

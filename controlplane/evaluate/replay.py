@@ -16,9 +16,10 @@ import numpy as np
 
 from controlplane.cycle import turn
 from controlplane.learn.learner import Learner
-from controlplane.observations import Observation
+from controlplane.observations import Observation, Used
 from controlplane.observe import Log, MemoryLog, Watermark
 from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.terms import TierTerms
 from dataplane.features import Features
 from dataplane.strategies import JUDGE, Drawn, Queries, State, call, courses, draw
 from dataplane.strategies.base import CALL
@@ -28,13 +29,17 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recorded query: what each tier's answer is worth and costs, and the local one's score."""
+    """One recorded query: what each tier's answer is worth and costs, and the local one's score.
+
+    ``used``: the tokens of each, where they were recorded; costs tell of them otherwise.
+    """
 
     features: Features
     worth: tuple[float, ...]
     usd: tuple[float, ...]
     score: float | None = None
     judge_usd: float = 0.0
+    used: tuple[Used, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +169,9 @@ class Replay:
         usd = dict(zip(tiers, row.usd, strict=True))
         worth = dict(zip(tiers, row.worth, strict=True))
         cost = sum(usd[tier] for tier in answered) + actions.count(JUDGE) * row.judge_usd
-        self._log.complete(_seen(at, row, policy, state, cost), drawn)
+        called = {*answered, *shadowed}
+        used = {tier: tokens for tier, tokens in _used(row, policy).items() if tier in called}
+        self._log.complete(_seen(at, row, policy, state, cost, used), drawn)
         labels = 0
         if any(each.kind == "audit" for each in drawn):
             told = (*answered, *shadowed)
@@ -194,7 +201,31 @@ def _late_judge_usd(row: Row, tiers: Sequence[str], shadowed: Sequence[str]) -> 
     return row.judge_usd if tiers[0] in shadowed and row.score is not None else 0.0
 
 
-def _seen(at: int, row: Row, policy: PolicyDocument, state: State, cost_usd: float) -> Observation:
+def _used(row: Row, policy: PolicyDocument) -> dict[str, Used]:
+    used = row.used or [
+        _implied(tier, row.features.chars, usd)
+        for tier, usd in zip(policy.tiers, row.usd, strict=True)
+    ]
+    return {tier.name: tokens for tier, tokens in zip(policy.tiers, used, strict=True)}
+
+
+def _implied(terms: TierTerms, chars: int, usd: float) -> Used:
+    """Tokens that come to a recorded cost: of the prompt as expected, the rest of the answer."""
+    prompt = terms.overhead_tokens + chars / terms.chars_per_token
+    if terms.output_usd_per_mtok:
+        left = usd * 1e6 - prompt * terms.input_usd_per_mtok
+        return Used(round(prompt), round(left / terms.output_usd_per_mtok))
+    return Used(round(usd * 1e6 / terms.input_usd_per_mtok) if terms.input_usd_per_mtok else 0, 0)
+
+
+def _seen(
+    at: int,
+    row: Row,
+    policy: PolicyDocument,
+    state: State,
+    cost_usd: float,
+    used: Mapping[str, Used],
+) -> Observation:
     return Observation(
         decision_id=UUID(int=at),
         at=EPOCH + timedelta(seconds=at),
@@ -205,4 +236,5 @@ def _seen(at: int, row: Row, policy: PolicyDocument, state: State, cost_usd: flo
         served=state.answered[-1],
         score=state.score,
         cost_usd=cost_usd,
+        used=used,
     )

@@ -27,6 +27,7 @@ from controlplane.learn.quality import DIGITS, QualityPredictor
 from controlplane.learn.reason import reason, unreachable
 from controlplane.learn.search import Search
 from controlplane.learn.settings import DrawRates, LearnerSettings
+from controlplane.learn.usage import Usage
 from controlplane.learn.verdict import dissent
 from controlplane.observations import Labelled, Observation
 from dataplane.contract.policy import PolicyDocument
@@ -37,7 +38,7 @@ from dataplane.contract.terms import (
     ShadowTerms,
 )
 
-SCHEMA = 8
+SCHEMA = 9
 COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "binned_at", "seated_at")
 
 
@@ -56,6 +57,7 @@ class Learner:
         self.trust = 1.0  # share of what the prior says of the local tier that alarms left
         self.evidence = Evidence(self.settings.contexts, self.settings.records)
         self.quality = [QualityPredictor.restore(each) for each in self.prior.predictors]
+        self.usage = Usage()
         self.watch = Watch(self.settings)
         self.baseline = baselines.chosen(self.settings.bandit)
         self.observed = 0
@@ -77,22 +79,24 @@ class Learner:
         for seen in filter(self._tells, observations):
             self.observed += 1
             self.evidence.saw(seen.features, seen.score)
-            alarm = self.watch.see(seen, self.observed)
-            if alarm is not None:
-                self._forget(alarm)
+            self.usage.saw(seen.features, seen.used_by(seen.answered))
+            self._heed(self.watch.see(seen, self.observed, self.evidence.contexts))
 
     def _tells(self, seen: Observation) -> bool:
         """Whether a policy could choose; one of the tiers between the ends may have been away."""
         return seen.excluded.isdisjoint((self.tiers[0], self.tiers[-1]))
 
-    def _forget(self, alarm: Alarm) -> None:
-        """Trust less what was learned before an alarm."""
+    def _heed(self, alarm: Alarm | None) -> None:
+        """Trust less what was learned before something changed."""
+        if alarm is None:
+            return
         keep = self.settings.keep_at_alarm
-        if alarm.signal == "judge":
-            keep = self.settings.keep_at_judge_alarm
+        if alarm.of_answers:
+            keep = self.settings.keep_at_answers_alarm
             self.trust *= keep
         self.binned_at = 0
-        self.evidence.forget(keep, self.settings.contexts_at_alarm)
+        contexts = max(self.settings.contexts_at_alarm, self.observed - alarm.since)
+        self.evidence.forget(keep, alarm.since, contexts)
         self._alarms.append(alarm.words)
 
     def alarms(self) -> list[str]:
@@ -113,17 +117,18 @@ class Learner:
             p_hat = tuple(round(each, DIGITS) for each in told)
             if self.tiers[0] not in seen.answered and seen.score is not None:
                 self.evidence.judged_late(seen.features, seen.score)
-            self.evidence.labelled(
-                Record(
-                    self.observed,
-                    p_hat,
-                    seen.features.chars,
-                    seen.score,
-                    tuple(each.right.get(tier) for tier in self.tiers),
-                    tuple(each.probability(tier) for tier in self.tiers),
-                    seen.features.category,
-                )
+            self.usage.saw(seen.features, seen.used_by(set(seen.used).difference(seen.answered)))
+            record = Record(
+                self.observed,
+                p_hat,
+                seen.features.chars,
+                seen.score,
+                tuple(each.right.get(tier) for tier in self.tiers),
+                tuple(each.probability(tier) for tier in self.tiers),
+                seen.features.category,
             )
+            self._heed(self.watch.label(record, self.observed))
+            self.evidence.labelled(record)
             self.labelled += 1
             if self.baseline is not None:
                 self.baseline.learn(each, p_hat[0])
@@ -138,12 +143,14 @@ class Learner:
         self._seat(tuple(tier.name for tier in live.tiers))
         if not self._due():
             return None
+        self.usage.fade(self.observed - self.considered_at)
         self.considered_at = self.observed
         self.bins, self.binned_at = self._parted(live.judge)
         self._meet_categories()
         draft = self._fit(live, now, self.bins)
         if draft is None:
             return None
+        self.watch.expect(draft, self._told_of())
         if self.watch.due(self.labelled, self.observed):
             self.watch.refer(draft, self.labelled, self.evidence.traffic(draft.estimators))
         candidate = self._candidate(live, draft)
@@ -155,12 +162,11 @@ class Learner:
 
     def _meet_categories(self) -> None:
         """Let the mean p_hat of each category, where they are named, be near that of its labels."""
-        kinds = self.evidence.categories()
-        if not kinds.any():
-            return
         labels = self._labels()
+        if not labels.category.any():
+            return
         for tier, predictor in enumerate(self.quality):
-            told = categories.told(labels, kinds, tier)
+            told = categories.told(labels, tier)
             predictor.shift(categories.shifts(self.evidence.contexts, predictor, told))
 
     def _seat(self, tiers: tuple[str, ...]) -> None:
@@ -172,6 +178,7 @@ class Learner:
         places = [self.tiers.index(name) if name in self.tiers else None for name in tiers]
         self.prior = self.prior.seated(places)
         self.evidence.seat(places)
+        self.watch.seat()
         self.quality = [QualityPredictor() if at is None else self.quality[at] for at in places]
         self.tiers, self.seated_at = tiers, self.observed
 
@@ -200,7 +207,7 @@ class Learner:
         """A recording was worth so many labels before the first one here."""
         recorded = min(self.prior.labels, MOST) * self.trust
         chance = self.settings.sudden_chance
-        if self.watch.alarmed_within(self.settings.careful, self.observed, "judge"):
+        if self.watch.alarmed_within(self.settings.careful, self.observed, of_answers=True):
             chance = self.settings.sudden_chance_alarmed
         return ModelError(recorded + float(labels.weight.sum()), self.settings.sudden, chance)
 
@@ -221,7 +228,8 @@ class Learner:
         proven = [self._proven(labels, tier) for tier in range(1, len(self.tiers))]
         estimators = tuple(each.estimator() for each in self.quality)
         fit = Fit.to(self.evidence, labels, estimators, self.prior.weakened(self.trust))
-        draft, support = fit.draft(live, now, parted, proven)
+        used = live.model_copy(update={"tiers": self.usage.told(live.tiers)})
+        draft, support = fit.draft(used, now, parted, proven)
         rates = self._rates(support, all(proven))
         return draft.model_copy(
             update={
@@ -244,8 +252,17 @@ class Learner:
 
     def _proven(self, labels: Labels, tier: int) -> bool:
         """Whether an arm may call this tier: it is the dearest, or enough labels tell of it."""
-        told = judge.effective(labels.weight[dear.paired(labels, tier)])
-        return tier == len(self.tiers) - 1 or told >= self.settings.support
+        return tier == len(self.tiers) - 1 or self._told(labels, tier) >= self.settings.support
+
+    def _told(self, labels: Labels, tier: int) -> float:
+        """The effective number of labels that tell of a tier."""
+        known = dear.paired(labels, tier) if tier else ~np.isnan(labels.right[:, 0])
+        return judge.effective(labels.weight[known])
+
+    def _told_of(self) -> list[bool]:
+        """Of which tiers there are labels enough to know what to expect of the next one."""
+        labels, enough = self._labels(), self.settings.judged_labels
+        return [self._told(labels, tier) >= enough for tier in range(len(self.tiers))]
 
     def _rates(self, support: float, proven: bool) -> DrawRates:
         """A tier that is long unproven fails, or no shadow may ask it: it is not waited for."""
@@ -342,6 +359,7 @@ class Learner:
             "quality": [each.state() for each in self.quality],
             "prior": self.prior.beliefs().to_json(),
             "trust": self.trust,
+            "usage": self.usage.state(),
             "watch": self.watch.state(),
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "bins": {k: v.tolist() for k, v in asdict(self.bins).items()} if self.bins else None,
@@ -364,6 +382,7 @@ class Learner:
         learner.trust = body["trust"]
         learner.evidence.restore(body["evidence"])
         learner.quality = [QualityPredictor.restore(each) for each in body["quality"]]
+        learner.usage.restore(body["usage"])
         learner.watch.restore(body["watch"])
         if learner.baseline is not None:
             learner.baseline.restore(body.get("baseline"))

@@ -45,7 +45,15 @@ SELECT d.id, d.at, d.segment, d.policy_version, d.features, c.final_tier, c.cost
         SELECT j.raw FROM judge_scores j
         WHERE j.at = d.at AND j.decision_id = d.id
         ORDER BY j.purpose, j.index DESC LIMIT 1
-    ) AS score
+    ) AS score,
+    (
+        SELECT jsonb_object_agg(
+            a.tier, jsonb_build_array(a.prompt_tokens, a.completion_tokens) ORDER BY a.index
+        )
+        FROM attempts a
+        WHERE a.at = d.at AND a.decision_id = d.id AND a.purpose IN ('serve', 'shadow')
+            AND a.error IS NULL
+    ) AS used
 FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
 JOIN decisions d ON d.at = wanted.at AND d.id = wanted.id
 JOIN completions c ON c.at = wanted.at AND c.decision_id = wanted.id

@@ -115,27 +115,33 @@ class PolicyDocument(Frozen):
         """The segment of that name, or the first one."""
         return next((s for s in self.segments if s.name == name), self.segments[0])
 
-    def weighed_usd(self, tier: TierTerms, prompt_chars: float | rule.Array) -> float | rule.Array:
+    def weighed_usd(
+        self, tier: TierTerms, prompt_chars: float | rule.Array, category: int | rule.Places = 0
+    ) -> float | rule.Array:
         """Expected price of a call and of the wait for it, at the objective's price of a second."""
         waiting = self.objective.latency_usd_per_s * tier.latency_s
-        return tier.expected_cost_usd(prompt_chars) + waiting
+        return tier.expected_cost_usd(prompt_chars, category) + waiting
 
-    def costs(self, prompt_chars: float | rule.Array) -> rule.Costs:
+    def costs(
+        self, prompt_chars: float | rule.Array, category: int | rule.Places = 0
+    ) -> rule.Costs:
         """Expected costs of a query in units of ``cost_unit_usd``, waiting included; broadcasts."""
         unit = self.cost_unit_usd
         judging = self.judge.cost_usd + self.objective.latency_usd_per_s * self.judge.latency_s
         return rule.Costs(
-            local=self.weighed_usd(self.local, prompt_chars) / unit,
+            local=self.weighed_usd(self.local, prompt_chars, category) / unit,
             judge=judging / unit,
-            dear=tuple(self.weighed_usd(tier, prompt_chars) / unit for tier in self.dear),
+            dear=tuple(self.weighed_usd(tier, prompt_chars, category) / unit for tier in self.dear),
         )
 
-    def bills(self, prompt_chars: float | rule.Array) -> rule.Costs:
+    def bills(
+        self, prompt_chars: float | rule.Array, category: int | rule.Places = 0
+    ) -> rule.Costs:
         """What a query is expected to be charged for each call, USD; broadcasts."""
         return rule.Costs(
-            local=self.local.expected_bill_usd(prompt_chars),
+            local=self.local.expected_bill_usd(prompt_chars, category),
             judge=self.judge.cost_usd,
-            dear=tuple(tier.expected_bill_usd(prompt_chars) for tier in self.dear),
+            dear=tuple(tier.expected_bill_usd(prompt_chars, category) for tier in self.dear),
         )
 
     def p_hat(self, features: Features) -> rule.Array:
@@ -144,16 +150,7 @@ class PolicyDocument(Frozen):
 
     def beliefs(self, segment: SegmentPolicy, p_hat: rule.Array) -> rule.Beliefs:
         """What this document believes of queries of this ``p_hat``, (..., tiers)."""
-        bins = self.judge.bins
-        told = rule.logit(p_hat)
-        p = segment.calibration.probability(told[..., 0])
-        log_odds = rule.logit(p)[..., None]
-        dear = [told[..., tier, None] for tier in range(1, len(self.tiers))]
-        g, b = (
-            [platt.probability(log_odds, bins.z, q) for platt, q in zip(platts, dear, strict=True)]
-            for platts in (segment.dear_if_local_wrong, segment.dear_wrong_if_local_right)
-        )
-        return rule.believe(p, bins.f1, bins.f0, g, b)
+        return segment.beliefs(self.judge, p_hat)
 
     def derive(self, segment: SegmentPolicy) -> tuple[float, float]:
         """``routing_threshold`` and ``judge_cutoff`` of a segment from its lambda and mode."""

@@ -10,11 +10,12 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dataplane.contract import rule
-from dataplane.features import BUCKETS, FEATURE_VERSION, Features
+from dataplane.features import BUCKETS, CATEGORIES, FEATURE_VERSION, Features
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+Category = Annotated[int, Field(ge=1, le=CATEGORIES)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Mode = Literal["route", "cascade", "cascade_route", "always_cloud", "always_local"]
 Accepted: TypeAlias = Literal["ground_truth", "verifier", "reference"]
@@ -93,16 +94,40 @@ class TierTerms(Frozen):
     overhead_tokens: NonNegative = 0.0
     completion_tokens: NonNegative = 100.0
     latency_s: NonNegative = 0.0  # of one call, as expected
+    # by how much more calls cost than all that has it: on the whole, and in categories
+    cost_factor: Annotated[Positive, Field(exclude_if=lambda factor: factor == 1.0)] = 1.0
+    category_factors: Annotated[
+        tuple[tuple[Category, Positive], ...], Field(exclude_if=lambda factors: not factors)
+    ] = ()
 
-    def expected_cost_usd(self, prompt_chars: float | rule.Array) -> float | rule.Array:
+    @model_validator(mode="after")
+    def _told_once(self) -> Self:
+        categories = [category for category, _ in self.category_factors]
+        if len(set(categories)) != len(categories):
+            raise ValueError(f"tier {self.name}: category_factors tell of a category twice")
+        return self
+
+    def expected_cost_usd(
+        self, prompt_chars: float | rule.Array, category: int | rule.Places = 0
+    ) -> float | rule.Array:
         """Expected cost of one call, from past tokens and never from the realised length."""
         prompt_tokens = self.overhead_tokens + prompt_chars / self.chars_per_token
         spent = prompt_tokens * self.input_usd_per_mtok
-        return (spent + self.completion_tokens * self.output_usd_per_mtok) / 1e6
+        usd = (spent + self.completion_tokens * self.output_usd_per_mtok) / 1e6
+        return usd * self._factors.values[category]
 
-    def expected_bill_usd(self, prompt_chars: float | rule.Array) -> float | rule.Array:
+    @cached_property
+    def _factors(self) -> "Dense":
+        factors = np.full(CATEGORIES + 1, self.cost_factor)
+        for category, factor in self.category_factors:
+            factors[category] = factor
+        return Dense(factors)
+
+    def expected_bill_usd(
+        self, prompt_chars: float | rule.Array, category: int | rule.Places = 0
+    ) -> float | rule.Array:
         """What one call is expected to be charged; 0 where the tier is not billed."""
-        usd = self.expected_cost_usd(prompt_chars)
+        usd = self.expected_cost_usd(prompt_chars, category)
         return 0.0 * usd if self.billing == "none" else usd
 
     def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float:
@@ -115,9 +140,9 @@ class TierTerms(Frozen):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dense:
-    """An estimator's weights (BUCKETS,): not a bare array, for those have no plain equality."""
+    """A table that is kept: not a bare array, for those have no plain equality."""
 
-    weights: rule.Array
+    values: rule.Array
 
 
 class LinearEstimator(Frozen):
@@ -141,7 +166,7 @@ class LinearEstimator(Frozen):
     @property
     def table(self) -> rule.Array:
         """(BUCKETS,) the weight of each bucket."""
-        return self._dense.weights
+        return self._dense.values
 
     @cached_property
     def _dense(self) -> Dense:
@@ -315,6 +340,19 @@ class SegmentPolicy(Frozen):
     def modes(self) -> tuple[Mode, ...]:
         """The modes that may serve."""
         return tuple(arm.mode for arm in self.arms) or (self.mode,)
+
+    def beliefs(self, judge: JudgeTable, p_hat: rule.Array) -> rule.Beliefs:
+        """What is believed of queries of this ``p_hat``, (..., tiers)."""
+        bins = judge.bins
+        told = rule.logit(p_hat)
+        p = self.calibration.probability(told[..., 0])
+        log_odds = rule.logit(p)[..., None]
+        dear = [told[..., tier, None] for tier in range(1, told.shape[-1])]
+        g, b = (
+            [platt.probability(log_odds, bins.z, q) for platt, q in zip(platts, dear, strict=True)]
+            for platts in (self.dear_if_local_wrong, self.dear_wrong_if_local_right)
+        )
+        return rule.believe(p, bins.f1, bins.f0, g, b)
 
 
 class AuditTerms(Frozen):

@@ -107,7 +107,7 @@ def consider(
     """The context of a query; ``eligible`` holds tier names, and ``judge`` where one is at hand."""
     terms = policy.segment(segment)
     p_hat = policy.p_hat(features)
-    beliefs, costs = policy.beliefs(terms, p_hat), policy.costs(features.chars)
+    beliefs, costs = policy.beliefs(terms, p_hat), policy.costs(features.chars, features.category)
     left, dear = frozenset(eligible), tuple(tier.name for tier in policy.dear)
     return Context(policy, terms, p_hat, beliefs, costs, left, dear).within(left)
 

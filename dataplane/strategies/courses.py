@@ -59,12 +59,15 @@ class Queries:
     p_hat: Array
     chars: Array
     score: Array
+    category: Places
 
     @classmethod
     def of(cls, policy: PolicyDocument, features: Sequence[Features], score: Array) -> "Queries":
         """Queries with these features, as this policy's estimators see them."""
         p_hat = np.array([policy.p_hat(each) for each in features]).reshape(-1, len(policy.tiers))
-        return cls(p_hat, np.array([each.chars for each in features], dtype=np.float64), score)
+        chars = np.array([each.chars for each in features], dtype=np.float64)
+        category = np.array([each.category for each in features], dtype=np.intp)
+        return cls(p_hat, chars, score, category)
 
 
 def courses(policy: PolicyDocument, segment: SegmentPolicy, queries: Queries) -> Courses:
@@ -75,7 +78,7 @@ def courses(policy: PolicyDocument, segment: SegmentPolicy, queries: Queries) ->
     if segment.arms:
         raise ValueError(f"segment {segment.name} has arm weights: its courses are not certain")
     beliefs = policy.beliefs(segment, queries.p_hat)
-    costs = policy.costs(queries.chars)
+    costs = policy.costs(queries.chars, queries.category)
     scored = ~np.isnan(queries.score)
     first = first_moves(rule.value(beliefs, costs, segment.lambda_), segment.mode, scored)
     judge = policy.judge

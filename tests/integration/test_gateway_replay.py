@@ -29,7 +29,7 @@ from controlplane.database import Database
 from controlplane.evaluate.replay import EPOCH, Delay, Replay, Row
 from controlplane.leader import Leader
 from controlplane.learn.learner import Learner
-from controlplane.observations import Observation
+from controlplane.observations import Observation, Used
 from controlplane.observe import MEMORY, DecisionKey, MemoryLog, Source, Watermark
 from controlplane.shadow import ShadowJob
 from dataplane.app import Parts, create_app
@@ -284,9 +284,10 @@ async def _started(recorder: Recorder, tiers: Iterable[GuardedTier]) -> None:
 
 def priced(row: Row, first: PolicyDocument) -> Row:
     """At what the tiers will charge for their answers; those between are wrong where local is."""
-    local, *dear, cloud = (tier.cost_usd(1, len(tier.name)) for tier in first.tiers)
-    (right, best), between = row.worth, len(dear)
-    return replace(row, worth=(right, *[right] * between, best), usd=(local, *dear, cloud))
+    used = tuple(Used(1, len(tier.name)) for tier in first.tiers)
+    usd = tuple(tier.cost_usd(*each) for tier, each in zip(first.tiers, used, strict=True))
+    (right, best), between = row.worth, len(first.tiers) - 2
+    return replace(row, worth=(right, *[right] * between, best), usd=usd, used=used)
 
 
 @pytest.mark.parametrize("tiers", [2, 3])

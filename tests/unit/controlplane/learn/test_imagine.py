@@ -20,7 +20,8 @@ GRID = ArmGrid(tuple(mode for mode in MODES for _ in LAMBDAS), np.array([*LAMBDA
 def columns(seed: int, tiers: int, *, scored: bool) -> Columns:
     rng = np.random.default_rng(seed)
     score = -rng.exponential(0.5, 30) if scored else np.full(30, np.nan)
-    return Columns(rng.uniform(0.02, 0.98, (30, tiers)), rng.uniform(10, 400, 30), score)
+    p_hat, chars = rng.uniform(0.02, 0.98, (30, tiers)), rng.uniform(10, 400, 30)
+    return Columns(p_hat, chars, score, np.arange(30) % 3)
 
 
 def imagined(seed: int, tiers: int, *, scored: bool) -> tuple[PolicyDocument, Columns, Imagined]:
@@ -31,7 +32,7 @@ def imagined(seed: int, tiers: int, *, scored: bool) -> tuple[PolicyDocument, Co
 @given(st.integers(0, 2**31), st.sampled_from([2, 3, 5]))
 def test_at_a_known_score_the_course_is_certain(seed: int, tiers: int) -> None:
     document, queries, found = imagined(seed, tiers, scored=True)
-    seen = Queries(queries.p_hat, queries.chars, queries.score)
+    seen = Queries(queries.p_hat, queries.chars, queries.score, queries.category)
     for arm, (mode, lambda_) in enumerate(zip(GRID.modes, GRID.lambdas.tolist(), strict=True)):
         way = courses(document, document.segments[0].replaced(mode=mode, lambda_=lambda_), seen)
         served = np.column_stack([1 - found.to_dear[:, arm], *(e[:, arm] for e in found.dear)])
