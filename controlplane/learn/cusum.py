@@ -19,7 +19,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Frozen, JudgeTable, SegmentPolicy
 
 ODDS = 2.0  # of a right answer: what is looked for is half of them, or twice as many
-LIMIT = 6.0  # log-likelihood ratio that raises an alarm
+LIMIT = 7.0  # log-likelihood ratio that raises an alarm
 
 Sum: TypeAlias = tuple[float, int]  # and since when it is above 0
 

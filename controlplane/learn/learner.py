@@ -30,6 +30,7 @@ from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.learn.usage import Usage
 from controlplane.learn.verdict import dissent
 from controlplane.observations import Labelled, Observation
+from controlplane.stats import effective_labels
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import (
     AuditTerms,
@@ -257,7 +258,7 @@ class Learner:
     def _told(self, labels: Labels, tier: int) -> float:
         """The effective number of labels that tell of a tier."""
         known = dear.paired(labels, tier) if tier else ~np.isnan(labels.right[:, 0])
-        return judge.effective(labels.weight[known])
+        return effective_labels(labels.weight[known])
 
     def _told_of(self) -> list[bool]:
         """Of which tiers there are labels enough to know what to expect of the next one."""
