@@ -1,7 +1,7 @@
 """What the learner is shown: typed observations of completed and of labelled queries."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -16,7 +16,7 @@ class Observation:
     of the local answer, from serving or, where the query went straight to the cloud, from its
     shadow. ``served``: the tier whose answer the client got. ``excluded``: the tiers that could not
     have answered; where that leaves no choice between the local tier and the dearest, the query is
-    served, charged and audited, but says nothing of an arm.
+    served, charged and audited, but says nothing of an arm. ``models``: what answered, by tier.
     """
 
     decision_id: UUID
@@ -29,6 +29,7 @@ class Observation:
     score: float | None
     cost_usd: float
     excluded: frozenset[str] = frozenset()
+    models: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

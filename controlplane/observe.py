@@ -184,6 +184,7 @@ def _observation(row: Mapping[str, Any]) -> Observation:
         score=row["score"],
         cost_usd=row["cost_usd"],
         excluded=frozenset(row["excluded"]),
+        models=row["models"] or {},
     )
 
 

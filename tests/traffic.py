@@ -65,6 +65,7 @@ def query(
         score=score,
         cost_usd=cost_usd,
         excluded=frozenset(excluded),
+        models={tier: f"{tier}-model" for tier in answered},
     )
 
 

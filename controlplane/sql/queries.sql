@@ -32,7 +32,7 @@ WHERE plane = %(plane)s AND spool_segment = %(segment)s
     AND "offset" > %(reached)s AND "offset" <= %(until)s AND status = 'ok';
 
 -- name: observations
--- Each wanted query as serving left it. A serving judge score comes before a shadow's ('serve' <
+-- Each wanted query as serving left it, and the models that answered, shadows too. A serving judge score comes before a shadow's ('serve' <
 -- 'shadow'); of two scores the later index holds.
 SELECT d.id, d.at, d.segment, d.policy_version, d.features, c.final_tier, c.cost_usd,
     ARRAY(SELECT jsonb_object_keys(d.excluded - 'judge')) AS excluded,
@@ -41,6 +41,10 @@ SELECT d.id, d.at, d.segment, d.policy_version, d.features, c.final_tier, c.cost
         WHERE a.at = d.at AND a.decision_id = d.id AND a.purpose = 'serve' AND a.error IS NULL
         ORDER BY a.index
     ) AS answered,
+    (
+        SELECT jsonb_object_agg(a.tier, a.model) FROM attempts a
+        WHERE a.at = d.at AND a.decision_id = d.id AND a.error IS NULL
+    ) AS models,
     (
         SELECT j.raw FROM judge_scores j
         WHERE j.at = d.at AND j.decision_id = d.id
@@ -336,6 +340,25 @@ LIMIT %(limit)s;
 -- name: add_estimate
 INSERT INTO estimates (policy_version, "window", n, quality, lo, hi, detail)
 VALUES (%(policy_version)s, %(window)s, %(n)s, %(quality)s, %(lo)s, %(hi)s, %(detail)s);
+
+-- name: models_of_tiers
+-- The model that each tier answered with last.
+SELECT DISTINCT ON (tier) tier, model FROM attempts
+WHERE purpose IN ('serve', 'shadow') AND error IS NULL AND at >= now() - interval '7 days'
+ORDER BY tier, at DESC;
+
+-- name: judging_models
+SELECT DISTINCT model FROM attempts
+WHERE purpose = 'judge' AND error IS NULL AND at >= now() - interval '7 days';
+
+-- name: judging_cost
+-- What a verdict cost: the judge's calls of the last week.
+SELECT count(*) AS calls, avg(cost_usd) AS mean, coalesce(stddev_samp(cost_usd), 0) AS sd
+FROM attempts WHERE purpose = 'judge' AND error IS NULL AND at >= now() - interval '7 days';
+
+-- name: alarm_times
+-- The last ones: a window that holds more alarms than these is not quiet anyway.
+SELECT at FROM events WHERE kind = 'alarm' ORDER BY id DESC LIMIT 100;
 
 -- name: add_event
 INSERT INTO events (kind, body) VALUES (%(kind)s, %(body)s);
