@@ -16,8 +16,9 @@ from typing import Protocol
 from psycopg.types.json import Jsonb
 
 from controlplane import push, registry, states
+from controlplane.audit import promise
+from controlplane.audit.certificates import Certifier, Event, Review
 from controlplane.audit.labels import Terms
-from controlplane.audit.served import estimates
 from controlplane.audit.votes import doubled
 from controlplane.audit.window import Window
 from controlplane.connection import Connect, Connection
@@ -30,6 +31,8 @@ from dataplane.contract.policy import PolicyDocument
 LEARNER = "learner"
 OBSERVED = "observed"
 FROZEN = "frozen"
+CERTIFIER = "certifier"
+WIDTH = 0.02  # half-width of served quality that is wanted where nothing is stated
 UNDOUBLED = Terms(double=0.0)
 
 
@@ -61,11 +64,13 @@ class Turn:
     watermark: Watermark
     alarms: list[str]
     proposal: PolicyDocument | None
+    events: tuple[Event, ...] = ()
 
     @property
     def still(self) -> bool:
         """Whether nothing happened that is worth keeping."""
-        return not (self.observations or self.labelled or self.alarms or self.proposal)
+        news = self.observations, self.labelled, self.alarms, self.proposal, self.events
+        return not any(news)
 
 
 def turn(
@@ -76,14 +81,24 @@ def turn(
     now: datetime,
     *,
     frozen: bool = False,
+    certifier: Certifier | None = None,
 ) -> Turn:
-    """Observe, learn, propose. Frozen, the learner goes on learning but moves no policy."""
+    """Observe, learn, certify, propose.
+
+    Frozen, the learner goes on learning but moves no policy; what is void goes all the same.
+    """
     observations, reached = log.new(watermark)
     labelled = log.labelled()
     learner.observe(observations)
     learner.learn(labelled)
-    proposal = None if frozen else learner.propose(live, now)
-    return Turn(observations, labelled, reached, learner.alarms(), proposal)
+    alarms = learner.alarms()
+    found = Review(live)
+    if certifier is not None:
+        found = certifier.review(live, observations, labelled, alarms, now)
+    proposal = None if frozen else learner.propose(found.policy, now)
+    if found.policy is not live and (not frozen or found.voids):
+        proposal = found.under(proposal)
+    return Turn(observations, labelled, reached, alarms, proposal, found.events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +127,14 @@ class Cycle:
         school: School,
         window: Window | None = None,
         terms: Terms = UNDOUBLED,
+        width: float | None = None,
     ) -> None:
         self._connect = connect
         self._leader = leader
         self._school = school
         self._window = window or Window()
         self._terms = terms
+        self._width = width
         self._kept: _Kept | None = None
 
     def run(self, now: datetime) -> Turn:
@@ -139,8 +156,11 @@ class Cycle:
             log = PostgresLog(connection, twice=twice, tolerance=self._terms.tolerance)
             frozen = states.load_value(connection, FROZEN, default=False)
             watermark = load_watermark(connection)
-            done = turn(log, kept.learner, live, watermark, now, frozen=frozen)
+            certifier = Certifier.from_json(states.load_value(connection, CERTIFIER, default=None))
+            done = turn(log, kept.learner, live, watermark, now, frozen=frozen, certifier=certifier)
             self._keep(connection, kept, done)
+            if not done.still:
+                states.save_value(connection, CERTIFIER, certifier.to_json())
             if log.resolved:
                 self._evaluate(connection, live)
             self._leader.check()
@@ -164,19 +184,29 @@ class Cycle:
         states.save_value(connection, OBSERVED, observed + len(done.observations))
         for words in done.alarms:
             record_event(connection, "alarm", {"reason": words})
+        for kind, body in done.events:
+            record_event(connection, kind, body)
 
     def _evaluate(self, connection: Connection, live: PolicyDocument) -> None:
         served = self._window.read(connection, live.objective.accepts)
-        for estimate in estimates(served, live.objective.confidence):
-            quality = estimate.quality
+        alarms = [row["at"] for row in connection.execute(SQL["alarm_times"])]
+        terms = promise.Terms(
+            live.objective.confidence,
+            self._width or getattr(live.objective, "tolerance", 0.0) or WIDTH,
+            registry.structural(connection, live.version),
+            self._window.span,
+            alarms,
+        )
+        for found in promise.promises(served, terms):
+            quality = found.estimate.quality
             row = {
                 "policy_version": live.version,
-                "window": estimate.window,
-                "n": estimate.queries,
+                "window": found.window,
+                "n": found.estimate.queries,
                 "quality": quality and quality.estimate,
                 "lo": quality and quality.low,
                 "hi": quality and quality.high,
-                "detail": Jsonb(estimate.detail()),
+                "detail": Jsonb(found.detail()),
             }
             connection.execute(SQL["add_estimate"], row)
 

@@ -25,7 +25,7 @@ class Observation:
     shadow. ``served``: the tier whose answer the client got. ``excluded``: the tiers that could not
     have answered; where that leaves no choice between the local tier and the dearest, the query is
     served, charged and audited, but says nothing of an arm. ``used``: what the calls of tiers,
-    shadows included, used.
+    shadows included, used. ``models``: what answered, by tier.
     """
 
     decision_id: UUID
@@ -39,6 +39,7 @@ class Observation:
     cost_usd: float
     excluded: frozenset[str] = frozenset()
     used: Mapping[str, Used] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
 
     def used_by(self, tiers: Collection[str]) -> dict[str, Used]:
         """What these tiers' calls used, where it is known."""

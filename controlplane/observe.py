@@ -185,6 +185,7 @@ def _observation(row: Mapping[str, Any]) -> Observation:
         cost_usd=row["cost_usd"],
         excluded=frozenset(row["excluded"]),
         used={tier: Used(*tokens) for tier, tokens in (row["used"] or {}).items()},
+        models=row["models"] or {},
     )
 
 

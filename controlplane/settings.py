@@ -34,6 +34,7 @@ class Settings:
     learner: LearnerSettings
     prior: Prior
     labels: Terms
+    width: float | None = None
 
 
 def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settings:
@@ -55,6 +56,7 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         learner=learner_settings(configuration),
         prior=NONE if prior is None else read(prior, len(configuration.tiers)),
         labels=label_terms(environ, configuration.audit),
+        width=configuration.audit.width,
     )
 
 

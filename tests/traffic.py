@@ -66,6 +66,7 @@ def query(
         cost_usd=cost_usd,
         excluded=frozenset(excluded),
         used=dict.fromkeys(answered, Used(10, 2)),
+        models={tier: f"{tier}-model" for tier in answered},
     )
 
 

@@ -29,6 +29,8 @@ class Served:
     probability: float | None
     value: float | None
     predicted: float
+    segment: str = "default"
+    policy_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,6 @@ class Estimate:
             "power": self.power,
             "worst_case": worst,
         }
-
-
-def estimates(newest_first: Sequence[Served], confidence: float) -> list[Estimate]:
-    """The whole window, and the part of it that holds the last 1,000 labels."""
-    return [
-        estimate("run", newest_first, confidence),
-        estimate("last_1000_labels", _latest(newest_first), confidence),
-    ]
 
 
 def estimate(window: str, served: Sequence[Served], confidence: float) -> Estimate:
@@ -119,7 +113,8 @@ def _worst(quality: Interval, response: float) -> Interval:
     )
 
 
-def _latest(newest_first: Sequence[Served]) -> Sequence[Served]:
+def latest(newest_first: Sequence[Served]) -> Sequence[Served]:
+    """The part of a window that holds the last 1,000 labels."""
     labels = 0
     for place, answer in enumerate(newest_first):
         labels += answer.value is not None

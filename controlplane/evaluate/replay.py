@@ -14,6 +14,7 @@ from uuid import UUID
 
 import numpy as np
 
+from controlplane.audit.certificates import Certifier, Event
 from controlplane.cycle import turn
 from controlplane.learn.learner import Learner
 from controlplane.observations import Observation, Used
@@ -105,6 +106,7 @@ class Replay:
         delay: Delay | None = None,
         every: int = 50,
         log: ReplayLog | None = None,
+        certifier: Certifier | None = None,
     ) -> None:
         self.policies = [start]
         self.learner = learner
@@ -113,6 +115,8 @@ class Replay:
         self._every = every
         self._rng = random.Random(seed)  # noqa: S311 - a reproducible stream, no secret
         self._log = log or MemoryLog()
+        self._certifier = certifier
+        self.events: list[Event] = []
         self._watermark: Watermark = {}
         self._asked: deque[_Asked] = deque()
 
@@ -134,9 +138,11 @@ class Replay:
         """The control plane's own cycle."""
         self._answer_labels(at)
         now = EPOCH + timedelta(seconds=at)
-        done = turn(self._log, learner, self.live, self._watermark, now)
+        certifier = self._certifier
+        done = turn(self._log, learner, self.live, self._watermark, now, certifier=certifier)
         self._watermark = done.watermark
         self.alarms += done.alarms
+        self.events += done.events
         if done.proposal is not None:
             self.policies.append(done.proposal)
 

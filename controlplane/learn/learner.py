@@ -20,7 +20,7 @@ from controlplane.learn.estimate import ModelError
 from controlplane.learn.evidence import Evidence, Labels, Record
 from controlplane.learn.goals import goal
 from controlplane.learn.imagine import ArmGrid, imagine, moved
-from controlplane.learn.policy_family import Arm, Arms
+from controlplane.learn.policy_family import ALWAYS_CLOUD, Arm, Arms
 from controlplane.learn.prior import MOST, Prior
 from controlplane.learn.prior import NONE as NO_PRIOR
 from controlplane.learn.quality import DIGITS, QualityPredictor
@@ -40,6 +40,8 @@ from dataplane.contract.terms import (
 )
 
 SCHEMA = 9
+UNCERTIFIED = "no cutoff is certified yet, so no local answer is accepted: always the cloud"
+UNJUDGED = "a certified cutoff is asked for, and this arm does not judge: always the cloud"
 COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "binned_at", "seated_at")
 
 
@@ -232,6 +234,8 @@ class Learner:
         used = live.model_copy(update={"tiers": self.usage.told(live.tiers)})
         draft, support = fit.draft(used, now, parted, proven)
         rates = self._rates(support, all(proven))
+        if uncertified(draft):
+            rates = rates.at_least(self.settings.cold)
         return draft.model_copy(
             update={
                 "audit": AuditTerms(rate=rates.audit, label_price_usd=live.audit.label_price_usd),
@@ -284,7 +288,7 @@ class Learner:
     def _candidate(self, live: PolicyDocument, draft: PolicyDocument) -> PolicyDocument:
         """The draft with the arm to serve, and why; its thresholds are still those of before."""
         was = draft.segments[0]
-        arm, why = self._pulled(draft) if self.baseline is not None else self._found(live, draft)
+        arm, why = self._allowed(live, draft)
         opens = was.trust == "closed" and arm.mode in ("cascade", "cascade_route")
         trust = "open" if opens else was.trust
         segment = was.replaced(mode=arm.mode, lambda_=arm.lambda_, trust=trust)
@@ -296,6 +300,14 @@ class Learner:
                 "reason": f"{why}{gate}",
             }
         )
+
+    def _allowed(self, live: PolicyDocument, draft: PolicyDocument) -> tuple[Arm, str]:
+        """The arm to serve, and why; always-cloud where a certificate is wanting."""
+        if uncertified(draft):
+            return ALWAYS_CLOUD, UNCERTIFIED
+        arm, why = self._pulled(draft) if self.baseline is not None else self._found(live, draft)
+        certified = draft.segments[0].certificate is not None
+        return (ALWAYS_CLOUD, UNJUDGED) if certified and not arm.judges else (arm, why)
 
     def _pulled(self, draft: PolicyDocument) -> tuple[Arm, str]:
         """What a baseline pulls, and why: it goes there at once."""
@@ -394,6 +406,11 @@ class Learner:
             *(np.array(columns[k]) for k in ("edges", "raw", "z"))
         )
         return learner
+
+
+def uncertified(policy: PolicyDocument) -> bool:
+    """Whether a certificate is asked for, and none holds."""
+    return bool(policy.objective.wrong_acceptances) and policy.segments[0].certificate is None
 
 
 def _checksum(text: str) -> str:

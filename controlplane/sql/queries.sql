@@ -32,8 +32,9 @@ WHERE plane = %(plane)s AND spool_segment = %(segment)s
     AND "offset" > %(reached)s AND "offset" <= %(until)s AND status = 'ok';
 
 -- name: observations
--- Each wanted query as serving left it. A serving judge score comes before a shadow's ('serve' <
--- 'shadow'); of two scores the later index holds.
+-- Each wanted query as serving left it; the models that answered and the tokens of their calls,
+-- shadows too. A serving judge score comes before a shadow's ('serve' < 'shadow'); of two scores
+-- the later index holds.
 SELECT d.id, d.at, d.segment, d.policy_version, d.features, c.final_tier, c.cost_usd,
     ARRAY(SELECT jsonb_object_keys(d.excluded - 'judge')) AS excluded,
     ARRAY(
@@ -46,17 +47,20 @@ SELECT d.id, d.at, d.segment, d.policy_version, d.features, c.final_tier, c.cost
         WHERE j.at = d.at AND j.decision_id = d.id
         ORDER BY j.purpose, j.index DESC LIMIT 1
     ) AS score,
-    (
-        SELECT jsonb_object_agg(
-            a.tier, jsonb_build_array(a.prompt_tokens, a.completion_tokens) ORDER BY a.index
-        )
-        FROM attempts a
-        WHERE a.at = d.at AND a.decision_id = d.id AND a.purpose IN ('serve', 'shadow')
-            AND a.error IS NULL
-    ) AS used
+    called.models,
+    called.used
 FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
 JOIN decisions d ON d.at = wanted.at AND d.id = wanted.id
 JOIN completions c ON c.at = wanted.at AND c.decision_id = wanted.id
+CROSS JOIN LATERAL (
+    SELECT jsonb_object_agg(a.tier, a.model ORDER BY a.index) AS models,
+        jsonb_object_agg(
+            a.tier, jsonb_build_array(a.prompt_tokens, a.completion_tokens) ORDER BY a.index
+        ) AS used
+    FROM attempts a
+    WHERE a.at = d.at AND a.decision_id = d.id AND a.purpose IN ('serve', 'shadow')
+        AND a.error IS NULL
+) called
 ORDER BY d.id;
 
 -- name: open_label_tasks
@@ -344,6 +348,25 @@ LIMIT %(limit)s;
 -- name: add_estimate
 INSERT INTO estimates (policy_version, "window", n, quality, lo, hi, detail)
 VALUES (%(policy_version)s, %(window)s, %(n)s, %(quality)s, %(lo)s, %(hi)s, %(detail)s);
+
+-- name: models_of_tiers
+-- The model that each tier answered with last.
+SELECT DISTINCT ON (tier) tier, model FROM attempts
+WHERE purpose IN ('serve', 'shadow') AND error IS NULL AND at >= now() - interval '7 days'
+ORDER BY tier, at DESC;
+
+-- name: judging_models
+SELECT DISTINCT model FROM attempts
+WHERE purpose = 'judge' AND error IS NULL AND at >= now() - interval '7 days';
+
+-- name: judging_cost
+-- What a verdict cost: the judge's calls of the last week.
+SELECT count(*) AS calls, avg(cost_usd) AS mean, coalesce(stddev_samp(cost_usd), 0) AS sd
+FROM attempts WHERE purpose = 'judge' AND error IS NULL AND at >= now() - interval '7 days';
+
+-- name: alarm_times
+-- The last ones: a window that holds more alarms than these is not quiet anyway.
+SELECT at FROM events WHERE kind = 'alarm' ORDER BY id DESC LIMIT 100;
 
 -- name: add_event
 INSERT INTO events (kind, body) VALUES (%(kind)s, %(body)s);

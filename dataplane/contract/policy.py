@@ -74,6 +74,8 @@ class PolicyDocument(Frozen):
             raise ValueError(f"{len(self.tiers)} tiers need as many estimators")
         for segment in self.segments:
             self._fits(segment)
+            if wrong := self.uncertified(segment):
+                raise ValueError(f"segment {segment.name}: {wrong}")
             self._agrees(segment)
         return self
 
@@ -95,6 +97,23 @@ class PolicyDocument(Frozen):
                     f"segment {segment.name}: {name} is {stated:.6g}, but mode {segment.mode} and "
                     f"lambda_ {segment.lambda_:.6g} give {derived:.6g}"
                 )
+
+    def uncertified(self, segment: SegmentPolicy) -> str | None:
+        """Why a segment does not keep to the certificate that is asked for; None: it does."""
+        asked, held = self.objective.wrong_acceptances, segment.certificate
+        if asked is None:
+            return "a certificate that the objective does not ask for" if held else None
+        if held is None:
+            free = set(segment.modes) - {"always_cloud"}
+            return f"without a certificate no mode may accept, not {min(free)}" if free else None
+        if (held.limit, held.confidence) != (asked.limit, asked.confidence):
+            return "the certificate is not for what the objective asks"
+        if held.judge != self.judge.judge:
+            return f"the certificate is of judge {held.judge}, not {self.judge.judge}"
+        if not self.judge.lowest <= held.score <= self.judge.highest:
+            return "the certified score must lie within the judge's lowest and highest"
+        unjudged = set(segment.modes) & {"route", "always_local"}
+        return f"{min(unjudged)} accepts what was not judged" if unjudged else None
 
     @property
     def local(self) -> TierTerms:

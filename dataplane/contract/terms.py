@@ -43,15 +43,31 @@ class Frozen(BaseModel):
         return type(self).model_validate(kept | fields)
 
 
+class WrongAcceptances(Frozen):
+    """At most ``limit`` of quality lost to wrong acceptances, at ``confidence``.
+
+    The loss is the share of all queries whose local answer is served, is wrong, and would have
+    been right from the dearest tier. Where this is asked for, no local answer is served whose score
+    is below a certified one, and none at all while there is no certificate.
+    """
+
+    limit: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+
+
 class Terms(Frozen):
     """What every objective states: how sure figures are, what a second of waiting is worth, and
     whose labels are the truth. A ``reference`` model's are a proxy: only where it says so.
+    ``wrong_acceptances``: where a certificate is asked for.
     """
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     latency_usd_per_s: NonNegative = 0.0
     # unsaid where it is usual, so that older documents keep their digests
     accepts: Annotated[Accepts, Field(exclude_if=lambda accepts: accepts == TRUSTED)] = TRUSTED
+    wrong_acceptances: Annotated[
+        WrongAcceptances | None, Field(exclude_if=lambda asked: asked is None)
+    ] = None
 
 
 class QualityTarget(Terms):
@@ -301,10 +317,44 @@ class Typical(Frozen):
     prompt_chars: NonNegative = 100.0
 
 
+class CertifiedCutoff(Frozen):
+    """The raw ``score`` below which nothing is accepted, and what shows that this is enough.
+
+    ``risk`` bounds the share of queries lost to wrong acceptances at or above it, at confidence
+    1 - ``delta``, this ``attempt``'s share of what the objective allows for all attempts; it comes
+    from ``losses`` among ``labels`` queries, of which ``accepted`` lie at or above. ``least_bin``
+    of ``bins`` begins at the score. Void with ``judge``, ``edges`` (a digest) or ``local_model``.
+    """
+
+    score: float
+    least_bin: Annotated[int, Field(ge=0)]
+    bins: Annotated[int, Field(ge=1)]
+    limit: Probability
+    confidence: Probability
+    risk: Probability
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    attempt: Annotated[int, Field(ge=1)]
+    labels: Annotated[int, Field(ge=1)]
+    losses: Annotated[int, Field(ge=0)]
+    accepted: Probability
+    judge: Name
+    edges: Name
+    local_model: str
+
+    @model_validator(mode="after")
+    def _holds(self) -> Self:
+        if self.risk > self.limit:
+            raise ValueError(f"certificate: its risk {self.risk:.4g} exceeds {self.limit:.4g}")
+        if self.losses > self.labels:
+            raise ValueError("certificate: more losses than labels")
+        return self
+
+
 class SegmentPolicy(Frozen):
     """How the queries of one segment are decided.
 
     ``dear_if_local_wrong`` (g) and ``dear_wrong_if_local_right`` (b) have one entry a dear tier.
+    ``certificate``: what bounds the acceptances, where the objective asks for that.
     """
 
     name: Name = "default"
@@ -318,6 +368,9 @@ class SegmentPolicy(Frozen):
     dear_wrong_if_local_right: tuple[Platt, ...]
     typical: Typical
     arms: tuple[Arm, ...] = ()
+    certificate: Annotated[
+        CertifiedCutoff | None, Field(exclude_if=lambda certificate: certificate is None)
+    ] = None
 
     @model_validator(mode="after")
     def _serveable(self) -> Self:
@@ -352,7 +405,9 @@ class SegmentPolicy(Frozen):
             [platt.probability(log_odds, bins.z, q) for platt, q in zip(platts, dear, strict=True)]
             for platts in (self.dear_if_local_wrong, self.dear_wrong_if_local_right)
         )
-        return rule.believe(p, bins.f1, bins.f0, g, b)
+        held = self.certificate
+        floor = None if held is None else rule.Floor.at(held.score, bins.raw)
+        return rule.believe(p, bins.f1, bins.f0, g, b, floor)
 
 
 class AuditTerms(Frozen):

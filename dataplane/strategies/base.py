@@ -78,6 +78,11 @@ class Context:
         """Whether judging can lead anywhere: a judge, its tier, and one to escalate to."""
         return JUDGE in self.eligible and self.local in self.eligible and bool(self.dear)
 
+    @property
+    def barred(self) -> bool:
+        """Whether the local answer may not be kept: no score can say that it is good enough."""
+        return self.beliefs.floor is not None and not self.may_judge
+
     def stage(self, state: State) -> Stage:
         """Where in its life the query is."""
         if not state.answered:
@@ -87,14 +92,19 @@ class Context:
         return "answered" if state.score is None else "scored"
 
     def within(self, eligible: Collection[str]) -> "Context":
-        """The same query where no more than these are left."""
+        """The same query where no more than these are left.
+
+        Without a dear tier nothing is barred: the local answer is all there is.
+        """
         kept = self.eligible.intersection(eligible)
         at = [place for place, name in enumerate(self.dear) if name in kept]
         if len(at) == len(self.dear):
             return self if kept == self.eligible else replace(self, eligible=kept)
+        dear = tuple(self.beliefs.dear[place] for place in at)
+        floor = self.beliefs.floor if dear else None
         return replace(
             self,
-            beliefs=replace(self.beliefs, dear=tuple(self.beliefs.dear[place] for place in at)),
+            beliefs=replace(self.beliefs, dear=dear, floor=floor),
             costs=replace(self.costs, dear=tuple(self.costs.dear[place] for place in at)),
             eligible=kept,
             dear=tuple(self.dear[place] for place in at),

@@ -110,7 +110,10 @@ def _best_after(
 
 
 def first_moves(values: rule.Values, mode: Mode, may_judge: Mask | bool = True) -> Moves:
-    """What a mode does first. Ties fall as in the strategies."""
+    """What a mode does first. Ties fall as in the strategies.
+
+    Where a floor bars the local answer unjudged, and nothing can judge it, a dear tier is called.
+    """
     best = rule.Best.of(values.dear)
     shape = np.shape(best.value)
     never, always = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
@@ -119,7 +122,8 @@ def first_moves(values: rule.Values, mode: Mode, may_judge: Mask | bool = True) 
     if mode == "always_local":
         return Moves(never, best.at, never)
     if mode == "cascade":
-        return Moves(never, best.at, always & may_judge)
+        barred = np.isneginf(values.local) & ~np.asarray(may_judge)
+        return Moves(never | barred, best.at, always & may_judge)
     if mode == "route":
         return Moves(best.value > values.local, best.at, never)
     best_local = np.where(may_judge, np.maximum(values.local, values.judged), values.local)

@@ -15,6 +15,7 @@ GOLDEN = Path(__file__).with_name("golden")
 DIGESTS = {  # of a first document, and of such with what was added since
     "policy": "b5c45f80602475561ce493338e415de7ab3683fc114a0d26a63cbbcc869b38cb",
     "policy_costs": "7009d9ccc11d0eca6152273a18b9624d3d6eabc157f22352a12ff44277600b4c",
+    "policy_certified": "af5c397453c002b87545ac5cb569be664eb9d9a9339293b1b623eefbc44f9ce8",
 }
 
 

@@ -10,7 +10,7 @@ from controlplane.app import publish_first
 from controlplane.connection import Connect, connect
 from controlplane.database import Database
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import CostCeiling, QualityTarget
+from dataplane.contract.terms import CostCeiling, QualityTarget, WrongAcceptances
 from tests.policies import CLOUD, LOCAL, policy
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -84,3 +84,12 @@ def test_other_ends_are_not_taken_over_and_an_event_says_so(store: Connect) -> N
         (event,) = connection.execute("SELECT kind, body FROM events").fetchall()
     assert event["kind"] == "refused"
     assert "is not local or the last one not cloud" in event["body"]["reason"]
+
+
+def test_asking_for_a_certificate_stops_every_acceptance_until_there_is_one(store: Connect) -> None:
+    asked = QualityTarget(target_quality=0.9, wrong_acceptances=WrongAcceptances())
+    with store() as connection:
+        objective.pursue(connection, asked, "key k", NOW)
+    now = live(store)
+    assert (now.segments[0].mode, now.segments[0].judge_cutoff) == ("always_cloud", 0.0)
+    assert "at most 5.0% lost to wrong acceptances at 90%" in now.reason

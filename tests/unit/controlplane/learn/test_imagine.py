@@ -1,5 +1,7 @@
 """What is imagined is what the strategies would do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 from dataplane.strategies import Queries, courses
-from tests.unit.dataplane.policies import pool
+from tests.unit.dataplane.policies import CERTIFIED, certificate, pool
 
 MODES: tuple[Mode, ...] = ("route", "cascade", "cascade_route", "always_cloud", "always_local")
 LAMBDAS = (0.0, 0.1, 0.3, 0.8)
@@ -27,6 +29,30 @@ def columns(seed: int, tiers: int, *, scored: bool) -> Columns:
 def imagined(seed: int, tiers: int, *, scored: bool) -> tuple[PolicyDocument, Columns, Imagined]:
     document, queries = pool(tiers), columns(seed, tiers, scored=scored)
     return document, queries, imagine(document, queries, GRID)
+
+
+@given(st.integers(0, 2**31), st.sampled_from([2, 3]), st.floats(-1.5, 0.01))
+def test_no_arm_is_imagined_to_accept_below_a_certified_score(
+    seed: int, tiers: int, floor: float
+) -> None:
+    held = {"certificate": certificate(floor)}
+    document = pool(tiers, segment=held, objective=CERTIFIED)
+    queries = columns(seed, tiers, scored=True)
+    judging: tuple[Mode, ...] = ("cascade", "cascade_route")
+    arms = ArmGrid(tuple(m for m in judging for _ in LAMBDAS), np.array([*LAMBDAS] * 2))
+    found = imagine(document, queries, arms)
+    assert (found.to_dear[queries.score < floor] == 1).all()
+    seen = Queries(queries.p_hat, queries.chars, queries.score, queries.category)
+    for arm, (mode, lambda_) in enumerate(zip(arms.modes, arms.lambdas.tolist(), strict=True)):
+        way = courses(document, document.segments[0].replaced(mode=mode, lambda_=lambda_), seen)
+        assert (found.to_dear[:, arm] == way.to_dear).all()
+    unknown = replace(queries, score=np.full(len(queries.score), np.nan))
+    free = imagine(document, unknown, arms)
+    assert np.isfinite(free.quality).all()
+    barred = document.judge.bins.raw < floor
+    beliefs = document.beliefs(document.segments[0], unknown.p_hat)
+    below = (beliefs.bin_probability * barred).sum(axis=-1)
+    assert (free.to_dear >= below[:, None] - 1e-9).all()
 
 
 @given(st.integers(0, 2**31), st.sampled_from([2, 3, 5]))
