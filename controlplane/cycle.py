@@ -8,7 +8,7 @@ that somebody else published, and the learner sees that policy in its next turn.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -16,6 +16,7 @@ from typing import Protocol
 from psycopg.types.json import Jsonb
 
 from controlplane import push, registry, states
+from controlplane.audit import budget, held_out
 from controlplane.audit.labels import Terms
 from controlplane.audit.served import estimates
 from controlplane.audit.votes import doubled
@@ -40,7 +41,7 @@ class Learner(Protocol):
         """Completed queries, each once."""
 
     def learn(self, labelled: Sequence[Labelled]) -> None:
-        """Resolved audit draws, each once."""
+        """Resolved audit draws that are not held out, each once."""
 
     def propose(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
         """The successor of the live policy, or None where it should stay."""
@@ -81,7 +82,8 @@ def turn(
     observations, reached = log.new(watermark)
     labelled = log.labelled()
     learner.observe(observations)
-    learner.learn(labelled)
+    share = live.audit.held_out
+    learner.learn([each for each in labelled if not each.held_out(share)])
     proposal = None if frozen else learner.propose(live, now)
     return Turn(observations, labelled, reached, learner.alarms(), proposal)
 
@@ -112,12 +114,14 @@ class Cycle:
         school: School,
         window: Window | None = None,
         terms: Terms = UNDOUBLED,
+        per_day: int | None = None,
     ) -> None:
         self._connect = connect
         self._leader = leader
         self._school = school
         self._window = window or Window()
         self._terms = terms
+        self._per_day = per_day
         self._kept: _Kept | None = None
 
     def run(self, now: datetime) -> Turn:
@@ -139,8 +143,12 @@ class Cycle:
             log = PostgresLog(connection, twice=twice, tolerance=self._terms.tolerance)
             frozen = states.load_value(connection, FROZEN, default=False)
             watermark = load_watermark(connection)
-            done = turn(log, kept.learner, live, watermark, now, frozen=frozen)
+            asked = live if frozen else budget.rationed(connection, live, self._per_day, now)
+            done = turn(log, kept.learner, asked, watermark, now, frozen=frozen)
+            if done.proposal is None:
+                done = replace(done, proposal=budget.successor(live, asked, now))
             self._keep(connection, kept, done)
+            self._count(connection, live, done, now)
             if log.resolved:
                 self._evaluate(connection, live)
             self._leader.check()
@@ -164,6 +172,16 @@ class Cycle:
         states.save_value(connection, OBSERVED, observed + len(done.observations))
         for words in done.alarms:
             record_event(connection, "alarm", {"reason": words})
+
+    def _count(
+        self, connection: Connection, live: PolicyDocument, done: Turn, now: datetime
+    ) -> None:
+        """What the audit's budget and its held-out labels have to be told."""
+        if done.observations and self._per_day is not None:
+            budget.count(connection, done.observations, now)
+        parted = held_out.look(connection, live, done.labelled) if done.labelled else None
+        if parted is not None and parted.alarms:
+            record_event(connection, "alarm", {"reason": parted.words})
 
     def _evaluate(self, connection: Connection, live: PolicyDocument) -> None:
         served = self._window.read(connection, live.objective.accepts)

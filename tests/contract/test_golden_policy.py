@@ -12,7 +12,8 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 
 GOLDEN = Path(__file__).with_name("golden") / "policy.json"
-DIGEST = "b5c45f80602475561ce493338e415de7ab3683fc114a0d26a63cbbcc869b38cb"
+DIGEST = "8e28cc3a85680fd7db109fb5e83a3cd849a5c1177a7fa9dbe2551f0fa408eb70"
+BEFORE = "b5c45f80602475561ce493338e415de7ab3683fc114a0d26a63cbbcc869b38cb"  # audits were uniform
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,32 @@ def test_it_is_read_and_written_the_same(text: str) -> None:
 
 def test_its_digest_is_what_it_was(text: str) -> None:
     assert PolicyDocument.from_json(text).digest() == DIGEST
+
+
+def test_the_digest_of_one_that_draws_uniformly_is_what_it_was(text: str) -> None:
+    older: dict[str, Any] = json.loads(text)
+    del older["audit"]["held_out"], older["audit"]["segments"]
+    document = PolicyDocument.from_json(json.dumps(older))
+    assert document.digest() == BEFORE
+    assert document.audit.held_out == 0.1
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("uniform", 0.95, "segment default: uniform and slope are more than 1 together"),
+        ("uniform", 0.065, "segment default: uniform is more than the budget's most"),
+        ("uniform", 0.0, "audit.segments.0.uniform"),
+        ("segment", "elsewhere", "audit: there is no segment elsewhere"),
+    ],
+)
+def test_draws_that_cannot_be_are_refused(
+    text: str, field: str, value: object, reason: str
+) -> None:
+    edited: dict[str, Any] = json.loads(text)
+    edited["audit"]["segments"][0][field] = value
+    with pytest.raises(ValueError, match=reason):
+        PolicyDocument.from_json(json.dumps(edited))
 
 
 def test_every_field_of_every_part_is_shown(text: str) -> None:

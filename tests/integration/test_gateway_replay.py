@@ -34,11 +34,12 @@ from controlplane.observe import MEMORY, DecisionKey, MemoryLog, Source, Waterma
 from controlplane.shadow import ShadowJob
 from dataplane.app import Parts, create_app
 from dataplane.contract.policy import PolicyDocument
+from dataplane.features import Features
 from dataplane.feed import Connection
 from dataplane.guarded_tier import GuardedTier
 from dataplane.recorder import Recorder
 from dataplane.spool import Spool
-from dataplane.strategies import Drawn, draw
+from dataplane.strategies import Drawn, State, draw
 from dataplane.subscription import Subscription
 from dataplane.telemetry import Telemetry
 from dataplane.tiers.base import Answer
@@ -122,9 +123,11 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Those that a replay draws; the gateway then draws the same."""
     drawn: list[int] = []
 
-    def noted(policy: PolicyDocument, answered: tuple[str, ...], seed: int) -> tuple[Drawn, ...]:
+    def noted(
+        policy: PolicyDocument, segment: str, features: Features, state: State, seed: int
+    ) -> tuple[Drawn, ...]:
         drawn.append(seed)
-        return draw(policy, answered, seed)
+        return draw(policy, segment, features, state, seed)
 
     left = iter(drawn)
     monkeypatch.setattr("controlplane.evaluate.replay.draw", noted)
