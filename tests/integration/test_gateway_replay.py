@@ -50,6 +50,7 @@ from tests.unit.controlplane.learn.test_learner import SETTINGS, start
 from tests.unit.dataplane.policies import pool
 
 EVERY = 25  # queries between turns of the cycle
+ALL_LEARNED = replace(SETTINGS, held_out=0.0)  # ids differ, and they say what is held out
 ANNA = Labeller("anna", "key")
 DECIDED = """
 SELECT d.policy_version, d.seed, d.features, c.final_tier, c.cost_usd,
@@ -158,7 +159,7 @@ def replayed(
 
 
 def fresh(first: PolicyDocument) -> Learner:
-    return Learner(tuple(tier.name for tier in first.tiers), SETTINGS)
+    return Learner(tuple(tier.name for tier in first.tiers), ALL_LEARNED)
 
 
 # -- through both planes
@@ -250,7 +251,7 @@ def planes(
         tier.name: GuardedTier(tier, timeout_s=10.0)
         for tier in (local, *(FakeTier(t.name, [t.name], logprob=None) for t in first.dear))
     }
-    school = School(lambda: fresh(first), lambda text: Learner.from_json(text, SETTINGS))
+    school = School(lambda: fresh(first), lambda text: Learner.from_json(text, ALL_LEARNED))
     url = database.url_for("penstock_dataplane")
     store = partial(connect, database.url_for("penstock_controlplane"))
     spool = Spool(directory / "spool")
@@ -328,6 +329,6 @@ def untrained(tiers: int) -> PolicyDocument:
         segment={"mode": "always_cloud", "lambda_": 0.0, "trust": "closed"},
         estimators=two.estimators[:1] * tiers,
         objective=two.objective,
-        audit=two.audit,
+        audit=two.audit.replaced(held_out=0.0),
         shadow=two.shadow,
     )

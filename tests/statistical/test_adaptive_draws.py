@@ -139,28 +139,32 @@ def test_the_learners_estimates_are_unbiased_by_the_logged_chances_and_by_no_oth
     stream: Stream,
 ) -> None:
     rng, judged = np.random.default_rng(14), ~np.isnan(stream.seen.score)
-    kept = Queries(*(column[judged] for column in _columns(stream.seen)))
+    seen = stream.seen
+    kept = Queries(seen.p_hat[judged], seen.chars[judged], seen.score[judged])
     of_judged = Stream(
-        kept, *(each[judged] for each in (stream.local, stream.cloud, stream.answered)),
-        stream.chance[judged], stream.predicted[judged],
-    )  # fmt: skip
-    traffic = Columns(*_columns(kept))
+        kept,
+        stream.local[judged],
+        stream.cloud[judged],
+        stream.answered[judged],
+        stream.chance[judged],
+        stream.predicted[judged],
+    )
+    traffic = Columns(kept.p_hat, kept.chars, kept.score)
     imagined = imagine(PLAIN, traffic, ARMS.columns)
     worth = np.column_stack([of_judged.local, of_judged.cloud]).astype(float)
     ways = [1 - imagined.to_dear, *imagined.dear]
-    truth = sum(way * worth[:, tier, None] for tier, way in enumerate(ways)).mean(axis=0)
-    logged, supposed = [], []
-    for _ in range(250):
-        fell = rng.uniform(size=len(kept.chars))
-        for found, known in ((logged, True), (supposed, False)):
-            labels = learned_from(of_judged, fell, logged=known)
-            said = learner.estimate(PLAIN, traffic, labels, ARMS, ModelError(0.0, 0.1, 0.0))
-            found.append([each.quality for each in said])
-    errors, astray = np.array(logged) - truth, np.array(supposed) - truth
+    truth = np.sum([w * worth[:, t, None] for t, w in enumerate(ways)], axis=0).mean(axis=0)
+
+    def said(fell: Array, *, logged: bool) -> list[float]:
+        labels = learned_from(of_judged, fell, logged=logged)
+        found = learner.estimate(PLAIN, traffic, labels, ARMS, ModelError(0.0, 0.1, 0.0))
+        return [each.quality for each in found]
+
+    numbers = [rng.uniform(size=len(kept.chars)) for _ in range(250)]
+    errors, astray = (
+        np.array([said(fell, logged=logged) for fell in numbers]) - truth
+        for logged in (True, False)
+    )
     se = errors.std(axis=0) / np.sqrt(len(errors))
     assert (np.abs(errors.mean(axis=0)) < 3.5 * se).all()
     assert (np.abs(astray.mean(axis=0)) > 3.5 * se).any()
-
-
-def _columns(seen: Queries) -> tuple[Array, Array, Array]:
-    return seen.p_hat, seen.chars, seen.score
