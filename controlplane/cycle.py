@@ -8,7 +8,7 @@ that somebody else published, and the learner sees that policy in its next turn.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -16,7 +16,7 @@ from typing import Protocol
 from psycopg.types.json import Jsonb
 
 from controlplane import push, registry, states
-from controlplane.audit import promise
+from controlplane.audit import budget, held_out, promise
 from controlplane.audit.certificates import Certifier, Event, Review
 from controlplane.audit.labels import Terms
 from controlplane.audit.votes import doubled
@@ -43,7 +43,7 @@ class Learner(Protocol):
         """Completed queries, each once."""
 
     def learn(self, labelled: Sequence[Labelled]) -> None:
-        """Resolved audit draws, each once."""
+        """Resolved audit draws that are not held out, each once."""
 
     def propose(self, live: PolicyDocument, now: datetime) -> PolicyDocument | None:
         """The successor of the live policy, or None where it should stay."""
@@ -90,11 +90,13 @@ def turn(
     observations, reached = log.new(watermark)
     labelled = log.labelled()
     learner.observe(observations)
-    learner.learn(labelled)
+    share = live.audit.held_out
+    lessons = [each for each in labelled if not each.held_out(share)]
+    learner.learn(lessons)
     alarms = learner.alarms()
     found = Review(live)
     if certifier is not None:
-        found = certifier.review(live, observations, labelled, alarms, now)
+        found = certifier.review(live, observations, lessons, alarms, now)
     proposal = None if frozen else learner.propose(found.policy, now)
     if found.policy is not live and (not frozen or found.voids):
         proposal = found.under(proposal)
@@ -128,6 +130,7 @@ class Cycle:
         window: Window | None = None,
         terms: Terms = UNDOUBLED,
         width: float | None = None,
+        per_day: int | None = None,
     ) -> None:
         self._connect = connect
         self._leader = leader
@@ -135,6 +138,7 @@ class Cycle:
         self._window = window or Window()
         self._terms = terms
         self._width = width
+        self._per_day = per_day
         self._kept: _Kept | None = None
 
     def run(self, now: datetime) -> Turn:
@@ -157,10 +161,16 @@ class Cycle:
             frozen = states.load_value(connection, FROZEN, default=False)
             watermark = load_watermark(connection)
             certifier = Certifier.from_json(states.load_value(connection, CERTIFIER, default=None))
-            done = turn(log, kept.learner, live, watermark, now, frozen=frozen, certifier=certifier)
+            asked = live if frozen else budget.rationed(connection, live, self._per_day, now)
+            done = turn(
+                log, kept.learner, asked, watermark, now, frozen=frozen, certifier=certifier
+            )
+            if done.proposal is None:
+                done = replace(done, proposal=budget.successor(live, asked, now))
             self._keep(connection, kept, done)
             if not done.still:
                 states.save_value(connection, CERTIFIER, certifier.to_json())
+            self._count(connection, live, done, now)
             if log.resolved:
                 self._evaluate(connection, live)
             self._leader.check()
@@ -186,6 +196,16 @@ class Cycle:
             record_event(connection, "alarm", {"reason": words})
         for kind, body in done.events:
             record_event(connection, kind, body)
+
+    def _count(
+        self, connection: Connection, live: PolicyDocument, done: Turn, now: datetime
+    ) -> None:
+        """What the audit's budget and its held-out labels have to be told."""
+        if done.observations and self._per_day is not None:
+            budget.count(connection, done.observations, now)
+        parted = held_out.look(connection, live, done.labelled) if done.labelled else None
+        if parted is not None and parted.alarms:
+            record_event(connection, "alarm", {"reason": parted.words})
 
     def _evaluate(self, connection: Connection, live: PolicyDocument) -> None:
         served = self._window.read(connection, live.objective.accepts)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import NamedTuple
 from uuid import UUID
 
@@ -66,3 +67,11 @@ class Labelled:
         if tier in self.observation.answered:
             return self.audit_probability
         return min(self.audit_probability, self.shadow_probability)
+
+    def held_out(self, share: float) -> bool:
+        """Whether nothing may be learned from it: fixed by the query's id, so nobody chooses.
+
+        Learning, gates and cutoffs leave such labels alone; estimates of quality use all.
+        """
+        digest = blake2b(f"held_out/{self.observation.decision_id}".encode(), digest_size=8)
+        return int.from_bytes(digest.digest()) < share * 2**64

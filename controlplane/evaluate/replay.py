@@ -170,7 +170,7 @@ class Replay:
         tiers = [tier.name for tier in policy.tiers]
         answered = tuple(a.removeprefix(CALL) for a in actions if a != JUDGE)
         state = State(answered, row.score if JUDGE in actions else None)
-        drawn = draw(policy, answered, seed)
+        drawn = draw(policy, policy.segments[0].name, row.features, state, seed)
         shadowed = tuple(each.tier for each in drawn if each.tier is not None)
         usd = dict(zip(tiers, row.usd, strict=True))
         worth = dict(zip(tiers, row.worth, strict=True))

@@ -12,6 +12,7 @@ from datetime import datetime
 
 import numpy as np
 
+from controlplane.audit import sample
 from controlplane.learn import baselines, categories, dear, judge
 from controlplane.learn.advise import Advice, Adviser
 from controlplane.learn.draft import Fit
@@ -33,11 +34,11 @@ from controlplane.observations import Labelled, Observation
 from controlplane.stats import effective_labels
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import (
-    AuditTerms,
     JudgeTable,
     SegmentPolicy,
     ShadowTerms,
 )
+from dataplane.strategies import Queries
 
 SCHEMA = 9
 UNCERTIFIED = "no cutoff is certified yet, so no local answer is accepted: always the cloud"
@@ -156,7 +157,7 @@ class Learner:
         self.watch.expect(draft, self._told_of())
         if self.watch.due(self.labelled, self.observed):
             self.watch.refer(draft, self.labelled, self.evidence.traffic(draft.estimators))
-        candidate = self._candidate(live, draft)
+        candidate = self._audited(self._candidate(live, draft))
         if not self._worth_publishing(live, candidate):
             return None
         self.proposed_at = self.observed
@@ -236,12 +237,9 @@ class Learner:
         rates = self._rates(support, all(proven))
         if uncertified(draft):
             rates = rates.at_least(self.settings.cold)
-        return draft.model_copy(
-            update={
-                "audit": AuditTerms(rate=rates.audit, label_price_usd=live.audit.label_price_usd),
-                "shadow": ShadowTerms(rate=rates.shadow),
-            }
-        )
+        audit = sample.at_rate(live.audit, rates.audit).replaced(held_out=self.settings.held_out)
+        shadow = sample.within(ShadowTerms(rate=rates.shadow), audit, live.segments[0].name)
+        return draft.model_copy(update={"audit": audit, "shadow": shadow})
 
     def _parted(self, scale: JudgeTable) -> tuple[judge.Bins | None, int]:
         """The judge's bins, and how many scores they come from.
@@ -346,8 +344,19 @@ class Learner:
         share = self.settings.step
         return Arm(aim.mode, was.lambda_ ** (1 - share) * aim.lambda_**share)
 
+    def _audited(self, candidate: PolicyDocument) -> PolicyDocument:
+        """The candidate with its audits where labels are worth most to it."""
+        audit = sample.drawing(candidate, self._seen(candidate), self.settings.floor)
+        return candidate.model_copy(update={"audit": audit})
+
+    def _seen(self, document: PolicyDocument) -> Queries:
+        seen = self.evidence.traffic(document.estimators)
+        return Queries(seen.p_hat, seen.chars, seen.score, seen.category)
+
     def _worth_publishing(self, live: PolicyDocument, candidate: PolicyDocument) -> bool:
-        if live.audit != candidate.audit or live.shadow != candidate.shadow:
+        if live.audit.rate != candidate.audit.rate or live.shadow != candidate.shadow:
+            return True
+        if not sample.keeps(live, self._seen(live)):
             return True
         if unreachable(live.reason) != unreachable(candidate.reason):
             return True

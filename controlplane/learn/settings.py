@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from dataplane.contract.sections import Bandit
-from dataplane.contract.terms import Mode
+from dataplane.contract.terms import HELD_OUT, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class LearnerSettings:
     cold: DrawRates = DrawRates(0.2, 0.2)
     steady: DrawRates = DrawRates(0.075, 0.03)
     alarmed: DrawRates = DrawRates(0.10, 0.06)
+    floor: float = 0.3  # share of the audits, at least, that is drawn uniformly
+    held_out: float = HELD_OUT  # share of the labels that is not learned from
 
     def drawing(self, audit: float, shadow: float) -> "LearnerSettings":
         """These settings with the rates of quiet times; the others are never lower."""

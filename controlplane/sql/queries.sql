@@ -325,6 +325,11 @@ WHERE (t.at, t.decision_id) IN (
         WHERE s.at = t.at AND s.decision_id = t.decision_id AND s.status IN ('pending', 'leased')
     );
 
+-- name: drawn_since
+SELECT d.segment, count(*) AS drawn FROM label_tasks t
+JOIN decisions d ON d.at = t.at AND d.id = t.decision_id
+WHERE t.at > %(since)s GROUP BY d.segment;
+
 -- name: first_unresolved
 -- The watermark of resolved draws: beyond it an estimate would take the pending for undrawn.
 SELECT at, decision_id FROM label_tasks WHERE status IN ('pending', 'leased')
@@ -428,7 +433,9 @@ WHERE source IN ('ground_truth', 'verifier') AND labeller NOT LIKE 'application:
 
 -- name: label_funnel
 -- Where the observed draws of each window and segment stand; the first five counts add up to all.
-SELECT w.name AS "window", d.segment, count(*) AS drawn,
+-- The sums are over the served answers of resolved draws before the segment's first unresolved one:
+-- how many queries they stand for, the same squared, those right, and those of which nobody told.
+SELECT w.name AS "window", t.segment, count(*) AS drawn,
     count(*) FILTER (WHERE t.status = 'pending' OR (t.status = 'leased' AND NOT t.held)) AS waiting,
     count(*) FILTER (WHERE t.status = 'leased' AND t.held) AS leased,
     count(*) FILTER (WHERE t.status = 'labelled') AS labelled,
@@ -436,14 +443,22 @@ SELECT w.name AS "window", d.segment, count(*) AS drawn,
     count(*) FILTER (WHERE t.status = 'expired') AS expired,
     count(*) FILTER (WHERE t.doubled) AS double,
     count(*) FILTER (WHERE t.disputed <> '{}') AS disagreeing,
-    count(*) FILTER (WHERE t.adjudicator IS NOT NULL) AS adjudicated
+    count(*) FILTER (WHERE t.adjudicator IS NOT NULL) AS adjudicated,
+    coalesce(sum(1 / t.probability) FILTER (WHERE t.settled), 0) AS weight,
+    coalesce(sum(t.probability ^ -2) FILTER (WHERE t.settled), 0) AS squared,
+    coalesce(sum(l.value / t.probability) FILTER (WHERE t.settled), 0) AS "right",
+    coalesce(sum(1 / t.probability) FILTER (WHERE t.settled AND l.value IS NULL), 0) AS silent
 FROM unnest(%(windows)s::text[], %(sinces)s::timestamptz[]) AS w (name, since)
 JOIN (
-    SELECT *, coalesce(leased_until > %(now)s, false) AS held FROM label_tasks
+    SELECT t.*, d.segment, coalesce(t.leased_until > %(now)s, false) AS held,
+        t.at < coalesce(min(t.at) FILTER (WHERE t.status IN ('pending', 'leased'))
+            OVER (PARTITION BY d.segment), 'infinity') AS settled
+    FROM label_tasks t JOIN decisions d ON d.at = t.at AND d.id = t.decision_id
 ) t ON w.since IS NULL OR t.at >= w.since
-JOIN decisions d ON d.at = t.at AND d.id = t.decision_id
-GROUP BY w.name, d.segment
-ORDER BY array_position(%(windows)s::text[], w.name), d.segment;
+JOIN completions c ON c.at = t.at AND c.decision_id = t.decision_id
+LEFT JOIN labels l ON l.at = t.at AND l.decision_id = t.decision_id AND l.key = c.final_tier
+GROUP BY w.name, t.segment
+ORDER BY array_position(%(windows)s::text[], w.name), t.segment;
 
 -- name: double_votes
 -- The first two people's grades of one answer, where both were sure.

@@ -64,10 +64,16 @@ class PolicyDocument(Frozen):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        for what, named in (("tier", self.tiers), ("segment", self.segments)):
-            names = [entry.name for entry in named]
+        drawn = [draws.segment for draws in self.audit.segments]
+        for what, names in (
+            ("tier", [tier.name for tier in self.tiers]),
+            ("segment", [segment.name for segment in self.segments]),
+            ("segment's audit", drawn),
+        ):
             if len(set(names)) != len(names):
                 raise ValueError(f"a {what} is named twice: {', '.join(names)}")
+        if stray := set(drawn) - {segment.name for segment in self.segments}:
+            raise ValueError(f"audit: there is no segment {min(stray)}")
         if self.parent is not None and self.parent >= self.version:
             raise ValueError(f"version {self.version} must be newer than its parent {self.parent}")
         if len(self.estimators) != len(self.tiers):

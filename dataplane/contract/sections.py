@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from dataplane.contract.address import Address
-from dataplane.contract.terms import TRUSTED, Accepts, WrongAcceptances
+from dataplane.contract.terms import HELD_OUT, TRUSTED, Accepts, WrongAcceptances
 
 
 def _beside(path: Path, info: ValidationInfo) -> Path:
@@ -215,12 +215,17 @@ class Judge(Section):
 class Audit(Section):
     """The share of completed queries whose served answer is labelled, and what a label costs.
 
+    At least a share ``floor`` of them is drawn uniformly, the others where labels are worth most;
+    at most ``per_day`` a day in the mean, and a share ``held_out`` of them is not learned from.
     A share ``double`` of them wants two people; where these are more than ``tolerance`` apart, a
     third one adjudicates. ``width``: the half-width of served quality to reach, the objective's
     tolerance if it is not said.
     """
 
     rate: Probability = 0.05
+    floor: Annotated[float, Field(gt=0, le=1)] = 0.3
+    per_day: Whole | None = None
+    held_out: Annotated[float, Field(ge=0, lt=1)] = HELD_OUT
     label_price_usd: NonNegative = 0.0
     double: Probability = 0.15
     tolerance: Probability = 0.25

@@ -20,6 +20,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100)]
 Mode = Literal["route", "cascade", "cascade_route", "always_cloud", "always_local"]
 Accepted: TypeAlias = Literal["ground_truth", "verifier", "reference"]
 TRUSTED: tuple[Accepted, ...] = ("ground_truth", "verifier")
+HELD_OUT = 0.1  # share of the labels that nothing is learned from
 
 
 def accepted(sources: tuple[Accepted, ...]) -> tuple[Accepted, ...]:
@@ -410,11 +411,64 @@ class SegmentPolicy(Frozen):
         return rule.believe(p, bins.f1, bins.f0, g, b, floor)
 
 
+class SegmentDraws(Frozen):
+    """How the audit draws a segment's queries: each with probability ``uniform``, and ``slope``
+    times its interest more (``dataplane.strategies.interest``).
+
+    ``most``: the mean that the budget leaves. ``width``: how far from a threshold, in quality, a
+    query is of no interest.
+    """
+
+    segment: Name = "default"
+    most: Annotated[float, Field(gt=0, le=1)] = 1.0
+    uniform: Annotated[float, Field(gt=0, le=1)]
+    slope: Probability = 0.0
+    width: Positive = 0.1
+
+    @model_validator(mode="after")
+    def _probabilities(self) -> Self:
+        if self.greatest > 1:
+            raise ValueError(f"segment {self.segment}: uniform and slope are more than 1 together")
+        if self.uniform > self.most:
+            raise ValueError(f"segment {self.segment}: uniform is more than the budget's most")
+        return self
+
+    @property
+    def greatest(self) -> float:
+        """The probability of a query of the greatest interest; ``uniform`` is the least one."""
+        return self.uniform + self.slope
+
+
 class AuditTerms(Frozen):
-    """Ground truth: the share of completed queries whose served answer is labelled."""
+    """Ground truth: the share of completed queries whose served answer is labelled.
+
+    ``rate`` is meant to be the mean of every segment, unless its ``most`` is less; a segment that
+    is not named is drawn uniformly. A share ``held_out`` of the labels is not learned from.
+    """
 
     rate: Probability = 0.0
     label_price_usd: NonNegative = 0.0
+    # unsaid where they are usual, so that older documents keep their digests
+    held_out: Annotated[float, Field(ge=0, lt=1, exclude_if=lambda share: share == HELD_OUT)] = (
+        HELD_OUT
+    )
+    segments: Annotated[tuple[SegmentDraws, ...], Field(exclude_if=lambda draws: not draws)] = ()
+
+    @model_validator(mode="after")
+    def _drawn_at_all(self) -> Self:
+        if self.segments and not self.rate:
+            raise ValueError("audit: segments are drawn, but rate is 0")
+        return self
+
+    def of(self, segment: str) -> SegmentDraws | None:
+        """How that segment is drawn; None: nothing of it is."""
+        usual = SegmentDraws(segment=segment, uniform=self.rate) if self.rate else None
+        return next((each for each in self.segments if each.segment == segment), usual)
+
+    def mean(self, segment: str) -> float:
+        """What the mean probability of that segment is meant to be."""
+        draws = self.of(segment)
+        return min(self.rate, draws.most) if draws else 0.0
 
 
 class ShadowTerms(Frozen):

@@ -15,6 +15,7 @@ GOLDEN = Path(__file__).with_name("golden")
 DIGESTS = {  # of a first document, and of such with what was added since
     "policy": "b5c45f80602475561ce493338e415de7ab3683fc114a0d26a63cbbcc869b38cb",
     "policy_costs": "7009d9ccc11d0eca6152273a18b9624d3d6eabc157f22352a12ff44277600b4c",
+    "policy_audit": "8e28cc3a85680fd7db109fb5e83a3cd849a5c1177a7fa9dbe2551f0fa408eb70",
     "policy_certified": "af5c397453c002b87545ac5cb569be664eb9d9a9339293b1b623eefbc44f9ce8",
 }
 
@@ -48,6 +49,22 @@ def test_it_is_read_and_written_the_same(name: str) -> None:
 @pytest.mark.parametrize(("name", "digest"), DIGESTS.items())
 def test_its_digest_is_what_it_was(name: str, digest: str) -> None:
     assert PolicyDocument.from_json(written(name)).digest() == digest
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("uniform", 0.95, "segment default: uniform and slope are more than 1 together"),
+        ("uniform", 0.065, "segment default: uniform is more than the budget's most"),
+        ("uniform", 0.0, "audit.segments.0.uniform"),
+        ("segment", "elsewhere", "audit: there is no segment elsewhere"),
+    ],
+)
+def test_draws_that_cannot_be_are_refused(field: str, value: object, reason: str) -> None:
+    edited: dict[str, Any] = json.loads(written("policy_audit"))
+    edited["audit"]["segments"][0][field] = value
+    with pytest.raises(ValueError, match=reason):
+        PolicyDocument.from_json(json.dumps(edited))
 
 
 def test_every_field_of_every_part_is_shown_in_one_of_them() -> None:

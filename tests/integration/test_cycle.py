@@ -25,7 +25,7 @@ from tests.scripted_learner import ScriptedLearner, scripted
 from tests.traffic import AUDIT, PostgresTraffic, query
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-START = policy(audit=AuditTerms(rate=0.1))
+START = policy(audit=AuditTerms(rate=0.1, held_out=0.0))
 
 
 @pytest.fixture

@@ -34,11 +34,12 @@ from controlplane.observe import MEMORY, DecisionKey, MemoryLog, Source, Waterma
 from controlplane.shadow import ShadowJob
 from dataplane.app import Parts, create_app
 from dataplane.contract.policy import PolicyDocument
+from dataplane.features import Features
 from dataplane.feed import Connection
 from dataplane.guarded_tier import GuardedTier
 from dataplane.recorder import Recorder
 from dataplane.spool import Spool
-from dataplane.strategies import Drawn, draw
+from dataplane.strategies import Drawn, State, draw
 from dataplane.subscription import Subscription
 from dataplane.telemetry import Telemetry
 from dataplane.tiers.base import Answer
@@ -49,6 +50,7 @@ from tests.unit.controlplane.learn.test_learner import SETTINGS, start
 from tests.unit.dataplane.policies import pool
 
 EVERY = 25  # queries between turns of the cycle
+ALL_LEARNED = replace(SETTINGS, held_out=0.0)  # ids differ, and they say what is held out
 ANNA = Labeller("anna", "key")
 DECIDED = """
 SELECT d.policy_version, d.seed, d.features, c.final_tier, c.cost_usd,
@@ -122,9 +124,11 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Those that a replay draws; the gateway then draws the same."""
     drawn: list[int] = []
 
-    def noted(policy: PolicyDocument, answered: tuple[str, ...], seed: int) -> tuple[Drawn, ...]:
+    def noted(
+        policy: PolicyDocument, segment: str, features: Features, state: State, seed: int
+    ) -> tuple[Drawn, ...]:
         drawn.append(seed)
-        return draw(policy, answered, seed)
+        return draw(policy, segment, features, state, seed)
 
     left = iter(drawn)
     monkeypatch.setattr("controlplane.evaluate.replay.draw", noted)
@@ -155,7 +159,7 @@ def replayed(
 
 
 def fresh(first: PolicyDocument) -> Learner:
-    return Learner(tuple(tier.name for tier in first.tiers), SETTINGS)
+    return Learner(tuple(tier.name for tier in first.tiers), ALL_LEARNED)
 
 
 # -- through both planes
@@ -247,7 +251,7 @@ def planes(
         tier.name: GuardedTier(tier, timeout_s=10.0)
         for tier in (local, *(FakeTier(t.name, [t.name], logprob=None) for t in first.dear))
     }
-    school = School(lambda: fresh(first), lambda text: Learner.from_json(text, SETTINGS))
+    school = School(lambda: fresh(first), lambda text: Learner.from_json(text, ALL_LEARNED))
     url = database.url_for("penstock_dataplane")
     store = partial(connect, database.url_for("penstock_controlplane"))
     spool = Spool(directory / "spool")
@@ -326,6 +330,6 @@ def untrained(tiers: int) -> PolicyDocument:
         segment={"mode": "always_cloud", "lambda_": 0.0, "trust": "closed"},
         estimators=two.estimators[:1] * tiers,
         objective=two.objective,
-        audit=two.audit,
+        audit=two.audit.replaced(held_out=0.0),
         shadow=two.shadow,
     )

@@ -174,7 +174,7 @@ def test_the_funnel_by_http_tells_no_more_than_its_counts(
     assert stage == {
         "window": "all", "segment": "default", "drawn": 1, "waiting": 0, "leased": 1,
         "labelled": 0, "unsure": 0, "expired": 0, "double": 0, "disagreeing": 0,
-        "adjudicated": 0, "pairs": 0, "kappa": None,
+        "adjudicated": 0, "worst": None, "pairs": 0, "kappa": None,
     }  # fmt: skip
 
 

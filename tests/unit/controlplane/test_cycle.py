@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from controlplane.cycle import turn
 from controlplane.observe import MEMORY, MemoryLog
+from dataplane.contract.terms import AuditTerms
 from tests.policies import policy
 from tests.scripted_learner import ScriptedLearner
 from tests.traffic import AUDIT, query
@@ -34,6 +35,21 @@ def test_a_frozen_learner_goes_on_learning_and_moves_nothing() -> None:
     assert learner.observed == [str(query(1).decision_id)]
     thawed = turn(log, learner, policy(), done.watermark, NOW)
     assert thawed.proposal is not None
+
+
+def test_a_share_of_the_labels_is_seen_and_not_learned_from() -> None:
+    log, learner, live = MemoryLog(), ScriptedLearner(), policy(audit=AuditTerms(rate=0.1))
+    for number in range(300):
+        log.complete(query(number), [AUDIT])
+    watermark = turn(log, learner, live, {}, NOW).watermark
+    for number in range(300):
+        log.resolve(query(number).decision_id, {"local": 1.0})
+    done = turn(log, learner, live, watermark, NOW)
+    held_out = {str(each.observation.decision_id) for each in done.labelled if each.held_out(0.1)}
+    assert len(done.labelled) == 300
+    assert 15 < len(held_out) < 50
+    assert held_out.isdisjoint(learner.labelled)
+    assert len(learner.labelled) == 300 - len(held_out)
 
 
 def test_nothing_new_is_a_still_turn() -> None:

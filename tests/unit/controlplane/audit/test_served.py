@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from controlplane.audit.served import Served, estimate
+from controlplane.stats import wilson
 
 
 def served(
@@ -36,7 +37,7 @@ def test_silence_widens_the_worst_case_to_both_sides() -> None:
     assert silent.quality is not None
     assert silent.worst is not None
     assert silent.silent == pytest.approx(0.2)
-    assert silent.worst.low == pytest.approx(silent.quality.low * 0.8)
+    assert silent.worst.low == wilson(0.8, 100).low
     assert silent.worst.high == pytest.approx(1.0)
 
 
