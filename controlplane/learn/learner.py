@@ -224,8 +224,10 @@ class Learner:
         fit = Fit.to(self.evidence, labels, estimators, self.prior.weakened(self.trust))
         draft, support = fit.draft(live, now, parted, proven)
         rates = self._rates(support, all(proven))
-        audit = sample.at_rate(live.audit, rates.audit).replaced(held_out=self.settings.held_out)
-        shadow = sample.within(ShadowTerms(rate=rates.shadow), audit, live.segments[0].name)
+        names = [each.name for each in draft.segments]
+        audit = sample.at_rate(live.audit, rates.audit, names)
+        audit = audit.replaced(held_out=self.settings.held_out)
+        shadow = sample.within(ShadowTerms(rate=rates.shadow), audit, names[0])
         return draft.model_copy(update={"audit": audit, "shadow": shadow})
 
     def _parted(self, scale: JudgeTable) -> tuple[judge.Bins | None, int]:
