@@ -5,7 +5,7 @@ recent traffic so that the mean keeps to the rate, and the rate to the budget (d
 it is decided before the queries come that it draws, by nothing that a label tells of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import AuditTerms, SegmentDraws, ShadowTerms
@@ -18,11 +18,13 @@ SLACK = 0.1  # share by which the mean may leave the rate before new terms are w
 DIGITS = 6
 
 
-def at_rate(audit: AuditTerms, rate: float) -> AuditTerms:
-    """The same terms at another rate, each segment uniformly, within what its budget leaves."""
+def at_rate(audit: AuditTerms, rate: float, names: Collection[str]) -> AuditTerms:
+    """The same terms at another rate: the segments of these names, each uniformly, within what its
+    budget leaves.
+    """
     if not rate:
         return audit.replaced(rate=rate, segments=())
-    limited = (each for each in audit.segments if each.most < 1)
+    limited = (each for each in audit.segments if each.most < 1 and each.segment in names)
     segments = (each.replaced(uniform=min(rate, each.most), slope=0.0) for each in limited)
     return audit.replaced(rate=rate, segments=tuple(segments))
 

@@ -237,8 +237,10 @@ class Learner:
         rates = self._rates(support, all(proven))
         if uncertified(draft):
             rates = rates.at_least(self.settings.cold)
-        audit = sample.at_rate(live.audit, rates.audit).replaced(held_out=self.settings.held_out)
-        shadow = sample.within(ShadowTerms(rate=rates.shadow), audit, live.segments[0].name)
+        names = [each.name for each in draft.segments]
+        audit = sample.at_rate(live.audit, rates.audit, names)
+        audit = audit.replaced(held_out=self.settings.held_out)
+        shadow = sample.within(ShadowTerms(rate=rates.shadow), audit, names[0])
         return draft.model_copy(update={"audit": audit, "shadow": shadow})
 
     def _parted(self, scale: JudgeTable) -> tuple[judge.Bins | None, int]:

@@ -110,17 +110,24 @@ def test_a_ration_scales_the_mean_and_is_lifted_again(
 
 def test_a_learners_new_rate_stays_within_the_ration() -> None:
     limited = sample.rationed(document(0.05), {"default": 0.02})
-    more = sample.at_rate(limited.audit, 0.2)
+    more = sample.at_rate(limited.audit, 0.2, ["default"])
     assert (more.rate, more.mean("default")) == (0.2, 0.02)
     drawn = limited.replaced(audit=more, shadow=ShadowTerms())
     drawn = drawn.replaced(audit=sample.drawing(drawn, traffic(1), 0.3))
     assert chances(drawn, traffic(1)).mean() == pytest.approx(0.02, rel=1e-3)
 
 
+def test_a_segment_that_a_new_policy_does_not_have_is_not_named() -> None:
+    limited = (SegmentDraws(segment=name, most=0.02, uniform=0.01) for name in ("default", "code"))
+    audit = AuditTerms(rate=0.1, segments=tuple(limited))
+    (kept,) = sample.at_rate(audit, 0.1, ["default"]).segments
+    assert (kept.segment, kept.most, kept.uniform) == ("default", 0.02, 0.02)
+
+
 def test_without_an_audit_there_is_nothing_to_ration() -> None:
     plain = document(0.0)
     assert sample.rationed(plain, {"default": 0.1}) == plain
-    assert sample.at_rate(AuditTerms(rate=0.1, segments=(SegmentDraws(uniform=0.1),)), 0.0) == (
+    assert sample.at_rate(AuditTerms(rate=0.1, segments=(SegmentDraws(uniform=0.1),)), 0.0, []) == (
         AuditTerms()
     )
 
