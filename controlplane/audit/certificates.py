@@ -225,7 +225,9 @@ class Certifier:
             ground.saw(score)  # a shadow's, which was not there when the query was observed
         chance = min(each.probability(local), each.probability(cloud))
         rate = self.rates.get(seen.policy_version, 0.0)
-        if ground.edges is None or seen.decision_id <= ground.since or not chance or not rate:
+        chosen = seen.excluded.isdisjoint((local, cloud))  # a policy could choose
+        new = ground.edges is not None and seen.decision_id > ground.since
+        if not (chosen and new and chance and rate):
             return
         if thinned(seen.decision_id) < rate / chance:
             ground.add(score, may_be_lost(each.right.get(local), each.right.get(cloud)))
