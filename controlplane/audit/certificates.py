@@ -119,15 +119,14 @@ class Ground(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The live policy or, where a certificate came or went, its successor; and what to tell."""
+    """The live policy or, where a certificate came or went, its successor; and what to tell.
+
+    ``voids``: whether one went and none came in its place.
+    """
 
     policy: PolicyDocument
     events: tuple[Event, ...] = ()
-
-    @property
-    def voids(self) -> bool:
-        """Whether a certificate went, and none came."""
-        return all(each.certificate is None for each in self.policy.segments)
+    voids: bool = False
 
     def under(self, proposal: PolicyDocument | None) -> PolicyDocument:
         """What the learner makes of this policy, as one publication of both."""
@@ -225,7 +224,9 @@ class Certifier:
             ground.saw(score)  # a shadow's, which was not there when the query was observed
         chance = min(each.probability(local), each.probability(cloud))
         rate = self.rates.get(seen.policy_version, 0.0)
-        if ground.edges is None or seen.decision_id <= ground.since or not chance or not rate:
+        chosen = seen.excluded.isdisjoint((local, cloud))  # a policy could choose
+        new = ground.edges is not None and seen.decision_id > ground.since
+        if not (chosen and new and chance and rate):
             return
         if thinned(seen.decision_id) < rate / chance:
             ground.add(score, may_be_lost(each.right.get(local), each.right.get(cloud)))
@@ -263,7 +264,8 @@ class Certifier:
                 "segments": segments,
             }
         )
-        return Review(lawful(successor).rederived(), tuple(events))
+        voids = any(each.certificate and not holds[each.name] for each in changed)
+        return Review(lawful(successor).rederived(), tuple(events), voids)
 
     def standing(self) -> list[dict[str, Any]]:
         """How far each segment is, as JSON values."""

@@ -4,8 +4,9 @@
 vote of one of 100 keys on the answer that was served, and the malicious ones (5 or 20 %) say the
 contrary of the truth from a third of the stream on. Penstock settles labels from audits and votes
 as it always does, and ``drop`` is what quality loses by the votes from then on, in points. Beside
-it a learner that believes each vote: what that loses against honest keys, and the queries until
-the audit's anytime band lies below the target less its tolerance, which is when a rollback is due.
+it a learner that believes each vote: what that loses against honest keys and costs more, and the
+queries until the audit's anytime band lies below the target less its tolerance, when a rollback is
+due.
 One that is never due within the stream counts with all that is left of it.
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 from controlplane.audit.promise import anytime
 from controlplane.audit.served import Served as Audited
 from controlplane.audit.votes import Vote, heard, settle
-from controlplane.evaluate.replay import Replay, Row, Served
+from controlplane.evaluate.replay import Replay, Served
 from controlplane.learn.learner import Learner
 from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.observations import Labelled
@@ -34,7 +35,8 @@ from tests.unit.controlplane.learn.rows import EASY, rows
 from tests.unit.dataplane.policies import policy
 
 QUERIES, KEYS = 6000, 100
-TURNED = QUERIES // 3  # from here on the malicious keys lie
+SHARES = (0.05, 0.2)
+TIERS = ("local", "cloud")
 TARGET, TOLERANCE = 0.9, 0.02
 AUDIT = 0.1
 CHECKED = 100  # queries between two looks at the audit
@@ -44,9 +46,10 @@ SETTINGS = LearnerSettings(cold=DrawRates(0.2, 0.2), steady=DrawRates(AUDIT, AUD
 class Settling(Learner):
     """Its labels are settled among the auditor's word and the vote of the query's key."""
 
-    def __init__(self, malicious: float) -> None:
-        super().__init__(("local", "cloud"), SETTINGS)
+    def __init__(self, malicious: float, turned: int) -> None:
+        super().__init__(TIERS, SETTINGS)
         self._malicious = malicious
+        self._turned = turned
 
     def learn(self, labelled: Sequence[Labelled]) -> None:
         """The same queries, with what their votes make of the labels."""
@@ -54,7 +57,8 @@ class Settling(Learner):
 
     def _voted(self, each: Labelled) -> Labelled:
         number, served = each.observation.decision_id.int, each.observation.served
-        said = {served: vote(number, each.right[served], self._malicious)}
+        lies = number >= self._turned and malevolent(number, self._malicious)
+        said = {served: 1 - each.right[served] if lies else each.right[served]}
         return replace(each, right=self._settled(dict(each.right), said))
 
     def _settled(self, right: dict[str, float], said: dict[str, float]) -> dict[str, float]:
@@ -71,18 +75,17 @@ class Believing(Settling):
 
 @dataclass(frozen=True, slots=True)
 class Poisoned:
-    """One stream. ``drop``: points of quality lost by the votes from ``TURNED`` on."""
+    """What votes did to one stream from the turn on, in points of quality and shares of cost."""
 
     drop: float
     drop_believed: float
+    dearer_believed: float
     rollback_believed: float
 
 
-def vote(number: int, right: float, malicious: float) -> float:
-    """What a query's key says of an answer."""
-    key = int(uniform(number, "key") * KEYS)
-    lies = number >= TURNED and key < malicious * KEYS
-    return 1 - right if lies else right
+def malevolent(number: int, malicious: float) -> bool:
+    """Whether the key of a query is one of the malicious ones."""
+    return int(uniform(number, "key") * KEYS) < malicious * KEYS
 
 
 def start() -> PolicyDocument:
@@ -96,22 +99,26 @@ def start() -> PolicyDocument:
     )
 
 
-def serve(traffic: Sequence[Row], learner: Learner, seed: int) -> list[Served]:
-    """The stream under this learner."""
-    return list(Replay(start(), learner, seed=seed).run(traffic))
+def measure(seed: int, shares: Sequence[float], queries: int = QUERIES) -> list[Poisoned]:
+    """One stream with each of these shares of malicious keys."""
+    traffic, turned = rows(seed, queries, EASY), queries // 3
 
+    def after(learner: Learner) -> list[Served]:
+        return list(Replay(start(), learner, seed=seed).run(traffic))[turned:]
 
-def measure(seed: int, malicious: float) -> Poisoned:
-    """One stream with so many malicious keys."""
-    traffic = rows(seed, QUERIES, EASY)
-    quiet = serve(traffic, Learner(("local", "cloud"), SETTINGS), seed)
-    told = serve(traffic, Settling(malicious), seed)
-    honest, lied = (serve(traffic, Believing(share), seed) for share in (0.0, malicious))
-    return Poisoned(
-        100 * (quality(quiet) - quality(told)),
-        100 * (quality(honest) - quality(lied)),
-        rollback(lied, seed),
-    )
+    quiet, honest = after(Learner(TIERS, SETTINGS)), after(Believing(0.0, turned))
+    found = []
+    for share in shares:
+        told, lied = after(Settling(share, turned)), after(Believing(share, turned))
+        found.append(
+            Poisoned(
+                100 * (quality(quiet) - quality(told)),
+                100 * (quality(honest) - quality(lied)),
+                cost(lied) / cost(honest) - 1,
+                rollback(lied, seed),
+            )
+        )
+    return found
 
 
 def _id(number: int) -> UUID:
@@ -119,17 +126,22 @@ def _id(number: int) -> UUID:
 
 
 def quality(served: Sequence[Served]) -> float:
-    """Share right from the turn on."""
-    return float(np.mean([each.quality for each in served[TURNED:]]))
+    """Share right."""
+    return float(np.mean([each.quality for each in served]))
+
+
+def cost(served: Sequence[Served]) -> float:
+    """USD a query, shadows included."""
+    return float(np.mean([each.cost_usd + each.shadow_usd for each in served]))
 
 
 def rollback(served: Sequence[Served], seed: int) -> float:
-    """Queries from the turn on until audits show that quality is below what is promised."""
+    """Queries until audits show that quality is below what is promised."""
     after = [
         Audited(_id(each.at), AUDIT, each.quality, TARGET)
         if uniform(each.at + (seed << 32), "audit") < AUDIT
         else Audited(_id(each.at), None, None, TARGET)
-        for each in served[TURNED:]
+        for each in served
     ]
     for until in range(CHECKED, len(after) + 1, CHECKED):
         band = anytime(after[:until][::-1], 0.95)
@@ -140,16 +152,16 @@ def rollback(served: Sequence[Served], seed: int) -> float:
 
 def figures(seeds: Sequence[int]) -> Mapping[str, Figure]:
     """Of all seeds, by the share of malicious keys."""
+    runs = [measure(seed, SHARES) for seed in seeds]
     found: dict[str, Figure] = {}
-    for share in (0.05, 0.2):
-        runs = [measure(seed, share) for seed in seeds]
+    for share, each in zip(SHARES, zip(*runs, strict=True), strict=True):
         name = f"poisoned_{round(100 * share):02}"
+        believed = f"{name}_if_believed"
         found |= {
-            f"{name}_drop": Figure.mean([each.drop for each in runs], "points"),
-            f"{name}_drop_if_believed": Figure.mean([e.drop_believed for e in runs], "points"),
-            f"{name}_rollback_if_believed": Figure.mean(
-                [each.rollback_believed for each in runs], "queries"
-            ),
+            f"{name}_drop": Figure.mean([run.drop for run in each], "points"),
+            f"{believed}_drop": Figure.mean([run.drop_believed for run in each], "points"),
+            f"{believed}_dearer": Figure.mean([run.dearer_believed for run in each], "share"),
+            f"{believed}_rollback": Figure.mean([r.rollback_believed for r in each], "queries"),
         }
     return found
 

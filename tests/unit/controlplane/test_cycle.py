@@ -1,10 +1,12 @@
 """The story of a policy without its store: replay and simulation run this very function."""
 
 from datetime import UTC, datetime
+from typing import Any
 
+from controlplane.audit.certificates import Certifier, Ground
 from controlplane.cycle import turn
 from controlplane.observe import MEMORY, MemoryLog
-from dataplane.contract.terms import AuditTerms
+from dataplane.contract.terms import AuditTerms, QualityTarget, ShadowTerms, WrongAcceptances
 from tests.policies import policy
 from tests.scripted_learner import ScriptedLearner
 from tests.traffic import AUDIT, query
@@ -54,3 +56,25 @@ def test_a_share_of_the_labels_is_seen_and_not_learned_from() -> None:
 
 def test_nothing_new_is_a_still_turn() -> None:
     assert turn(MemoryLog(), ScriptedLearner([0.3]), policy(), {}, NOW).still
+
+
+def test_a_freeze_holds_back_no_void() -> None:
+    """A certificate that stands goes at an alarm; one that is earned waits for the thaw."""
+    log, learner, certifier = MemoryLog(), ScriptedLearner(), Certifier()
+    rates: dict[str, Any] = {"audit": AuditTerms(rate=0.1), "shadow": ShadowTerms(rate=0.1)}
+    asked = QualityTarget(target_quality=0.9, wrong_acceptances=WrongAcceptances())
+    live = policy("always_cloud", objective=asked, **rates)
+    certifier.grounds["default"] = Ground(
+        judge="logprob", edges=[-1.0, -0.5], pairs=[10, 10, 280], lost=[0, 0, 0]
+    )
+    held_back = turn(log, learner, live, {}, NOW, frozen=True, certifier=certifier)
+    assert held_back.proposal is None
+    certified = turn(log, learner, live, {}, NOW, certifier=certifier).proposal
+    assert certified is not None
+    assert certified.segments[0].certificate is not None
+    for number in range(13):  # the scripted learner alarms at its thirteenth
+        log.complete(query(number))
+    void = turn(log, learner, certified, {}, NOW, frozen=True, certifier=certifier)
+    assert void.proposal is not None
+    assert void.proposal.segments[0].certificate is None
+    assert [kind for kind, _ in void.events] == ["certificate_void"]

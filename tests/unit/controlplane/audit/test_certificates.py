@@ -156,6 +156,17 @@ def test_what_is_drawn_oftener_is_kept_as_rarely_as_the_rest() -> None:
     assert certifier.standing()[0]["labels"] == pytest.approx(1000, abs=100)
 
 
+def test_a_query_that_pinned_its_tier_says_nothing_of_a_cutoff() -> None:
+    certifier = Certifier()
+    fed(certifier, LIVE, pairs(0, SCORES))
+    pinned = [
+        replace(each, observation=replace(each.observation, excluded=frozenset({"local"})))
+        for each in pairs(SCORES, 50)
+    ]
+    fed(certifier, LIVE, pinned)
+    assert certifier.standing()[0]["labels"] == 0
+
+
 def escalated(number: int) -> Observation:
     return query(number, answered=("local", "cloud"), score=-0.5)
 

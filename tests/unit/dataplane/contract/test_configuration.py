@@ -228,4 +228,4 @@ def test_a_certificate_and_a_width_are_asked_for(tmp_path: Path) -> None:
     assert asked == {"limit": 0.03, "confidence": 0.9}
     assert found.audit.width == 0.015
     wrong = MINIMAL + "  wrong_acceptances: {limit: 0}\n"
-    assert problems(tmp_path, wrong)[0].startswith("13:31: objective.wrong_acceptances.limit: must")
+    assert problems(tmp_path, wrong)[0].startswith("12:30: objective.wrong_acceptances.limit: must")
