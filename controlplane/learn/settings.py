@@ -48,7 +48,7 @@ class LearnerSettings:
     cold: DrawRates = DrawRates(0.2, 0.2)
     steady: DrawRates = DrawRates(0.075, 0.03)
     alarmed: DrawRates = DrawRates(0.10, 0.06)
-    floor: float = 0.3  # share of the audits, at least, that is drawn uniformly
+    floor: float = 1.0  # share of the audits, at least, that is drawn uniformly
     held_out: float = HELD_OUT  # share of the labels that is not learned from
 
     def drawing(self, audit: float, shadow: float) -> "LearnerSettings":

@@ -223,7 +223,7 @@ class Audit(Section):
     """
 
     rate: Probability = 0.05
-    floor: Annotated[float, Field(gt=0, le=1)] = 0.3
+    floor: Annotated[float, Field(gt=0, le=1)] = 1.0
     per_day: Whole | None = None
     held_out: Annotated[float, Field(ge=0, lt=1)] = HELD_OUT
     label_price_usd: NonNegative = 0.0

@@ -50,7 +50,7 @@ from tests.unit.controlplane.learn.test_learner import SETTINGS, start
 from tests.unit.dataplane.policies import pool
 
 EVERY = 25  # queries between turns of the cycle
-ALL_LEARNED = replace(SETTINGS, held_out=0.0)  # ids differ, and they say what is held out
+ALL_LEARNED = replace(SETTINGS, held_out=0.0, floor=0.3)  # ids differ, and say what is held out
 ANNA = Labeller("anna", "key")
 DECIDED = """
 SELECT d.policy_version, d.seed, d.features, c.final_tier, c.cost_usd,
