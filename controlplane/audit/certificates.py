@@ -298,8 +298,9 @@ class Certifier:
 
 
 def uniform_rate(policy: PolicyDocument) -> float:
-    """The least probability with which a query's pair of labels is asked for."""
-    return min(policy.audit.rate, policy.shadow.rate)
+    """The least probability with which a query's pair of labels is asked for, in any segment."""
+    drawn = [policy.audit.of(segment.name) for segment in policy.segments]
+    return min(policy.shadow.rate, *(each.uniform if each else 0.0 for each in drawn))
 
 
 def thinned(decision_id: UUID) -> float:
