@@ -20,8 +20,10 @@ CEILING_USD = 1e-4
 
 @pytest.fixture(scope="module")
 def learned() -> tuple[PolicyDocument, str]:
-    """A live policy, and the learner's state."""
-    replay = Replay(start(), Learner(TIERS, SETTINGS), seed=1, delay=Delay(5, 50))
+    """A live policy, and the state of a learner that no label was held out from."""
+    first, settings = start(), replace(SETTINGS, held_out=0.0)
+    first = first.replaced(audit=first.audit.replaced(held_out=0.0))
+    replay = Replay(first, Learner(TIERS, settings), seed=1, delay=Delay(5, 50))
     for _ in replay.run(rows(1, 2500, EASY)):
         pass
     assert replay.learner is not None
