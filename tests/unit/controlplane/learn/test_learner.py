@@ -90,7 +90,7 @@ def test_without_a_learner_nothing_moves() -> None:
 
 
 def test_a_target_out_of_reach_is_said_plainly() -> None:
-    replay, _ = run(rows(4, 1500, HARD), target=0.995)
+    replay, _ = run(rows(4, 3000, HARD), target=0.995)
     assert "unreachable" in replay.live.reason
 
 
