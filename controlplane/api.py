@@ -15,16 +15,17 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from controlplane import advice, explain, gates, objective, refusals, registry, states
 from controlplane.access import Access, Holder
 from controlplane.audit import funnel, graded, labels
+from controlplane.audit.certificates import Certifier
 from controlplane.audit.tasks import Labeller, Task, Verdict
 from controlplane.connection import Connect
-from controlplane.cycle import FROZEN, OBSERVED, record_event, summary
+from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED, record_event, summary
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import DecisionKey
 from controlplane.sql import SQL
 from dataplane.contract.keys import Scope
 from dataplane.contract.records import millisecond
-from dataplane.contract.terms import Accepts
+from dataplane.contract.terms import Accepts, WrongAcceptances
 
 SCOPE = "x-penstock-scope"
 PUBLIC = "public"
@@ -83,6 +84,7 @@ class ObjectiveBody(Body):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     latency_usd_per_s: Annotated[float, Field(ge=0)] | None = None
     accepts: Accepts | None = None
+    wrong_acceptances: WrongAcceptances | None = None  # null, said: no longer asked for
 
 
 class AcceptBody(Body):
@@ -211,6 +213,9 @@ def status(parts: Given) -> dict[str, Any]:
             "live": summary(policy) | {"objective": policy.objective.model_dump()},
             "label_tasks": {row["status"]: row["tasks"] for row in tasks},
             "labels": counted["labels"] if counted else 0,
+            "certificates": Certifier.from_json(
+                states.load_value(connection, CERTIFIER, default=None)
+            ).standing(),
             "estimates": connection.execute(SQL["latest_estimates"]).fetchall(),
             "events": connection.execute(SQL["recent_events"], {"limit": 20}).fetchall(),
         }
@@ -242,6 +247,8 @@ def accept_judge(body: AcceptBody, parts: Given) -> dict[str, Any]:
 def set_objective(body: ObjectiveBody, caller: Caller, parts: Given) -> dict[str, Any]:
     """A new objective, published as the operator's proposal; the learner follows it."""
     asked = body.model_dump(exclude_none=True)
+    if "wrong_acceptances" in body.model_fields_set:
+        asked["wrong_acceptances"] = body.wrong_acceptances
     with parts.connect() as connection:
         try:
             wanted = objective.revised(registry.live(connection).objective, asked)

@@ -95,7 +95,14 @@ async def _working(
 def _actions(
     settings: Settings, database: Connect, leader: Leader, client: httpx.Client
 ) -> dict[str, schedule.Action]:
-    cycle = Cycle(database, leader, school(settings), terms=settings.labels)
+    cycle = Cycle(
+        database,
+        leader,
+        school(settings),
+        terms=settings.labels,
+        width=settings.width,
+        per_day=settings.draws_per_day,
+    )
     shadow = ShadowJob(database, client)
 
     def expire(now: datetime) -> int:

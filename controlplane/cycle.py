@@ -8,7 +8,7 @@ means that somebody else published, and the learner sees that policy in its next
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -16,8 +16,9 @@ from typing import Protocol
 from psycopg.types.json import Jsonb
 
 from controlplane import push, registry, states
+from controlplane.audit import budget, held_out, promise
+from controlplane.audit.certificates import Certifier, Event, Review
 from controlplane.audit.labels import Terms
-from controlplane.audit.served import estimates
 from controlplane.audit.trust import News, Trust
 from controlplane.audit.votes import doubled
 from controlplane.audit.window import Window
@@ -33,6 +34,8 @@ LEARNER = "learner"
 TRUST = "trust"
 OBSERVED = "observed"
 FROZEN = "frozen"
+CERTIFIER = "certifier"
+WIDTH = 0.02  # half-width of served quality that is wanted where nothing is stated
 UNDOUBLED = Terms(double=0.0)
 
 
@@ -43,7 +46,7 @@ class Learner(Protocol):
         """Completed queries, each once."""
 
     def learn(self, labelled: Sequence[Labelled]) -> None:
-        """Resolved audit draws, each once."""
+        """Resolved audit draws that are not held out, each once."""
 
     def propose(
         self, live: PolicyDocument, now: datetime, *, undecided: bool = False
@@ -70,12 +73,13 @@ class Turn:
     alarms: list[str]
     news: list[News]
     proposal: PolicyDocument | None
+    events: tuple[Event, ...] = ()
 
     @property
     def still(self) -> bool:
         """Whether nothing happened that is worth keeping."""
-        told = self.observations or self.labelled or self.alarms or self.news
-        return not (told or self.proposal)
+        news = self.observations, self.labelled, self.alarms, self.news, self.proposal, self.events
+        return not any(news)
 
 
 def turn(
@@ -87,21 +91,32 @@ def turn(
     *,
     trust: Trust | None = None,
     frozen: bool = False,
+    certifier: Certifier | None = None,
 ) -> Turn:
-    """Observe, learn, propose. Frozen, all go on learning but move no policy.
+    """Observe, learn, certify, hear the gates, propose.
 
-    Without ``trust`` there is no gate: the judge is as trusted as the live policy says.
+    What is void or lost its say goes first, then what the learner wants under what holds. Frozen,
+    all go on learning but move no policy; what is void goes all the same. Without ``trust`` there
+    is no gate: the judge is as trusted as the live policy says.
     """
     observations, reached = log.new(watermark)
     labelled = log.labelled()
     learner.observe(observations)
-    learner.learn(labelled)
+    share = live.audit.held_out
+    lessons = [each for each in labelled if not each.held_out(share)]
+    learner.learn(lessons)
+    alarms = learner.alarms()
+    found = Review(live)
+    if certifier is not None:
+        found = certifier.review(live, observations, lessons, alarms, now)
     if trust is not None:
         trust.agree(live, now)
         trust.hear(*log.in_order(trust.place))
-    proposal = None if frozen else _proposal(learner, trust, live, now)
+    proposal = None if frozen else _proposal(learner, trust, found.policy, now)
+    if found.policy is not live and (not frozen or found.voids):
+        proposal = found.under(proposal)
     news = [] if trust is None else trust.news()
-    return Turn(observations, labelled, reached, learner.alarms(), news, proposal)
+    return Turn(observations, labelled, reached, alarms, news, proposal, found.events)
 
 
 def _proposal(
@@ -140,12 +155,16 @@ class Cycle:
         school: School,
         window: Window | None = None,
         terms: Terms = UNDOUBLED,
+        width: float | None = None,
+        per_day: int | None = None,
     ) -> None:
         self._connect = connect
         self._leader = leader
         self._school = school
         self._window = window or Window()
         self._terms = terms
+        self._width = width
+        self._per_day = per_day
         self._kept: _Kept | None = None
 
     def run(self, now: datetime) -> Turn:
@@ -168,11 +187,27 @@ class Cycle:
             frozen = states.load_value(connection, FROZEN, default=False)
             watermark = load_watermark(connection)
             trust = load_trust(connection)
-            before = trust.to_json()
-            done = turn(log, kept.learner, live, watermark, now, trust=trust, frozen=frozen)
-            if (after := trust.to_json()) != before:
-                states.save(connection, TRUST, after)
+            certifier = Certifier.from_json(states.load_value(connection, CERTIFIER, default=None))
+            before = trust.to_json(), certifier.to_json()
+            asked = live if frozen else budget.rationed(connection, live, self._per_day, now)
+            done = turn(
+                log,
+                kept.learner,
+                asked,
+                watermark,
+                now,
+                trust=trust,
+                frozen=frozen,
+                certifier=certifier,
+            )
+            if done.proposal is None:
+                done = replace(done, proposal=budget.successor(live, asked, now))
             self._keep(connection, kept, done)
+            if (told := trust.to_json()) != before[0]:
+                states.save(connection, TRUST, told)
+            if (held := certifier.to_json()) != before[1]:
+                states.save_value(connection, CERTIFIER, held)
+            self._count(connection, live, done, now)
             if log.resolved:
                 self._evaluate(connection, live)
             self._leader.check()
@@ -198,19 +233,39 @@ class Cycle:
             record_event(connection, "alarm", {"reason": words})
         for moved in done.news:
             record_event(connection, "gate", moved.to_json())
+        for kind, body in done.events:
+            record_event(connection, kind, body)
+
+    def _count(
+        self, connection: Connection, live: PolicyDocument, done: Turn, now: datetime
+    ) -> None:
+        """What the audit's budget and its held-out labels have to be told."""
+        if done.observations and self._per_day is not None:
+            budget.count(connection, done.observations, now)
+        parted = held_out.look(connection, live, done.labelled) if done.labelled else None
+        if parted is not None and parted.alarms:
+            record_event(connection, "alarm", {"reason": parted.words})
 
     def _evaluate(self, connection: Connection, live: PolicyDocument) -> None:
         served = self._window.read(connection, live.objective.accepts)
-        for estimate in estimates(served, live.objective.confidence):
-            quality = estimate.quality
+        alarms = [row["at"] for row in connection.execute(SQL["alarm_times"])]
+        terms = promise.Terms(
+            live.objective.confidence,
+            self._width or getattr(live.objective, "tolerance", 0.0) or WIDTH,
+            registry.structural(connection, live.version),
+            self._window.span,
+            alarms,
+        )
+        for found in promise.promises(served, terms):
+            quality = found.estimate.quality
             row = {
                 "policy_version": live.version,
-                "window": estimate.window,
-                "n": estimate.queries,
+                "window": found.window,
+                "n": found.estimate.queries,
                 "quality": quality and quality.estimate,
                 "lo": quality and quality.low,
                 "hi": quality and quality.high,
-                "detail": Jsonb(estimate.detail()),
+                "detail": Jsonb(found.detail()),
             }
             connection.execute(SQL["add_estimate"], row)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from controlplane import registry, states
 from controlplane.audit.trial import Evidence, Trial
-from controlplane.audit.trust import Key, Trust, terms
+from controlplane.audit.trust import Key, Trust, openable, terms
 from controlplane.connection import Connection
 from controlplane.cycle import TRUST, load_trust, record_event, succeed, summary
 from controlplane.explain import shelf
@@ -29,6 +29,7 @@ class GateReport:
     evidence: Evidence
     proof: Evidence | None
     waits: bool  # for an operator
+    barred: bool = False  # an opening was earned, and the live policy may accept no answer yet
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -48,6 +49,8 @@ class GateReport:
         said = f"gate {self.standing}{since}: judging is {self.evidence.words}"
         if self.waits:
             return f"{said}; open it by `penstock judge accept --segment {self.key.segment}`"
+        if self.barred:
+            return f"{said}; it opens once the policy may accept an answer"
         if self.standing != "closed":
             return said
         missing = self.evidence.pairs_missing
@@ -65,10 +68,11 @@ def stand(connection: Connection, live: PolicyDocument | None = None) -> dict[st
 
 
 def _report(key: Key, trial: Trial, live: PolicyDocument) -> GateReport:
-    stands = trial.gate.standing
-    waits = stands == "earned" and live.trust.opens == "when_accepted"
+    stands, may = trial.gate.standing, openable(live, live.segment(key.segment))
+    earned = stands == "earned"
+    waits = earned and may and live.trust.opens == "when_accepted"
     evidence = trial.evidence(terms(live))
-    return GateReport(key, stands, trial.since, evidence, trial.proof, waits)
+    return GateReport(key, stands, trial.since, evidence, trial.proof, waits, earned and not may)
 
 
 def accept(connection: Connection, segment: str, now: datetime) -> PolicyDocument:
@@ -82,6 +86,8 @@ def accept(connection: Connection, segment: str, now: datetime) -> PolicyDocumen
     opens = successor is not None and successor.segment(segment).trust == "open"
     if successor is None or stands.get(segment) != "earned" or not opens:
         known = f"it is {stands[segment]}" if segment in stands else "there is no such segment"
+        if stands.get(segment) == "earned" and not openable(live, live.segment(segment)):
+            known = "it is earned, but the live policy may accept no answer yet"
         raise NotEarnedError(f"segment {segment} has no opening to accept: {known}")
     policy = succeed(connection, live, successor)
     record_event(connection, policy.kind, summary(policy))

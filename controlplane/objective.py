@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from controlplane import registry, states
+from controlplane.audit.certificates import lawful
 from controlplane.connection import Connection
 from controlplane.cycle import record_event, succeed, summary
 from controlplane.seats import seated
@@ -53,6 +54,8 @@ def words(objective: QualityTarget | CostCeiling) -> str:
         aim = f"target quality {objective.target_quality:.3f}"
     if price := objective.latency_usd_per_s:
         aim += f", waiting {price:.4g} USD a second"
+    if asked := objective.wrong_acceptances:
+        aim += f", at most {asked.limit:.1%} lost to wrong acceptances at {asked.confidence:.0%}"
     if "reference" in objective.accepts:
         aim += ", a reference model's labels taken for the truth"
     return aim
@@ -108,6 +111,7 @@ def _supersede(
 ) -> PolicyDocument:
     live = registry.live(connection)
     said = {"kind": "proposal", "author": "operator", "reason": reason, "issued_at": now}
-    policy = succeed(connection, live, live.model_copy(update=said | update).rederived())
+    successor = lawful(live.model_copy(update=said | update)).rederived()
+    policy = succeed(connection, live, successor)
     record_event(connection, "objective", summary(policy))
     return policy

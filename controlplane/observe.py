@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from controlplane.connection import Connection
-from controlplane.observations import Labelled, Observation, Place
+from controlplane.observations import Labelled, Observation, Place, Used
 from controlplane.sql import SQL
 from dataplane.features import Features
 from dataplane.strategies import Drawn
@@ -205,6 +205,8 @@ def _observation(row: Mapping[str, Any]) -> Observation:
         score=row["score"],
         cost_usd=row["cost_usd"],
         excluded=frozenset(row["excluded"]),
+        used={tier: Used(*tokens) for tier, tokens in (row["used"] or {}).items()},
+        models=row["models"] or {},
     )
 
 

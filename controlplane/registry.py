@@ -122,6 +122,15 @@ def lineage(connection: Connection, version: int) -> Sequence[Version]:
         return cursor.execute(LINEAGE, {"version": version}).fetchall()
 
 
+def structural(connection: Connection, version: int) -> int:
+    """The last version up to this one that was more than a retune."""
+    statement = (
+        "SELECT max(version) AS began FROM policies WHERE kind = 'proposal' AND version <= %s"
+    )
+    row = connection.execute(statement, (version,)).fetchone()
+    return (row and row["began"]) or 1
+
+
 def latest(connection: Connection) -> Publication | None:
     """The newest publication, None before the first."""
     row = connection.execute(LATEST).fetchone()

@@ -34,6 +34,8 @@ class Settings:
     learner: LearnerSettings
     prior: Prior
     labels: Terms
+    draws_per_day: int | None = None
+    width: float | None = None
 
 
 def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settings:
@@ -55,6 +57,8 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         learner=learner_settings(configuration),
         prior=NONE if prior is None else read(prior, len(configuration.tiers)),
         labels=label_terms(environ, configuration.audit),
+        width=configuration.audit.width,
+        draws_per_day=configuration.audit.per_day,
     )
 
 
@@ -66,6 +70,8 @@ def learner_settings(configuration: Configuration) -> LearnerSettings:
         kappa=wanted.kappa,
         min_decisions=wanted.min_decisions,
         support=wanted.min_effective_sample,
+        floor=configuration.audit.floor,
+        held_out=configuration.audit.held_out,
     ).drawing(configuration.audit.rate, configuration.shadow.rate)
 
 

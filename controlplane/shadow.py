@@ -4,7 +4,7 @@ The data plane makes the call, records it and charges it; this job says which, a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import httpx
 
+from controlplane import canaries
 from controlplane.audit.labels import forget
 from controlplane.connection import Connect
 from controlplane.sql import SQL
@@ -31,6 +32,8 @@ class ShadowTerms:
     timeout_s: float = 60.0
     retry_after: timedelta = timedelta(seconds=5)
     text_patience: timedelta = timedelta(minutes=1)
+    canaries: float = 0.1  # share of drawn queries for which the judge is shown a null answer
+    most_canaries: int = 2  # in one run
 
     @property
     def lease(self) -> timedelta:
@@ -55,9 +58,23 @@ class ShadowJob:
             return {}
         with ThreadPoolExecutor(self._terms.at_once) as pool:
             endings = list(pool.map(lambda task: self._shadow(task, now), tasks))
+        verdicts = self._canaries(tasks)
         with self._connect() as connection:
+            if verdicts:
+                canaries.keep(connection, verdicts)
             forget(connection)
         return {ending: endings.count(ending) for ending in sorted(set(endings))}
+
+    def _canaries(self, tasks: Sequence[Mapping[str, Any]]) -> list[canaries.Verdict]:
+        """What the judge says of an answer that says nothing, for a few of these queries."""
+        asked = [
+            (task, answer)
+            for task in tasks
+            if task["prompt"] is not None
+            and (answer := canaries.chosen(task["decision_id"], self._terms.canaries))
+        ]
+        told = (canaries.ask(self._client, *each) for each in asked[: self._terms.most_canaries])
+        return [verdict for verdict in told if verdict is not None]
 
     def _lease(self, now: datetime) -> list[dict[str, Any]]:
         row = {"now": now, "until": now + self._terms.lease, "limit": self._terms.batch}

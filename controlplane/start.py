@@ -47,7 +47,9 @@ def start_policy(configuration: Configuration, now: datetime) -> PolicyDocument:
         untrained_judge(configuration.judge.kind),
         objective(configuration.objective),
         now,
-        audit=AuditTerms(rate=cold.audit, label_price_usd=audit.label_price_usd),
+        audit=AuditTerms(
+            rate=cold.audit, label_price_usd=audit.label_price_usd, held_out=audit.held_out
+        ),
         shadow=ShadowTerms(rate=cold.shadow, undecided=undecided),
         gate=TrustTerms(**configuration.judge.trust.model_dump()),
     )

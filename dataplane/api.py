@@ -12,10 +12,11 @@ from starlette.exceptions import HTTPException
 
 from dataplane import chat
 from dataplane.access import Principal
+from dataplane.canary import CanaryCall, CanaryEnding, judge
 from dataplane.contract import keys
 from dataplane.errors import ApiError, internal, unrecordable
 from dataplane.feedback import Feedback, outcome, truth
-from dataplane.gateway import Gateway, Recording
+from dataplane.gateway import Gateway, Policies, Recording
 from dataplane.query import VIRTUAL_MODEL
 from dataplane.shadow import ShadowCall, ShadowEnding, Shadows
 from dataplane.spool import SpoolError
@@ -27,6 +28,7 @@ SCOPES: dict[tuple[str, str], keys.Scope | None] = {
     ("POST", "/v1/feedback"): "feedback",
     ("POST", "/v1/outcomes"): "label",
     ("POST", "/v1/shadow"): "admin",
+    ("POST", "/v1/canary"): "admin",
     ("GET", "/metrics"): "read",
     ("GET", "/openapi.json"): None,
     ("GET", "/healthz"): None,
@@ -46,6 +48,7 @@ class Served:
     recording: Recording
     telemetry: Telemetry
     readiness: Callable[[], dict[str, Any]]
+    policies: Policies
 
 
 def plain(served: Served) -> FastAPI:
@@ -117,6 +120,10 @@ def _inference(api: FastAPI, served: Served) -> None:
     @api.post("/v1/shadow", summary="Let a silent tier answer a drawn query, unseen")
     async def shadow(call: ShadowCall) -> ShadowEnding:
         return await served.shadows.answer(call)
+
+    @api.post("/v1/canary", summary="Whether the judge would keep an answer that says nothing")
+    async def canary(call: CanaryCall) -> CanaryEnding:
+        return judge(call, served.policies)
 
 
 def _model(name: str) -> dict[str, Any]:

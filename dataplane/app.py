@@ -38,7 +38,7 @@ def create_app(
     tiers, policies, recording = parts.tiers, parts.policies, parts.recording
     gateway = Gateway(tiers, policies, recording, parts.telemetry, keep=keep, timeout_s=timeout_s)
     shadows = Shadows(tiers, policies, recording, keep=keep, timeout_s=timeout_s)
-    served = Served(gateway, shadows, recording, parts.telemetry, parts.readiness)
+    served = Served(gateway, shadows, recording, parts.telemetry, parts.readiness, policies)
     return FrontDoor(
         Chat(gateway, max_tokens=limits.max_tokens),
         plain(served),

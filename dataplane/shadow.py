@@ -9,6 +9,7 @@ from pydantic import UUID7, AwareDatetime, BaseModel, ConfigDict, Field
 
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.records import Attempt, JudgeScore, Text, millisecond
+from dataplane.contract.sections import MOST_TIERS
 from dataplane.errors import invalid, unavailable
 from dataplane.features import extract
 from dataplane.gateway import Policies, Recording
@@ -93,8 +94,8 @@ class Shadows:
 
 
 def _attempt(call: ShadowCall, policy: PolicyDocument, made: Call) -> Attempt:
-    terms = next(one for one in policy.tiers if one.name == call.tier)
-    return made.attempt(call.decision_id, call.at, terms, "shadow", _index(call))
+    terms = policy.tiers[_place(call, policy)]
+    return made.attempt(call.decision_id, call.at, terms, "shadow", _index(call, policy))
 
 
 def _scores(call: ShadowCall, policy: PolicyDocument, answer: Answer) -> list[JudgeScore]:
@@ -104,7 +105,7 @@ def _scores(call: ShadowCall, policy: PolicyDocument, answer: Answer) -> list[Ju
         return []
     raw = judge(answer.logprobs)
     context = consider(policy, extract(call.messages), policy.segments[0].name, (call.tier,))
-    return [grade(call.decision_id, call.at, context, raw, "shadow", _index(call))]
+    return [grade(call.decision_id, call.at, context, raw, "shadow", _index(call, policy))]
 
 
 def _text(call: ShadowCall, answer: Answer) -> Text:
@@ -113,6 +114,11 @@ def _text(call: ShadowCall, answer: Answer) -> Text:
     )
 
 
-def _index(call: ShadowCall) -> int:
-    """Seconds since the decision: tries are further apart, and each of them costs."""
-    return max(0, int((datetime.now(UTC) - call.at).total_seconds()))
+def _place(call: ShadowCall, policy: PolicyDocument) -> int:
+    return [tier.name for tier in policy.tiers].index(call.tier)
+
+
+def _index(call: ShadowCall, policy: PolicyDocument) -> int:
+    """Another one for each tier and second: tries are further apart, and each of them costs."""
+    seconds = max(0, int((datetime.now(UTC) - call.at).total_seconds()))
+    return seconds * MOST_TIERS + _place(call, policy)

@@ -71,7 +71,7 @@ class Trail:
         self.id = decision_id
         self.at: datetime = millisecond(decision_id)
         self.seed = randbits(63)
-        features = extract(query.messages, query.category)
+        self._features = features = extract(query.messages, query.category)
         self._eligibility = eligibility
         self._context = consider(policy, features, policy.segments[0].name, eligibility.eligible)
         self.answers: dict[str, Answer] = {}
@@ -231,7 +231,8 @@ class Trail:
 
     def _draws(self) -> list[Draw]:
         """The draws that fell, but for a shadow on a tier that may not answer this query."""
-        drawn = draw(self.policy, tuple(self.answers), self.seed)
+        segment = self._context.segment.name
+        drawn = draw(self.policy, segment, self._features, self.state, self.seed)
         may = self._eligibility.eligible
         return [
             Draw(

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from controlplane.observations import Observation
+from controlplane.observations import Observation, Used
 from controlplane.observe import MEMORY, MemoryLog, Source
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.records import (
@@ -65,6 +65,8 @@ def query(
         score=score,
         cost_usd=cost_usd,
         excluded=frozenset(excluded),
+        used=dict.fromkeys(answered, Used(10, 2)),
+        models={tier: f"{tier}-model" for tier in answered},
     )
 
 
@@ -82,8 +84,7 @@ def records(
             tier=tier,
             model=f"{tier}-model",
             purpose="serve",
-            prompt_tokens=10,
-            completion_tokens=2,
+            **observation.used[tier]._asdict(),
             tokens_exact=True,
             cost_usd=observation.cost_usd / len(observation.answered),
             latency_ms=5.0,
@@ -179,6 +180,23 @@ def judged(observation: Observation, raw: float, purpose: Literal["serve", "shad
     )
 
 
+def shadow(observation: Observation, tier: str) -> Attempt:
+    """A call that the client did not see."""
+    return Attempt(
+        decision_id=observation.decision_id,
+        at=observation.at,
+        index=len(observation.answered),
+        tier=tier,
+        model=f"{tier}-model",
+        purpose="shadow",
+        **observation.used[tier]._asdict(),
+        tokens_exact=True,
+        cost_usd=0.0,
+        latency_ms=5.0,
+        finish="stop",
+    )
+
+
 def answer(observation: Observation, tier: str) -> Text:
     """A tier's answer in words."""
     key = f"answer:{tier}"
@@ -269,6 +287,8 @@ class PostgresTraffic:
         found: list[Record] = [label(observation, tier, value) for tier, value in right.items()]
         if score is not None:
             found.append(judged(observation, score, "shadow"))
+        found += [shadow(observation, tier) for tier in sorted(observation.used)
+                  if tier not in observation.answered]  # fmt: skip
         self.shipping.ship(*found)
         with psycopg.connect(self.url) as connection:
             for tier, value in right.items():

@@ -35,13 +35,16 @@ class Comparison:
 def compare(document: PolicyDocument, labelled: Labelled) -> Comparison | None:
     """The comparison by the document that served this query.
 
-    None where it has no judge on trial, or where what is wanted of this query was not drawn or has
-    no label. So a labeller may be unsure of wrong answers more often than of right ones, but not of
-    one tier's more often than of another's that are as right.
+    None where it has no judge on trial, where it wants a certificate and has none, or where what is
+    wanted of this query was not drawn or has no label. So a labeller may be unsure of wrong answers
+    more often than of right ones, but not of one tier's more often than of another's that are as
+    right.
     """
     segment = document.segment(labelled.observation.segment)
     judging = segment.judging
-    if judging is None or judging.arms or labelled.observation.excluded:
+    if judging is None or judging.arms or document.uncertified(judging):
+        return None
+    if labelled.observation.excluded:
         return None
     ways = _ways(document, judging, labelled)
     if ways is None:
@@ -50,11 +53,13 @@ def compare(document: PolicyDocument, labelled: Labelled) -> Comparison | None:
     served = [document.tiers[int(way.served[0])].name for way in ways]
     pair = served[0] != served[1]
     chance = _chance(document, segment, labelled, judged, served if pair else [])
-    least = min(document.audit.rate, document.shadow.rate)  # that any query had to be compared
+    drawn = document.audit.of(segment.name)
+    least = min(drawn.uniform if drawn else 0.0, document.shadow.rate)  # of any query
     if not chance or not least or (pair and not labelled.right.keys() >= set(served)):
         return None
     better = labelled.right[served[0]] - labelled.right[served[1]] if pair else 0.0
-    costs = document.costs(float(labelled.observation.features.chars))
+    features = labelled.observation.features
+    costs = document.costs(float(features.chars), features.category)
     dearer = judging.lambda_ * (_spent(costs, judged) - _spent(costs, routed))
     weight = min(least / chance, 1.0)
     reach = 1 + judging.lambda_ * float(costs.local + costs.judge + max(costs.dear))

@@ -9,7 +9,7 @@ import numpy as np
 
 from controlplane.connection import Connection
 from controlplane.sql import SQL
-from controlplane.stats import Interval, cohens_kappa
+from controlplane.stats import Interval, cohens_kappa, wilson
 
 WINDOWS: dict[str, timedelta | None] = {
     "24h": timedelta(days=1),
@@ -23,7 +23,9 @@ class Stage:
     """The draws of a window and segment: ``drawn`` is waiting + leased + labelled + unsure +
     expired. ``double`` want two people, ``disagreeing`` went to a third, who ``adjudicated``.
 
-    ``pairs`` answers have two people's grades; their kappa is None where it is not defined.
+    ``worst``: quality of the served answers before the first unresolved draw, whatever the silent
+    labels hide; None before any label. ``pairs`` answers have two people's grades; their kappa is
+    None where it is not defined.
     """
 
     window: str
@@ -37,6 +39,7 @@ class Stage:
     double: int
     disagreeing: int
     adjudicated: int
+    worst: Interval | None
     pairs: int
     kappa: Interval | None
 
@@ -62,6 +65,24 @@ def kappa(pairs: Sequence[tuple[float, float]]) -> Interval | None:
     return cohens_kappa(first, second)
 
 
+def worst(weight: float, squared: float, right: float, silent: float) -> Interval | None:
+    """From the lower limit if all that is silent is wrong to the upper one if all of it is right.
+
+    ``weight`` and ``squared`` are sums of one over the draws' probabilities, and of its square;
+    ``right`` and ``silent`` the parts of ``weight`` that are so. Wilson's intervals; None where
+    there is no label.
+
+    >>> bounds = worst(1000, 10_000, 700, 200)
+    >>> round(bounds.low, 3), round(bounds.high, 3)
+    (0.604, 0.945)
+    """
+    if silent >= weight:
+        return None
+    n = weight**2 / squared
+    lowest, highest = wilson(right / weight, n), wilson(min((right + silent) / weight, 1.0), n)
+    return Interval((lowest.estimate + highest.estimate) / 2, lowest.low, highest.high)
+
+
 def _stage(
     row: Mapping[str, Any], votes: Sequence[Mapping[str, Any]], since: datetime | None
 ) -> Stage:
@@ -70,4 +91,7 @@ def _stage(
         for vote in votes
         if vote["segment"] == row["segment"] and (since is None or vote["at"] >= since)
     ]
-    return Stage(**row, pairs=len(pairs), kappa=kappa(pairs))
+    sums = {"weight", "squared", "right", "silent"}
+    counts = {name: value for name, value in row.items() if name not in sums}
+    bounds = worst(row["weight"], row["squared"], row["right"], row["silent"])
+    return Stage(**counts, worst=bounds, pairs=len(pairs), kappa=kappa(pairs))

@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from controlplane import registry
+from controlplane.audit import judge_checks
 from controlplane.audit.judge_report import Graded, JudgeReport, report
 from controlplane.audit.prediction import local_right
 from controlplane.connection import Connection
@@ -37,13 +39,17 @@ def reports(connection: Connection, span: int = SPAN) -> list[JudgeReport]:
     by_segment: dict[str, list[_Row]] = defaultdict(list)
     for row in _rows(connection, live, span):
         by_segment[row.segment].append(row)
+    beside = judge_checks.of(connection, live)
     return [
-        report(
-            live.judge.judge,
-            each.name,
-            _graded(by_segment[each.name]),
-            each.judge_cutoff,
-            live.objective.confidence,
+        replace(
+            report(
+                live.judge.judge,
+                each.name,
+                _graded(by_segment[each.name]),
+                each.judge_cutoff,
+                live.objective.confidence,
+            ),
+            checks=beside[each.name],
         )
         for each in live.segments
     ]

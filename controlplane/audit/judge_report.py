@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from controlplane.audit.judge_checks import Checks
 from controlplane.stats import (
     Calibration,
     Confusion,
@@ -102,6 +103,7 @@ class JudgeReport:
     right: int
     missing: int
     accuracy: Accuracy | None
+    checks: Checks | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

@@ -20,15 +20,18 @@ def local_right(policy: PolicyDocument, observation: Observation) -> float | Non
 
 
 def predict(policy: PolicyDocument, observation: Observation) -> float | None:
-    """P(the served answer is right) as the serving policy had it; None where it audits nothing."""
+    """P(the served answer is right) as the serving policy had it; None where it audits nothing.
+
+    A score that is known because the query was drawn, as while the judge is on trial, says nothing
+    here: what depends on the draw would bend the audit.
+    """
     if not policy.audit.rate:
         return None
     segment = policy.segment(observation.segment)
     beliefs = policy.beliefs(segment, policy.p_hat(observation.features))
-    if observation.score is not None and policy.local.name in observation.answered:
+    k = None
+    judged = segment.judges and policy.local.name in observation.answered
+    if judged and observation.score is not None:
         k = policy.judge.bin(observation.score)
-        served = [beliefs.p_after[k], *(each[k] for each in rule.escalated_quality(beliefs))]
-    else:
-        served = [beliefs.p, *rule.dear_quality(beliefs)]
     names = [tier.name for tier in policy.tiers]
-    return float(served[names.index(observation.served)])
+    return float(rule.right(beliefs, k)[names.index(observation.served)])

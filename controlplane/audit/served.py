@@ -3,7 +3,8 @@
 Design-based: audit draws are independent, with logged probabilities, so the interval holds across
 policies and drifts. It is taken only over queries before the first unresolved draw: counted as
 undrawn, a pending draw would bias it. Labels that never came are taken to be missing at random in
-the interval; ``worst`` says what it would be if all of them were wrong, or all right.
+the interval. ``worst`` supposes nothing of them: it reaches from the lower limit if all of them
+were of wrong answers to the upper one if all were of right answers, and covers whatever they hide.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from uuid import UUID
 
 import numpy as np
 
-from controlplane.stats import Interval, Survey, controlled_mean, hajek_mean
+from controlplane.stats import Interval, Survey, controlled_mean, hajek_mean, worst_case
 
 ENOUGH_FOR_CONTROL = 300  # labels below which a tuned control variate is not worth its risk
 ENOUGH_OF_EITHER = 10  # right, and wrong, labels below which a variance is not to be relied on
@@ -29,6 +30,8 @@ class Served:
     probability: float | None
     value: float | None
     predicted: float
+    segment: str = "default"
+    policy_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,6 @@ class Estimate:
         }
 
 
-def estimates(newest_first: Sequence[Served], confidence: float) -> list[Estimate]:
-    """The whole window, and the part of it that holds the last 1,000 labels."""
-    return [
-        estimate("run", newest_first, confidence),
-        estimate("last_1000_labels", _latest(newest_first), confidence),
-    ]
-
-
 def estimate(window: str, served: Sequence[Served], confidence: float) -> Estimate:
     """Quality of these answers. ``confidence`` is that of the two-sided interval."""
     drawn = [answer for answer in served if answer.probability is not None]
@@ -71,12 +66,8 @@ def estimate(window: str, served: Sequence[Served], confidence: float) -> Estima
     response = _standing_for(labelled) / _standing_for(drawn) if drawn else 0.0
     if not labelled:
         return Estimate(window, len(served), 0, 1 - response, "none", 0.0, None, None)
-    survey = _survey(served, labelled, response)
-    if not _controllable(survey):
-        method, power, quality = "wilson", 0.0, hajek_mean(survey, confidence)
-    else:
-        method = "controlled"
-        quality, power = controlled_mean(survey, confidence)
+    method, power, quality = _mean(_survey(served, labelled, response), confidence)
+    bounds = worst_case(_survey(served, drawn, 1.0), lambda all_: _mean(all_, confidence)[2])
     return Estimate(
         window,
         len(served),
@@ -85,8 +76,16 @@ def estimate(window: str, served: Sequence[Served], confidence: float) -> Estima
         method,
         power,
         quality,
-        _worst(quality, response),
+        bounds.interval,
     )
+
+
+def _mean(survey: Survey, confidence: float) -> tuple[str, float, Interval]:
+    """The method that suits the labels, the weight given to the prediction, and the interval."""
+    if not _controllable(survey):
+        return "wilson", 0.0, hajek_mean(survey, confidence)
+    quality, power = controlled_mean(survey, confidence)
+    return "controlled", power, quality
 
 
 def _standing_for(answers: Sequence[Served]) -> float:
@@ -94,12 +93,11 @@ def _standing_for(answers: Sequence[Served]) -> float:
     return sum(1 / answer.probability for answer in answers if answer.probability)
 
 
-def _survey(served: Sequence[Served], labelled: Sequence[Served], response: float) -> Survey:
+def _survey(served: Sequence[Served], drawn: Sequence[Served], response: float) -> Survey:
     return Survey(
-        value=np.array([answer.value for answer in labelled], dtype=np.float64),
-        predicted=np.array([answer.predicted for answer in labelled]),
-        probability=response
-        * np.array([answer.probability for answer in labelled], dtype=np.float64),
+        value=np.array([answer.value for answer in drawn], dtype=np.float64),
+        predicted=np.array([answer.predicted for answer in drawn]),
+        probability=response * np.array([answer.probability for answer in drawn], dtype=np.float64),
         population_predicted=float(np.mean([answer.predicted for answer in served])),
         population=len(served),
     )
@@ -111,15 +109,8 @@ def _controllable(survey: Survey) -> bool:
     return len(survey.value) >= ENOUGH_FOR_CONTROL and min(right, wrong) >= ENOUGH_OF_EITHER
 
 
-def _worst(quality: Interval, response: float) -> Interval:
-    """The interval's ends if every silent label had been a wrong answer, or a right one."""
-    silent = 1 - response
-    return Interval(
-        quality.estimate, quality.low * response, min(quality.high * response + silent, 1.0)
-    )
-
-
-def _latest(newest_first: Sequence[Served]) -> Sequence[Served]:
+def latest(newest_first: Sequence[Served]) -> Sequence[Served]:
+    """The part of a window that holds the last 1,000 labels."""
     labels = 0
     for place, answer in enumerate(newest_first):
         labels += answer.value is not None

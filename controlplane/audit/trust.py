@@ -2,8 +2,9 @@
 
 There is one gate a judge and segment (``stats.gate``). It is told of every audited query in the
 order of the draws, whatever order the labels came in, so what it knows is a function of records
-and documents alone. What it wants of the live policy (``verdict``) is a successor: an opening is a
-proposal, which may wait for an operator's yes; a closing acts at once.
+and documents alone; labels that the serving document holds out it never hears. What it wants of
+the live policy (``verdict``) is a successor: an opening is a proposal, which may wait for an
+operator's yes; a closing acts at once.
 """
 
 import json
@@ -90,10 +91,12 @@ class Trust:
     def hear(self, resolved: Sequence[Labelled], reached: Place) -> None:
         """Resolved audit draws, each once, in the order of the draws."""
         self.place = reached
-        for each in filter(_may_hear, resolved):
+        for each in resolved:
             document = self.documents(each.observation.policy_version)
-            told = None if document is None else compare(document, each)
-            if document is None or told is None:
+            if document is None or each.held_out(document.audit.held_out):
+                continue
+            told = compare(document, each)
+            if told is None:
                 continue
             key = Key(document.judge.judge, document.segment(each.observation.segment).name)
             was = self.trials.get(key, Trial())
@@ -137,7 +140,7 @@ class Trust:
             if segment.trust == "open" and stands == "closed":
                 return _closed(live, segment, trial.proof, now)
             may = live.trust.opens == "by_itself" or segment.name in accepted
-            if segment.trust == "closed" and stands == "earned" and may and segment.judging:
+            if stands == "earned" and may and openable(live, segment):
                 who = "operator" if segment.name in accepted else "learner"
                 return _open(live, segment, trial.proof, now, who)
         return None
@@ -168,9 +171,10 @@ def terms(document: PolicyDocument, reach: float = 1.0) -> Terms:
     return Terms(reach, LEVEL / len(document.segments))
 
 
-def _may_hear(labelled: Labelled) -> bool:  # noqa: ARG001 - labels held out are to be refused here
-    """Whether a gate may be told of it."""
-    return True
+def openable(live: PolicyDocument, segment: SegmentPolicy) -> bool:
+    """Whether a judge on trial could decide: the policy says at which lambda, and may accept."""
+    judging = segment.judging
+    return segment.trust == "closed" and judging is not None and not live.uncertified(judging)
 
 
 def _open(

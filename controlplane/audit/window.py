@@ -1,7 +1,7 @@
 """The served answers of the audit's window, read from the tables, with their predictions."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from controlplane.audit.prediction import predict
@@ -16,6 +16,14 @@ from dataplane.contract.terms import TRUSTED
 SPAN = 20_000  # answers that the promise looks back on
 
 
+class _Known(NamedTuple):
+    """What never changes of a served answer."""
+
+    predicted: float
+    segment: str
+    policy_version: int
+
+
 class Window:
     """The latest ``span`` answers before the first unresolved draw.
 
@@ -24,8 +32,8 @@ class Window:
     """
 
     def __init__(self, span: int = SPAN) -> None:
-        self._span = span
-        self._predicted: dict[UUID, float | None] = {}
+        self.span = span
+        self._known: dict[UUID, _Known | None] = {}
 
     def read(self, connection: Connection, accepts: Sequence[Source] = TRUSTED) -> list[Served]:
         """Newest first; answers that no policy would have audited are left out.
@@ -34,21 +42,23 @@ class Window:
         """
         pending = connection.execute(SQL["first_unresolved"]).fetchone()
         until = {"at": None, "id": None} if pending is None else key_of(pending)._asdict()
-        asked = until | {"limit": self._span, "accepts": list(accepts)}
+        asked = until | {"limit": self.span, "accepts": list(accepts)}
         rows = connection.execute(SQL["served_window"], asked).fetchall()
         self._predict(connection, rows)
         return [
-            Served(row["decision_id"], row["probability"], row["value"], predicted)
+            Served(row["decision_id"], row["probability"], row["value"], *known)
             for row in rows
-            if (predicted := self._predicted[row["decision_id"]]) is not None
+            if (known := self._known[row["decision_id"]]) is not None
         ]
 
     def _predict(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        missing = [key_of(row) for row in rows if row["decision_id"] not in self._predicted]
+        missing = [key_of(row) for row in rows if row["decision_id"] not in self._known]
         document = shelf(connection)
-        found: dict[UUID, float | None] = {}
-        for observation in PostgresLog(connection).observations(missing):
-            policy = document(observation.policy_version)
-            found[observation.decision_id] = predict(policy, observation) if policy else None
-        known = self._predicted | found
-        self._predicted = {row["decision_id"]: known.get(row["decision_id"]) for row in rows}
+        found: dict[UUID, _Known | None] = {}
+        for seen in PostgresLog(connection).observations(missing):
+            policy = document(seen.policy_version)
+            predicted = predict(policy, seen) if policy else None
+            if predicted is not None:
+                found[seen.decision_id] = _Known(predicted, seen.segment, seen.policy_version)
+        known = self._known | found
+        self._known = {row["decision_id"]: known.get(row["decision_id"]) for row in rows}

@@ -9,8 +9,11 @@ import typer
 from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, connected
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
+    from controlplane.audit.judge_checks import Checks
     from controlplane.audit.judge_report import Accuracy, JudgeReport
     from controlplane.stats import Interval
 
@@ -45,6 +48,8 @@ def report(config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
         Console().print(
             f"its {gates[each.segment].words}", markup=False, highlight=False, soft_wrap=True
         )
+        if each.checks is not None:
+            _check(Console(), each.checks)
 
 
 @app.command()
@@ -74,6 +79,34 @@ def _show(console: "Console", report: "JudgeReport") -> None:
         return
     console.print(f"{head}, {report.right:,} right", markup=False, highlight=False, soft_wrap=True)
     _tables(console, report.cutoff, report.accuracy)
+
+
+def _check(console: "Console", checks: "Checks") -> None:
+    """Beside its accuracy: a line each, wrapped."""
+    for line in _lines(checks):
+        console.print(line, markup=False, highlight=False)
+
+
+def _lines(checks: "Checks") -> "Iterator[str]":
+    told = checks.canaries
+    if told.reason:
+        yield f"null-answer canaries: not applicable: {told.reason}"
+    elif told.accepted is None:
+        yield "null-answer canaries: none was asked yet; they ride with shadow draws"
+    else:
+        had = f"; it accepted {', '.join(map(repr, told.passed))}" if told.passed else ""
+        yield f"null-answer canaries: {told.asked:,} asked, accepted {_said(told.accepted)}{had}"
+    yield f"position bias: {checks.position}"
+    usd, calls = checks.cost.usd, checks.cost.calls
+    said = f"[{usd.low:.3g}, {usd.high:.3g}], {calls:,} calls" if calls else "as the policy states"
+    yield f"cost of a verdict: {usd.estimate:.3g} USD, {said}"
+    if checks.warning:
+        yield f"warning: {checks.warning}"
+    if held := checks.certificate:
+        yield (
+            f"certified: scores from {held.score:.4g} up lose at most {held.risk:.1%}, by "
+            f"{held.losses} losses among {held.labels:,} pairs"
+        )
 
 
 def _tables(console: "Console", cutoff: float, known: "Accuracy") -> None:

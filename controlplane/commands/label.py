@@ -195,8 +195,15 @@ def _show(stages: "Sequence[Stage]") -> None:
             table.add_column(stage.window, justify="right", no_wrap=True)
         for name in COUNTS:
             table.add_row(name, *(f"{getattr(stage, name):,}" for stage in ours))
+        table.add_row("quality, at worst", *(escape(_worst(stage)) for stage in ours))
         table.add_row("kappa of pairs", *(escape(_kappa(stage)) for stage in ours))
         Console().print(table)
+
+
+def _worst(stage: "Stage") -> str:
+    """Whatever the silent labels hide."""
+    worst = stage.worst
+    return "none yet" if worst is None else f"[{worst.low:.3f}, {worst.high:.3f}]"
 
 
 def _kappa(stage: "Stage") -> str:

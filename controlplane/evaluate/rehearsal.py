@@ -34,6 +34,7 @@ from dataplane.contract.terms import (
 
 NO_JUDGE = "none"
 RARE = 0.005  # share of scores that may lie below the range
+USUAL = 1_000.0  # tokens of a usual completion, so that those of each call are whole ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,9 @@ def price_list(name: str, chars: Array, usd: Array) -> TierTerms:
     return TierTerms(
         name=name,
         input_usd_per_mtok=per_char * scale * 1e6,
-        output_usd_per_mtok=fixed * scale * 1e6,
+        output_usd_per_mtok=fixed * scale * 1e6 / USUAL,
         chars_per_token=1.0,
-        completion_tokens=1.0,
+        completion_tokens=USUAL,
     )
 
 

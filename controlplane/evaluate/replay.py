@@ -14,12 +14,14 @@ from uuid import UUID
 
 import numpy as np
 
+from controlplane.audit.certificates import Certifier, Event
 from controlplane.audit.trust import News, Trust
 from controlplane.cycle import turn
 from controlplane.learn.learner import Learner
-from controlplane.observations import Observation
+from controlplane.observations import Observation, Used
 from controlplane.observe import Log, MemoryLog, Watermark
 from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.terms import TierTerms
 from dataplane.features import Features
 from dataplane.strategies import JUDGE, Drawn, Queries, State, call, courses, draw
 from dataplane.strategies.base import CALL
@@ -30,13 +32,17 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recorded query: what each tier's answer is worth and costs, and the local one's score."""
+    """One recorded query: what each tier's answer is worth and costs, and the local one's score.
+
+    ``used``: the tokens of each, where they were recorded; costs tell of them otherwise.
+    """
 
     features: Features
     worth: tuple[float, ...]
     usd: tuple[float, ...]
     score: float | None = None
     judge_usd: float = 0.0
+    used: tuple[Used, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,7 @@ class Replay:
         every: int = 50,
         log: ReplayLog | None = None,
         gated: bool = False,
+        certifier: Certifier | None = None,
     ) -> None:
         self.policies = [start]
         self.trust = Trust(self._document) if gated else None
@@ -116,6 +123,8 @@ class Replay:
         self._every = every
         self._rng = random.Random(seed)  # noqa: S311 - a reproducible stream, no secret
         self._log = log or MemoryLog()
+        self._certifier = certifier
+        self.events: list[Event] = []
         self._watermark: Watermark = {}
         self._asked: deque[_Asked] = deque()
 
@@ -137,10 +146,19 @@ class Replay:
         """The control plane's own cycle."""
         self._answer_labels(at)
         now = EPOCH + timedelta(seconds=at)
-        done = turn(self._log, learner, self.live, self._watermark, now, trust=self.trust)
+        done = turn(
+            self._log,
+            learner,
+            self.live,
+            self._watermark,
+            now,
+            trust=self.trust,
+            certifier=self._certifier,
+        )
         self._watermark = done.watermark
         self.alarms += done.alarms
         self.news += done.news
+        self.events += done.events
         if done.proposal is not None:
             self.policies.append(done.proposal)
 
@@ -171,15 +189,19 @@ class Replay:
         policy, seed = self.live, self._rng.getrandbits(63)
         tiers = [tier.name for tier in policy.tiers]
         answered = tuple(a.removeprefix(CALL) for a in actions if a != JUDGE)
-        drawn = draw(policy, answered, seed)
+        segment = policy.segments[0]
+        state = State(answered, row.score if JUDGE in actions else None)
+        drawn = draw(policy, segment.name, row.features, state, seed)
         shadowed = tuple(each.tier for each in drawn if each.tier is not None)
         served_unjudged = policy.local.name in answered and JUDGE not in actions
-        tried = served_unjudged and bool(shadowed) and on_trial(policy.segments[0])
-        state = State(answered, row.score if JUDGE in actions or tried else None)
+        tried = served_unjudged and bool(shadowed) and on_trial(segment)
+        state = State(answered, row.score) if tried else state
         usd = dict(zip(tiers, row.usd, strict=True))
         worth = dict(zip(tiers, row.worth, strict=True))
         cost = sum(usd[tier] for tier in answered) + actions.count(JUDGE) * row.judge_usd
-        self._log.complete(_seen(at, row, policy, state, cost), drawn)
+        called = {*answered, *shadowed}
+        used = {tier: tokens for tier, tokens in _used(row, policy).items() if tier in called}
+        self._log.complete(_seen(at, row, policy, state, cost, used), drawn)
         labels = 0
         if any(each.kind == "audit" for each in drawn):
             told = (*answered, *shadowed)
@@ -210,7 +232,31 @@ def _late_judge_usd(row: Row, late: bool) -> float:
     return row.judge_usd if late and row.score is not None else 0.0
 
 
-def _seen(at: int, row: Row, policy: PolicyDocument, state: State, cost_usd: float) -> Observation:
+def _used(row: Row, policy: PolicyDocument) -> dict[str, Used]:
+    used = row.used or [
+        _implied(tier, row.features.chars, usd)
+        for tier, usd in zip(policy.tiers, row.usd, strict=True)
+    ]
+    return {tier.name: tokens for tier, tokens in zip(policy.tiers, used, strict=True)}
+
+
+def _implied(terms: TierTerms, chars: int, usd: float) -> Used:
+    """Tokens that come to a recorded cost: of the prompt as expected, the rest of the answer."""
+    prompt = terms.overhead_tokens + chars / terms.chars_per_token
+    if terms.output_usd_per_mtok:
+        left = usd * 1e6 - prompt * terms.input_usd_per_mtok
+        return Used(round(prompt), round(left / terms.output_usd_per_mtok))
+    return Used(round(usd * 1e6 / terms.input_usd_per_mtok) if terms.input_usd_per_mtok else 0, 0)
+
+
+def _seen(
+    at: int,
+    row: Row,
+    policy: PolicyDocument,
+    state: State,
+    cost_usd: float,
+    used: Mapping[str, Used],
+) -> Observation:
     return Observation(
         decision_id=UUID(int=at),
         at=EPOCH + timedelta(seconds=at),
@@ -221,4 +267,5 @@ def _seen(at: int, row: Row, policy: PolicyDocument, state: State, cost_usd: flo
         served=state.answered[-1],
         score=state.score,
         cost_usd=cost_usd,
+        used=used,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from controlplane.learn.evidence import Labels
 from controlplane.learn.quality import QualityPredictor
 from controlplane.learn.traffic import Traffic
-from dataplane.contract.rule import Array, Places, expit
+from dataplane.contract.rule import Array, expit
 from dataplane.features import CATEGORIES
 
 PRIOR = 20.0  # labels' worth of "the text says it all"
@@ -31,11 +31,12 @@ class Told:
     mean: Array
 
 
-def told(labels: Labels, kinds: Places, tier: int) -> Told:
-    """Of the tier of this place; ``kinds`` (N,) are the labels' categories.
+def told(labels: Labels, tier: int) -> Told:
+    """Of the tier of this place.
 
     A label weighs one over the chance of being asked for, or the mean would be of what was served.
     """
+    kinds = labels.category
     known = ~np.isnan(labels.right[:, tier]) & (labels.probability[:, tier] > 0) & (kinds > 0)
     faded, at = labels.weight[known], kinds[known]
     weight = faded / labels.probability[known, tier]

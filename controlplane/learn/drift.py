@@ -1,21 +1,23 @@
-"""Drift, by ADWIN on signals that the policy does not move (docs/methods.md, section 4).
+"""Drift, on three signals that the policy does not move (docs/methods.md, section 4).
 
-Both are measured against a *reference*, frozen from what had been learned by then: p_hat of each
-query, which moves when the mix does; and how far up each judge score stands among those that its
-query was expected to get, which moves when the judge or the local tier does. Which queries are
-judged is the policy's choice by x alone, and a score's standing is conditional on x: uniform on
-[0, 1] under every policy while the reference holds.
+Two need no label. ADWIN measures them against a *reference*, frozen from what had been learned by
+then: p_hat of each query, which moves when the mix does; and how far up each judge score stands
+among those that its query was expected to get, which moves when the judge or the local tier does.
+Which queries are judged is the policy's choice by x alone, and a score's standing is conditional on
+x: uniform on [0, 1] under every policy while the reference holds. The third is labels (``cusum``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from river.drift import ADWIN
 
+from controlplane.learn.cusum import LabelCharts
+from controlplane.learn.evidence import Record
 from controlplane.learn.quality import packed_estimator, unpacked_estimator
 from controlplane.learn.settings import LearnerSettings
-from controlplane.learn.traffic import Columns
+from controlplane.learn.traffic import Columns, Traffic
 from controlplane.observations import Observation
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array, logit
@@ -70,15 +72,19 @@ class DriftDetector:
         for value in values:
             self._feed(value)
 
-    def update(self, value: float) -> bool:
-        """Whether this value raises an alarm; the detector then starts afresh."""
+    def update(self, value: float) -> int | None:
+        """How many of the last values are others than before, if this one raises an alarm.
+
+        The detector then starts afresh.
+        """
         self._feed(value)
-        alarm = bool(self._adwin.drift_detected)
-        if alarm:
+        if self._adwin.drift_detected:
+            changed = int(self._adwin.width)
             self.restart()
-        elif len(self._values) >= 2 * KEPT:
+            return changed
+        if len(self._values) >= 2 * KEPT:
             self.restart(self._values[-KEPT:])
-        return alarm
+        return None
 
     def _feed(self, value: float) -> None:
         self._values.append(round(value, 4))
@@ -89,14 +95,20 @@ class DriftDetector:
         return {"values": list(self._values)}
 
 
-Signal: TypeAlias = Literal["mix", "judge"]
+Signal: TypeAlias = Literal["mix", "judge", "labels"]
 
 
 class Alarm(NamedTuple):
-    """A detector's alarm: on the mix of queries, or on the judge's scores (``judge``)."""
+    """A detector's alarm, and since when things are others than they were, in observations."""
 
     signal: Signal
     at: int
+    since: int
+
+    @property
+    def of_answers(self) -> bool:
+        """Whether the judge or a tier changed, and not only the mix of queries."""
+        return self.signal != "mix"
 
     @property
     def words(self) -> str:
@@ -104,52 +116,71 @@ class Alarm(NamedTuple):
         what = {
             "mix": "the mix of queries changed (ADWIN on p_hat",
             "judge": "the judge's scores are not as expected (ADWIN on their standing",
+            "labels": "labels are not as expected (risk-adjusted CUSUM",
         }[self.signal]
         return (
-            f"{what}, at observation {self.at}): "
-            "old labels fade, more queries are audited and shadowed"
+            f"{what}, at observation {self.at}, since about {self.since}): "
+            "older labels fade, more queries are audited and shadowed"
         )
 
 
 class Watch:
-    """Both detectors and their reference. Places ``at`` count observations."""
+    """All detectors, and what they measure against. Places ``at`` count observations."""
 
     def __init__(self, settings: LearnerSettings) -> None:
         self._settings = settings
         self._mix = DriftDetector()
         self._scores = DriftDetector()
+        self._labels = LabelCharts()
         self._reference: Reference | None = None
         self._referred = 0  # labels behind the reference
         self._last: Alarm | None = None
 
-    def see(self, seen: Observation, at: int) -> Alarm | None:
-        """One more query, and the alarm that it raises."""
+    def see(self, seen: Observation, at: int, recent: Traffic) -> Alarm | None:
+        """One more query, the last of the ``recent`` ones, and the alarm that it raises."""
         reference = self._reference
         if reference is None:
             return None
         p_hat = reference.p_hat(seen.features)
-        if self._mix.update(p_hat):
-            return self._alarm("mix", at)
+        changed = self._mix.update(p_hat)
+        if changed is not None:
+            return self._alarm("mix", at, at - changed)
         if seen.score is None or self._referred < self._settings.judged_labels:
             return None
-        odd = self._scores.update(float(reference.standing(p_hat, seen.score)))
-        return self._alarm("judge", at) if odd else None
+        changed = self._scores.update(float(reference.standing(p_hat, seen.score)))
+        return None if changed is None else self._alarm("judge", at, at - recent.judged(changed))
 
-    def _alarm(self, signal: Signal, at: int) -> Alarm:
-        self._last = Alarm(signal, at)
+    def _alarm(self, signal: Signal, at: int, since: int) -> Alarm:
+        self._last = Alarm(signal, at, since)
+        self._labels.restart()
         self._reference = None
         return self._last
 
-    def alarmed_within(self, queries: int, at: int, signal: Signal | None = None) -> bool:
-        """Whether the last alarm, of this signal if one is named, is less than so many old."""
+    def label(self, record: Record, at: int) -> Alarm | None:
+        """One more label, and the alarm that it raises."""
+        since = self._labels.see(record, at)
+        return None if since is None else self._alarm("labels", at, since)
+
+    def alarmed_within(self, queries: int, at: int, *, of_answers: bool = False) -> bool:
+        """Whether the last alarm is less than so many old, and of answers if only those count."""
         last = self._last
-        return last is not None and at - last.at < queries and signal in (None, last.signal)
+        if last is None or at - last.at >= queries:
+            return False
+        return last.of_answers or not of_answers
 
     def due(self, labels: int, at: int) -> bool:
         """Whether a reference should be frozen: there is none, or labels have doubled since."""
         enough = labels >= max(self._settings.reference_labels, 2 * self._referred)
         settled = not self.alarmed_within(self._settings.careful, at)
         return settled and (enough or (self._reference is None and self._referred > 0))
+
+    def expect(self, draft: PolicyDocument, known: Sequence[bool]) -> None:
+        """Hold the next labels of tiers that are ``known`` against what this draft believes."""
+        self._labels.expect(draft, known)
+
+    def seat(self) -> None:
+        """Other tiers: nothing is expected of their labels until the next draft."""
+        self._labels.restart()
 
     def refer(self, draft: PolicyDocument, labels: int, recent: Columns) -> None:
         """Freeze a reference; later queries are compared with what it makes of the recent ones."""
@@ -170,6 +201,7 @@ class Watch:
             "scores": self._scores.state(),
             "reference": self._reference and self._reference.state(),
             "referred": self._referred,
+            "labels": self._labels.state(),
             "last": self._last,
         }
 
@@ -177,6 +209,7 @@ class Watch:
         """Inverse of ``state``."""
         self._mix = DriftDetector(state["mix"]["values"])
         self._scores = DriftDetector(state["scores"]["values"])
+        self._labels.restore(state["labels"])
         self._reference = state["reference"] and Reference.restored(state["reference"])
         self._referred, last = state["referred"], state["last"]
         self._last = last and Alarm(*last)

@@ -151,7 +151,8 @@ def _rectify(labels: Labels, imagined: Imagined, wrong: ModelError) -> tuple[Arr
     """What each record adds to the correction (L, A); the effective labels, the doubt (A,)."""
     y, asked, known_path = _served(labels, imagined)
     observed = known_path & ~np.isnan(y) & (asked > 0)
-    usual = labels.probability[:, 0].max(initial=1e-9)  # so that a usual record weighs one
+    drawn = np.maximum(labels.probability.max(axis=1), 1e-9)  # the audit's: some tier served
+    usual = len(drawn) / max((1 / drawn).sum(), 1e-9)  # so that a usual record weighs one
     inverse = np.where(observed, usual / np.maximum(asked, 1e-9), 0.0)
     residual = np.where(observed, np.nan_to_num(y) - imagined.quality, 0.0)
     all_ = Residual.of(residual, labels.weight[:, None] * inverse)

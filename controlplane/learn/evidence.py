@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from controlplane.learn.traffic import Columns, Traffic
-from dataplane.contract.rule import Array, Places
+from dataplane.contract.rule import Array
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import Features
 
@@ -77,9 +77,13 @@ class Evidence:
         self.records = deque((_seated(each, places) for each in self.records), self.records.maxlen)
         self._columns = None
 
-    def forget(self, keep: float, contexts: int) -> None:
-        """After an alarm: old records keep this share of their weight, few contexts stay."""
-        self.faded = deque((w * keep for w in self.faded), maxlen=self.faded.maxlen)
+    def forget(self, keep: float, since: int, contexts: int) -> None:
+        """After an alarm: records of before ``since`` keep this share of their weight, and so many
+        contexts stay.
+        """
+        weights = zip(self.faded, self.records, strict=True)
+        kept = (w * keep if record.at < since else w for w, record in weights)
+        self.faded = deque(kept, maxlen=self.faded.maxlen)
         self.contexts.keep_last(contexts)
         self.shadowed.keep_last(contexts)
 
@@ -99,21 +103,17 @@ class Evidence:
         return Columns(
             *(
                 np.concatenate([getattr(late, name), getattr(seen, name)[known]])
-                for name in ("p_hat", "chars", "score")
+                for name in ("p_hat", "chars", "score", "category")
             )
         )
 
     def labels(self, now: int, half_life: float, recent: float) -> Labels:
         """The records as arrays, weighted by 2 ** (-age / either half-life) in observations."""
         fields = dict(self._recorded())
-        at, _ = fields.pop("at"), fields.pop("category")
-        kept, age = np.asarray(self.faded), now - at
-        weights = (kept * np.exp2(-age / each) for each in (half_life, recent))
-        return Labels(*fields.values(), *weights)
-
-    def categories(self) -> Places:
-        """(N,) Those of the records."""
-        return self._recorded()["category"].astype(np.intp)
+        kept, age = np.asarray(self.faded), now - fields.pop("at")
+        weight, sooner = (kept * np.exp2(-age / each) for each in (half_life, recent))
+        category = fields.pop("category").astype(np.intp)
+        return Labels(**fields, category=category, weight=weight, recent=sooner)
 
     def _recorded(self) -> dict[str, Array]:
         if self._columns is None:

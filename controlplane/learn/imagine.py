@@ -54,7 +54,7 @@ class Imagined:
 def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
     """Follow every arm over every query under the beliefs of ``draft``'s first segment."""
     beliefs = draft.beliefs(draft.segments[0], queries.p_hat[:, None, :])
-    costs = draft.costs(queries.chars[:, None])
+    costs = draft.costs(queries.chars[:, None], queries.category[:, None])
     moves = _first_moves(rule.value(beliefs, costs, arms.lambdas), arms)
     weights = _bin_weights(draft, beliefs, queries.score)
     right = weights * beliefs.p_after
@@ -75,7 +75,7 @@ def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
     return Imagined(
         np.where(moves.judged, judged, unjudged),
         _spent(costs, *calls),
-        _spent(draft.bills(queries.chars[:, None]), *calls),
+        _spent(draft.bills(queries.chars[:, None], queries.category[:, None]), *calls),
         *calls,
         moves.judged & (parted | ((by_bin > 0) & (by_bin < weights.shape[-1]))),
     )

@@ -20,6 +20,7 @@ from controlplane.learn import logistic
 from controlplane.learn.evidence import Labels
 from controlplane.learn.logistic import Normal
 from controlplane.learn.traffic import Columns
+from controlplane.stats import effective_labels
 from dataplane.contract.rule import Array, expit, logit
 from dataplane.contract.terms import JudgeTable, Platt
 
@@ -120,12 +121,12 @@ def fit(parted: Bins, labels: Labels, judged: Columns, prior: Normal = PRIOR) ->
     if not len(judged.score):
         even = np.full(len(parted.z), 1 / len(parted.z))
         believed = logistic.fit(x, y, weight, prior)
-        return Tilt(believed.first(len(PRIOR.mean)), even, even, effective(weight))
+        return Tilt(believed.first(len(PRIOR.mean)), even, even, effective_labels(weight))
     alpha = 0.0
     for _ in range(ROUNDS):
         believed = logistic.fit(x, y, weight, prior, np.where(scored[known], alpha, 0.0))
         alpha, f1, f0 = _split(parted, judged, believed, alpha)
-    return Tilt(believed.first(len(PRIOR.mean)), f1, f0, effective(labels.weight[scored]))
+    return Tilt(believed.first(len(PRIOR.mean)), f1, f0, effective_labels(labels.weight[scored]))
 
 
 def _split(
@@ -149,12 +150,6 @@ def _split(
     f0 = wrong(alpha)
     f1 = f0 * np.exp(alpha + lift)
     return alpha, f1 / f1.sum(), f0 / f0.sum()
-
-
-def effective(weight: Array) -> float:
-    """Kish's effective sample size of weights (N,)."""
-    total = float(weight.sum())
-    return total * total / float(weight @ weight) if total else 0.0
 
 
 def table(judge: JudgeTable, parted: Bins, tilt: Tilt) -> JudgeTable:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 import numpy as np
 
+from controlplane.audit import sample
 from controlplane.learn import baselines, categories, dear, judge
 from controlplane.learn.advise import Advice, Adviser
 from controlplane.learn.draft import Fit
@@ -28,16 +29,21 @@ from controlplane.learn.reason import reason, unreachable
 from controlplane.learn.search import Search
 from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.learn.trial import trial_lambda
+from controlplane.learn.usage import Usage
 from controlplane.learn.verdict import dissent
 from controlplane.observations import Labelled, Observation
+from controlplane.stats import effective_labels
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import (
-    AuditTerms,
     JudgeTable,
     SegmentPolicy,
 )
+from dataplane.strategies import Queries
 
-SCHEMA = 8
+SCHEMA = 9
+UNCERTIFIED = "no cutoff is certified yet, so no local answer is accepted: always the cloud"
+ON_TRIAL = "a certified cutoff is asked for, and the judge is on trial: always the cloud"
+UNJUDGED = "a certified cutoff is asked for, and this arm does not judge: always the cloud"
 COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "binned_at", "seated_at")
 
 
@@ -56,6 +62,7 @@ class Learner:
         self.trust = 1.0  # share of what the prior says of the local tier that alarms left
         self.evidence = Evidence(self.settings.contexts, self.settings.records)
         self.quality = [QualityPredictor.restore(each) for each in self.prior.predictors]
+        self.usage = Usage()
         self.watch = Watch(self.settings)
         self.baseline = baselines.chosen(self.settings.bandit)
         self.observed = 0
@@ -78,22 +85,24 @@ class Learner:
         for seen in filter(self._tells, observations):
             self.observed += 1
             self.evidence.saw(seen.features, seen.score)
-            alarm = self.watch.see(seen, self.observed)
-            if alarm is not None:
-                self._forget(alarm)
+            self.usage.saw(seen.features, seen.used_by(seen.answered))
+            self._heed(self.watch.see(seen, self.observed, self.evidence.contexts))
 
     def _tells(self, seen: Observation) -> bool:
         """Whether a policy could choose; one of the tiers between the ends may have been away."""
         return seen.excluded.isdisjoint((self.tiers[0], self.tiers[-1]))
 
-    def _forget(self, alarm: Alarm) -> None:
-        """Trust less what was learned before an alarm."""
+    def _heed(self, alarm: Alarm | None) -> None:
+        """Trust less what was learned before something changed."""
+        if alarm is None:
+            return
         keep = self.settings.keep_at_alarm
-        if alarm.signal == "judge":
-            keep = self.settings.keep_at_judge_alarm
+        if alarm.of_answers:
+            keep = self.settings.keep_at_answers_alarm
             self.trust *= keep
         self.binned_at = 0
-        self.evidence.forget(keep, self.settings.contexts_at_alarm)
+        contexts = max(self.settings.contexts_at_alarm, self.observed - alarm.since)
+        self.evidence.forget(keep, alarm.since, contexts)
         self._alarms.append(alarm.words)
 
     def alarms(self) -> list[str]:
@@ -114,17 +123,18 @@ class Learner:
             p_hat = tuple(round(each, DIGITS) for each in told)
             if self.tiers[0] not in seen.answered and seen.score is not None:
                 self.evidence.judged_late(seen.features, seen.score)
-            self.evidence.labelled(
-                Record(
-                    self.observed,
-                    p_hat,
-                    seen.features.chars,
-                    seen.score,
-                    tuple(each.right.get(tier) for tier in self.tiers),
-                    tuple(each.probability(tier) for tier in self.tiers),
-                    seen.features.category,
-                )
+            self.usage.saw(seen.features, seen.used_by(set(seen.used).difference(seen.answered)))
+            record = Record(
+                self.observed,
+                p_hat,
+                seen.features.chars,
+                seen.score,
+                tuple(each.right.get(tier) for tier in self.tiers),
+                tuple(each.probability(tier) for tier in self.tiers),
+                seen.features.category,
             )
+            self._heed(self.watch.label(record, self.observed))
+            self.evidence.labelled(record)
             self.labelled += 1
             if self.baseline is not None:
                 self.baseline.learn(each, p_hat[0])
@@ -145,15 +155,17 @@ class Learner:
         self._seat(tuple(tier.name for tier in live.tiers))
         if not self._due():
             return None
+        self.usage.fade(self.observed - self.considered_at)
         self.considered_at = self.observed
         self.bins, self.binned_at = self._parted(live.judge)
         self._meet_categories()
         draft = self._fit(live, now, self.bins)
         if draft is None:
             return None
+        self.watch.expect(draft, self._told_of())
         if self.watch.due(self.labelled, self.observed):
             self.watch.refer(draft, self.labelled, self.evidence.traffic(draft.estimators))
-        candidate = self._candidate(live, draft)
+        candidate = self._audited(self._candidate(live, draft))
         if not self._worth_publishing(live, candidate):
             return None
         self.proposed_at = self.observed
@@ -162,12 +174,11 @@ class Learner:
 
     def _meet_categories(self) -> None:
         """Let the mean p_hat of each category, where they are named, be near that of its labels."""
-        kinds = self.evidence.categories()
-        if not kinds.any():
-            return
         labels = self._labels()
+        if not labels.category.any():
+            return
         for tier, predictor in enumerate(self.quality):
-            told = categories.told(labels, kinds, tier)
+            told = categories.told(labels, tier)
             predictor.shift(categories.shifts(self.evidence.contexts, predictor, told))
 
     def _seat(self, tiers: tuple[str, ...]) -> None:
@@ -179,6 +190,7 @@ class Learner:
         places = [self.tiers.index(name) if name in self.tiers else None for name in tiers]
         self.prior = self.prior.seated(places)
         self.evidence.seat(places)
+        self.watch.seat()
         self.quality = [QualityPredictor() if at is None else self.quality[at] for at in places]
         self.tiers, self.seated_at = tiers, self.observed
 
@@ -207,7 +219,7 @@ class Learner:
         """A recording was worth so many labels before the first one here."""
         recorded = min(self.prior.labels, MOST) * self.trust
         chance = self.settings.sudden_chance
-        if self.watch.alarmed_within(self.settings.careful, self.observed, "judge"):
+        if self.watch.alarmed_within(self.settings.careful, self.observed, of_answers=True):
             chance = self.settings.sudden_chance_alarmed
         return ModelError(recorded + float(labels.weight.sum()), self.settings.sudden, chance)
 
@@ -228,17 +240,19 @@ class Learner:
         proven = [self._proven(labels, tier) for tier in range(1, len(self.tiers))]
         estimators = tuple(each.estimator() for each in self.quality)
         fit = Fit.to(self.evidence, labels, estimators, self.prior.weakened(self.trust))
-        draft, support = fit.draft(live, now, parted, proven)
+        used = live.model_copy(update={"tiers": self.usage.told(live.tiers)})
+        draft, support = fit.draft(used, now, parted, proven)
         rates = self._rates(support, all(proven))
         if self._undecided:  # a shadow is evidence only where both answers are labelled
             least = live.shadow.undecided
             rates = rates.at_least(DrawRates(least, least))
-        return draft.model_copy(
-            update={
-                "audit": AuditTerms(rate=rates.audit, label_price_usd=live.audit.label_price_usd),
-                "shadow": live.shadow.replaced(rate=rates.shadow),
-            }
-        )
+        if uncertified(draft):
+            rates = rates.at_least(self.settings.cold)
+        names = [each.name for each in draft.segments]
+        audit = sample.at_rate(live.audit, rates.audit, names)
+        audit = audit.replaced(held_out=self.settings.held_out)
+        shadow = sample.within(live.shadow.replaced(rate=rates.shadow), audit, names[0])
+        return draft.model_copy(update={"audit": audit, "shadow": shadow})
 
     def _parted(self, scale: JudgeTable) -> tuple[judge.Bins | None, int]:
         """The judge's bins, and how many scores they come from.
@@ -254,8 +268,17 @@ class Learner:
 
     def _proven(self, labels: Labels, tier: int) -> bool:
         """Whether an arm may call this tier: it is the dearest, or enough labels tell of it."""
-        told = judge.effective(labels.weight[dear.paired(labels, tier)])
-        return tier == len(self.tiers) - 1 or told >= self.settings.support
+        return tier == len(self.tiers) - 1 or self._told(labels, tier) >= self.settings.support
+
+    def _told(self, labels: Labels, tier: int) -> float:
+        """The effective number of labels that tell of a tier."""
+        known = dear.paired(labels, tier) if tier else ~np.isnan(labels.right[:, 0])
+        return effective_labels(labels.weight[known])
+
+    def _told_of(self) -> list[bool]:
+        """Of which tiers there are labels enough to know what to expect of the next one."""
+        labels, enough = self._labels(), self.settings.judged_labels
+        return [self._told(labels, tier) >= enough for tier in range(len(self.tiers))]
 
     def _rates(self, support: float, proven: bool) -> DrawRates:
         """A tier that is long unproven fails, or no shadow may ask it: it is not waited for."""
@@ -276,7 +299,7 @@ class Learner:
     def _candidate(self, live: PolicyDocument, draft: PolicyDocument) -> PolicyDocument:
         """The draft with the arm to serve, and why; its thresholds are still those of before."""
         was, search = draft.segments[0], self._search(draft)
-        arm, why = self._found(live, search) if self.baseline is None else self._pulled(draft)
+        arm, why = self._allowed(live, search)
         segment = was.replaced(
             mode=arm.mode,
             lambda_=arm.lambda_,
@@ -285,12 +308,27 @@ class Learner:
         return draft.model_copy(update={"segments": (segment,), "kind": "retune", "reason": why})
 
     def _trial_lambda(self, search: Search) -> float | None:
-        """Where the judge is on trial; None until labels tell of its scores."""
+        """Where the judge is on trial; None until labels tell of its scores, and while nothing may
+        be accepted whatever they are.
+        """
         labels = search.labels
-        scored = ~np.isnan(labels.score) & ~np.isnan(labels.right[:, 0])
-        if judge.effective(labels.weight[scored]) < self.settings.support:
+        told = labels.weight[~np.isnan(labels.score) & ~np.isnan(labels.right[:, 0])]
+        if uncertified(search.draft) or effective_labels(told) < self.settings.support:
             return None
         return trial_lambda(search.draft, search.traffic)
+
+    def _allowed(self, live: PolicyDocument, search: Search) -> tuple[Arm, str]:
+        """The arm to serve, and why; always-cloud where a certificate is wanting, or bars what may
+        serve while the judge is on trial.
+        """
+        draft = search.draft
+        if uncertified(draft):
+            return ALWAYS_CLOUD, UNCERTIFIED
+        certified = draft.segments[0].certificate is not None
+        if certified and _on_trial(draft):
+            return ALWAYS_CLOUD, ON_TRIAL
+        arm, why = self._pulled(draft) if self.baseline is not None else self._found(live, search)
+        return (ALWAYS_CLOUD, UNJUDGED) if certified and not arm.judges else (arm, why)
 
     def _pulled(self, draft: PolicyDocument) -> tuple[Arm, str]:
         """What a baseline pulls, and why: it goes there at once."""
@@ -340,8 +378,22 @@ class Learner:
         share = self.settings.step
         return Arm(aim.mode, was.lambda_ ** (1 - share) * aim.lambda_**share)
 
+    def _audited(self, candidate: PolicyDocument) -> PolicyDocument:
+        """The candidate with its audits where labels are worth most to it."""
+        audit = sample.drawing(candidate, self._seen(candidate), self.settings.floor)
+        return candidate.model_copy(update={"audit": audit})
+
+    def _seen(self, document: PolicyDocument) -> Queries:
+        """Recent queries, as draws under this document would see them."""
+        seen = self.evidence.traffic(document.estimators)
+        judges = document.segments[0].judges  # else no score is known when the draws fall
+        score = seen.score if judges else np.full_like(seen.score, np.nan)
+        return Queries(seen.p_hat, seen.chars, score, seen.category)
+
     def _worth_publishing(self, live: PolicyDocument, candidate: PolicyDocument) -> bool:
-        if live.audit != candidate.audit or live.shadow != candidate.shadow:
+        if live.audit.rate != candidate.audit.rate or live.shadow != candidate.shadow:
+            return True
+        if not sample.keeps(live, self._seen(live)):
             return True
         if unreachable(live.reason) != unreachable(candidate.reason):
             return True
@@ -384,6 +436,7 @@ class Learner:
             "quality": [each.state() for each in self.quality],
             "prior": self.prior.beliefs().to_json(),
             "trust": self.trust,
+            "usage": self.usage.state(),
             "watch": self.watch.state(),
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "bins": {k: v.tolist() for k, v in asdict(self.bins).items()} if self.bins else None,
@@ -406,6 +459,7 @@ class Learner:
         learner.trust = body["trust"]
         learner.evidence.restore(body["evidence"])
         learner.quality = [QualityPredictor.restore(each) for each in body["quality"]]
+        learner.usage.restore(body["usage"])
         learner.watch.restore(body["watch"])
         if learner.baseline is not None:
             learner.baseline.restore(body.get("baseline"))
@@ -416,6 +470,11 @@ class Learner:
             *(np.array(columns[k]) for k in ("edges", "raw", "z"))
         )
         return learner
+
+
+def uncertified(policy: PolicyDocument) -> bool:
+    """Whether a certificate is asked for, and none holds."""
+    return bool(policy.objective.wrong_acceptances) and policy.segments[0].certificate is None
 
 
 def _checksum(text: str) -> str:

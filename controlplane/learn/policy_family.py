@@ -31,6 +31,11 @@ class Arm(NamedTuple):
         fixed = self.mode.startswith("always")
         return self.mode if fixed else f"{self.mode} lambda={self.lambda_:.6g}"
 
+    @property
+    def judges(self) -> bool:
+        """Whether no local answer is served that was not judged."""
+        return self.mode in ("cascade", "cascade_route", "always_cloud")
+
 
 ALWAYS_CLOUD = Arm("always_cloud", 0.0)
 ALWAYS_LOCAL = Arm("always_local", 0.0)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from dataplane.contract.sections import Bandit
-from dataplane.contract.terms import Mode
+from dataplane.contract.terms import HELD_OUT, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,21 @@ class LearnerSettings:
     recent_half_life: float = 1500.0  # of one that tells whether the model is suddenly wrong
     sudden: float = 0.1  # by how much of an arm's quality it then is, about
     sudden_chance: float = 0.1  # that it is
-    sudden_chance_alarmed: float = 0.5  # once the judge or the local tier changed
+    sudden_chance_alarmed: float = 0.5  # once the judge or a tier changed
     contexts: int = 2000
     records: int = 2400
     reference_labels: int = 120  # before the drift detectors' reference is frozen
-    judged_labels: int = 400  # before it is good enough to tell the judge's scores by
+    judged_labels: int = 400  # before scores, or labels, are held against what is expected
     keep_at_alarm: float = 0.6  # share of a label's weight after the mix changed
-    keep_at_judge_alarm: float = 0.05  # and after the judge or the local tier did
+    keep_at_answers_alarm: float = 0.05  # and after the judge or a tier did
     contexts_at_alarm: int = 150
     burst: int = 600  # queries after an alarm that are drawn as ``alarmed``
     careful: int = 1500
     cold: DrawRates = DrawRates(0.2, 0.2)
     steady: DrawRates = DrawRates(0.075, 0.03)
     alarmed: DrawRates = DrawRates(0.10, 0.06)
+    floor: float = 1.0  # share of the audits, at least, that is drawn uniformly
+    held_out: float = HELD_OUT  # share of the labels that is not learned from
 
     def drawing(self, audit: float, shadow: float) -> "LearnerSettings":
         """These settings with the rates of quiet times; the others are never lower."""

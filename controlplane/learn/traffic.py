@@ -20,11 +20,12 @@ assert np.iinfo(np.uint16).max >= BUCKETS - 1
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Rows as arrays: ``p_hat`` (N, tiers), the others (N,), NaN where unknown."""
+    """Rows as arrays: ``p_hat`` (N, tiers), the others (N,); a score is NaN where unknown."""
 
     p_hat: Array
     chars: Array
     score: Array
+    category: Places
 
 
 class _Seen(NamedTuple):
@@ -79,7 +80,7 @@ class Traffic:
                 return columns
         buckets, sizes, chars, score = self._columns()
         seen = [log_odds(each, buckets, sizes) for each in estimators]
-        made = Columns(expit(np.stack(seen, axis=-1)), chars, score)
+        made = Columns(expit(np.stack(seen, axis=-1)), chars, score, self.categories())
         self._made = [*self._made[-1:], (estimators, made)]  # the live policy's, and a draft's
         return made
 
@@ -107,6 +108,11 @@ class Traffic:
     def scores(self) -> Array:
         """The score of each, NaN where it was not judged."""
         return self._columns()[3]
+
+    def judged(self, count: int) -> int:
+        """Among how many of the last ones the last ``count`` judged ones are; all, if fewer are."""
+        places = np.flatnonzero(~np.isnan(self.scores()))
+        return len(self) - int(places[-count]) if count <= len(places) else len(self)
 
     def _columns(self) -> tuple[Buckets, NDArray[np.intp], Array, Array]:
         if self._stacked is None:

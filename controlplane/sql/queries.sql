@@ -32,8 +32,9 @@ WHERE plane = %(plane)s AND spool_segment = %(segment)s
     AND "offset" > %(reached)s AND "offset" <= %(until)s AND status = 'ok';
 
 -- name: observations
--- Each wanted query as serving left it. A serving judge score comes before a shadow's ('serve' <
--- 'shadow'); of two scores the later index holds.
+-- Each wanted query as serving left it; the models that answered and the tokens of their calls,
+-- shadows too. A serving judge score comes before a shadow's ('serve' < 'shadow'); of two scores
+-- the later index holds.
 SELECT d.id, d.at, d.segment, d.policy_version, d.features, c.final_tier, c.cost_usd,
     ARRAY(SELECT jsonb_object_keys(d.excluded - 'judge')) AS excluded,
     ARRAY(
@@ -45,10 +46,21 @@ SELECT d.id, d.at, d.segment, d.policy_version, d.features, c.final_tier, c.cost
         SELECT j.raw FROM judge_scores j
         WHERE j.at = d.at AND j.decision_id = d.id
         ORDER BY j.purpose, j.index DESC LIMIT 1
-    ) AS score
+    ) AS score,
+    called.models,
+    called.used
 FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
 JOIN decisions d ON d.at = wanted.at AND d.id = wanted.id
 JOIN completions c ON c.at = wanted.at AND c.decision_id = wanted.id
+CROSS JOIN LATERAL (
+    SELECT jsonb_object_agg(a.tier, a.model ORDER BY a.index) AS models,
+        jsonb_object_agg(
+            a.tier, jsonb_build_array(a.prompt_tokens, a.completion_tokens) ORDER BY a.index
+        ) AS used
+    FROM attempts a
+    WHERE a.at = d.at AND a.decision_id = d.id AND a.purpose IN ('serve', 'shadow')
+        AND a.error IS NULL
+) called
 ORDER BY d.id;
 
 -- name: open_label_tasks
@@ -330,6 +342,11 @@ WHERE (t.at, t.decision_id) IN (
         WHERE s.at = t.at AND s.decision_id = t.decision_id AND s.status IN ('pending', 'leased')
     );
 
+-- name: drawn_since
+SELECT d.segment, count(*) AS drawn FROM label_tasks t
+JOIN decisions d ON d.at = t.at AND d.id = t.decision_id
+WHERE t.at > %(since)s GROUP BY d.segment;
+
 -- name: first_unresolved
 -- The watermark of resolved draws: beyond it an estimate would take the pending for undrawn.
 SELECT at, decision_id FROM label_tasks WHERE status IN ('pending', 'leased')
@@ -353,6 +370,25 @@ LIMIT %(limit)s;
 -- name: add_estimate
 INSERT INTO estimates (policy_version, "window", n, quality, lo, hi, detail)
 VALUES (%(policy_version)s, %(window)s, %(n)s, %(quality)s, %(lo)s, %(hi)s, %(detail)s);
+
+-- name: models_of_tiers
+-- The model that each tier answered with last.
+SELECT DISTINCT ON (tier) tier, model FROM attempts
+WHERE purpose IN ('serve', 'shadow') AND error IS NULL AND at >= now() - interval '7 days'
+ORDER BY tier, at DESC;
+
+-- name: judging_models
+SELECT DISTINCT model FROM attempts
+WHERE purpose = 'judge' AND error IS NULL AND at >= now() - interval '7 days';
+
+-- name: judging_cost
+-- What a verdict cost: the judge's calls of the last week.
+SELECT count(*) AS calls, avg(cost_usd) AS mean, coalesce(stddev_samp(cost_usd), 0) AS sd
+FROM attempts WHERE purpose = 'judge' AND error IS NULL AND at >= now() - interval '7 days';
+
+-- name: alarm_times
+-- The last ones: a window that holds more alarms than these is not quiet anyway.
+SELECT at FROM events WHERE kind = 'alarm' ORDER BY id DESC LIMIT 100;
 
 -- name: add_event
 INSERT INTO events (kind, body) VALUES (%(kind)s, %(body)s);
@@ -414,7 +450,9 @@ WHERE source IN ('ground_truth', 'verifier') AND labeller NOT LIKE 'application:
 
 -- name: label_funnel
 -- Where the observed draws of each window and segment stand; the first five counts add up to all.
-SELECT w.name AS "window", d.segment, count(*) AS drawn,
+-- The sums are over the served answers of resolved draws before the segment's first unresolved one:
+-- how many queries they stand for, the same squared, those right, and those of which nobody told.
+SELECT w.name AS "window", t.segment, count(*) AS drawn,
     count(*) FILTER (WHERE t.status = 'pending' OR (t.status = 'leased' AND NOT t.held)) AS waiting,
     count(*) FILTER (WHERE t.status = 'leased' AND t.held) AS leased,
     count(*) FILTER (WHERE t.status = 'labelled') AS labelled,
@@ -422,14 +460,22 @@ SELECT w.name AS "window", d.segment, count(*) AS drawn,
     count(*) FILTER (WHERE t.status = 'expired') AS expired,
     count(*) FILTER (WHERE t.doubled) AS double,
     count(*) FILTER (WHERE t.disputed <> '{}') AS disagreeing,
-    count(*) FILTER (WHERE t.adjudicator IS NOT NULL) AS adjudicated
+    count(*) FILTER (WHERE t.adjudicator IS NOT NULL) AS adjudicated,
+    coalesce(sum(1 / t.probability) FILTER (WHERE t.settled), 0) AS weight,
+    coalesce(sum(t.probability ^ -2) FILTER (WHERE t.settled), 0) AS squared,
+    coalesce(sum(l.value / t.probability) FILTER (WHERE t.settled), 0) AS "right",
+    coalesce(sum(1 / t.probability) FILTER (WHERE t.settled AND l.value IS NULL), 0) AS silent
 FROM unnest(%(windows)s::text[], %(sinces)s::timestamptz[]) AS w (name, since)
 JOIN (
-    SELECT *, coalesce(leased_until > %(now)s, false) AS held FROM label_tasks
+    SELECT t.*, d.segment, coalesce(t.leased_until > %(now)s, false) AS held,
+        t.at < coalesce(min(t.at) FILTER (WHERE t.status IN ('pending', 'leased'))
+            OVER (PARTITION BY d.segment), 'infinity') AS settled
+    FROM label_tasks t JOIN decisions d ON d.at = t.at AND d.id = t.decision_id
 ) t ON w.since IS NULL OR t.at >= w.since
-JOIN decisions d ON d.at = t.at AND d.id = t.decision_id
-GROUP BY w.name, d.segment
-ORDER BY array_position(%(windows)s::text[], w.name), d.segment;
+JOIN completions c ON c.at = t.at AND c.decision_id = t.decision_id
+LEFT JOIN labels l ON l.at = t.at AND l.decision_id = t.decision_id AND l.key = c.final_tier
+GROUP BY w.name, t.segment
+ORDER BY array_position(%(windows)s::text[], w.name), t.segment;
 
 -- name: double_votes
 -- The first two people's grades of one answer, where both were sure.

@@ -12,6 +12,7 @@ from controlplane.stats.certificate import Certificate, certify, share_of_delta
 from controlplane.stats.crossfit import cross_fitted
 from controlplane.stats.empirical_bernstein import empirical_bernstein_band
 from controlplane.stats.intervals import Band, Interval, by_variance, clopper_pearson, wilson
+from controlplane.stats.position import PositionBias, position_bias
 from controlplane.stats.rates import Confusion, confusion, rate
 from controlplane.stats.roc import Roc, auroc, roc_curve
 from controlplane.stats.silence import Bounds, worst_case
@@ -25,6 +26,7 @@ __all__ = [
     "Certificate",
     "Confusion",
     "Interval",
+    "PositionBias",
     "Roc",
     "Scores",
     "Survey",
@@ -44,6 +46,7 @@ __all__ = [
     "effective_labels",
     "empirical_bernstein_band",
     "hajek_mean",
+    "position_bias",
     "rate",
     "roc_curve",
     "share_of_delta",

@@ -44,8 +44,9 @@ class Survey:
 
 
 def effective_labels(weight: Array) -> float:
-    """Kish's effective sample size: n for equal weights, less otherwise."""
-    return float(weight.sum() ** 2 / (weight @ weight)) if len(weight) else 0.0
+    """Kish's effective sample size of weights (N,): n for equal ones, less otherwise."""
+    total = float(weight.sum())
+    return total * total / float(weight @ weight) if total else 0.0
 
 
 def hajek_mean(survey: Survey, confidence: float = 0.95) -> Interval:

@@ -64,6 +64,7 @@ class Chain:
     likelihoods: tuple[Array, ...]  # per tier (..., 2^N, K_j) P(k | pattern); K_j = 0: no judge
     costs: Array  # (..., N) of a call
     judge_costs: Array  # (..., N) of judging an answer
+    barred: Mask | None = None  # (2 + K_0,) digits of the first tier that bar its answer
 
     def __post_init__(self) -> None:
         tiers = self.tiers
@@ -154,7 +155,8 @@ def of_rule(beliefs: rule.Beliefs, costs: rule.Costs) -> Chain:
     """The chain that ``rule`` decides for: only the local tier is judged.
 
     The dear tiers are taken as independent given the local answer and its bin. The rule calls one
-    of them at most, and what may come of that does not depend on it.
+    of them at most, and what may come of that does not depend on it. What the rule's floor bars,
+    unjudged answers and low bins, is never replied with.
     """
     tiers = 1 + len(beliefs.dear)
     p, right = beliefs.p_after, _right(tiers)
@@ -169,7 +171,9 @@ def of_rule(beliefs: rule.Beliefs, costs: rule.Costs) -> Chain:
     calls = np.stack(calling, axis=-1).astype(np.float64)
     judges = np.zeros_like(calls)
     judges[..., 0] = judging
-    return Chain(probability, (judge, *[without_judge(tiers)] * (tiers - 1)), calls, judges)
+    floor = beliefs.floor
+    barred = None if floor is None else np.concatenate([[True, True], floor.barred])
+    return Chain(probability, (judge, *[without_judge(tiers)] * (tiers - 1)), calls, judges, barred)
 
 
 def forbid(chain: Chain, calls: Collection[int] = (), judges: Collection[int] = ()) -> Mask:
@@ -328,6 +332,9 @@ def _replies(chain: Chain, total: Array, right: list[Array]) -> tuple[Array, Act
     """The probability that the best answer is right, and its tier: the first within a tie."""
     greatest, answer = np.full(total.shape, -np.inf), np.full(total.shape, -1, dtype=np.int8)
     margin = TIE * total
+    if chain.barred is not None:
+        first = chain.barred.reshape(-1, *(1,) * (chain.tiers - 1))
+        right = [np.where(first, -np.inf, right[0]), *right[1:]]
     for tier, each in enumerate(right):
         called = _place((slice(1, None), *(slice(None),) * (chain.tiers - 1 - tier)))
         better = each[called] > greatest[called] + margin[called]

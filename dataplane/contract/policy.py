@@ -69,16 +69,24 @@ class PolicyDocument(Frozen):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        for what, named in (("tier", self.tiers), ("segment", self.segments)):
-            names = [entry.name for entry in named]
+        drawn = [draws.segment for draws in self.audit.segments]
+        for what, names in (
+            ("tier", [tier.name for tier in self.tiers]),
+            ("segment", [segment.name for segment in self.segments]),
+            ("segment's audit", drawn),
+        ):
             if len(set(names)) != len(names):
                 raise ValueError(f"a {what} is named twice: {', '.join(names)}")
+        if stray := set(drawn) - {segment.name for segment in self.segments}:
+            raise ValueError(f"audit: there is no segment {min(stray)}")
         if self.parent is not None and self.parent >= self.version:
             raise ValueError(f"version {self.version} must be newer than its parent {self.parent}")
         if len(self.estimators) != len(self.tiers):
             raise ValueError(f"{len(self.tiers)} tiers need as many estimators")
         for segment in self.segments:
             self._fits(segment)
+            if wrong := self.uncertified(segment):
+                raise ValueError(f"segment {segment.name}: {wrong}")
             self._agrees(segment)
         return self
 
@@ -101,6 +109,23 @@ class PolicyDocument(Frozen):
                     f"lambda_ {segment.lambda_:.6g} give {derived:.6g}"
                 )
 
+    def uncertified(self, segment: SegmentPolicy) -> str | None:
+        """Why a segment does not keep to the certificate that is asked for; None: it does."""
+        asked, held = self.objective.wrong_acceptances, segment.certificate
+        if asked is None:
+            return "a certificate that the objective does not ask for" if held else None
+        if held is None:
+            free = set(segment.modes) - {"always_cloud"}
+            return f"without a certificate no mode may accept, not {min(free)}" if free else None
+        if (held.limit, held.confidence) != (asked.limit, asked.confidence):
+            return "the certificate is not for what the objective asks"
+        if held.judge != self.judge.judge:
+            return f"the certificate is of judge {held.judge}, not {self.judge.judge}"
+        if not self.judge.lowest <= held.score <= self.judge.highest:
+            return "the certified score must lie within the judge's lowest and highest"
+        unjudged = set(segment.modes) & {"route", "always_local"}
+        return f"{min(unjudged)} accepts what was not judged" if unjudged else None
+
     @property
     def local(self) -> TierTerms:
         """The cheapest tier, the only one that is judged."""
@@ -120,27 +145,33 @@ class PolicyDocument(Frozen):
         """The segment of that name, or the first one."""
         return next((s for s in self.segments if s.name == name), self.segments[0])
 
-    def weighed_usd(self, tier: TierTerms, prompt_chars: float | rule.Array) -> float | rule.Array:
+    def weighed_usd(
+        self, tier: TierTerms, prompt_chars: float | rule.Array, category: int | rule.Places = 0
+    ) -> float | rule.Array:
         """Expected price of a call and of the wait for it, at the objective's price of a second."""
         waiting = self.objective.latency_usd_per_s * tier.latency_s
-        return tier.expected_cost_usd(prompt_chars) + waiting
+        return tier.expected_cost_usd(prompt_chars, category) + waiting
 
-    def costs(self, prompt_chars: float | rule.Array) -> rule.Costs:
+    def costs(
+        self, prompt_chars: float | rule.Array, category: int | rule.Places = 0
+    ) -> rule.Costs:
         """Expected costs of a query in units of ``cost_unit_usd``, waiting included; broadcasts."""
         unit = self.cost_unit_usd
         judging = self.judge.cost_usd + self.objective.latency_usd_per_s * self.judge.latency_s
         return rule.Costs(
-            local=self.weighed_usd(self.local, prompt_chars) / unit,
+            local=self.weighed_usd(self.local, prompt_chars, category) / unit,
             judge=judging / unit,
-            dear=tuple(self.weighed_usd(tier, prompt_chars) / unit for tier in self.dear),
+            dear=tuple(self.weighed_usd(tier, prompt_chars, category) / unit for tier in self.dear),
         )
 
-    def bills(self, prompt_chars: float | rule.Array) -> rule.Costs:
+    def bills(
+        self, prompt_chars: float | rule.Array, category: int | rule.Places = 0
+    ) -> rule.Costs:
         """What a query is expected to be charged for each call, USD; broadcasts."""
         return rule.Costs(
-            local=self.local.expected_bill_usd(prompt_chars),
+            local=self.local.expected_bill_usd(prompt_chars, category),
             judge=self.judge.cost_usd,
-            dear=tuple(tier.expected_bill_usd(prompt_chars) for tier in self.dear),
+            dear=tuple(tier.expected_bill_usd(prompt_chars, category) for tier in self.dear),
         )
 
     def p_hat(self, features: Features) -> rule.Array:
@@ -149,16 +180,7 @@ class PolicyDocument(Frozen):
 
     def beliefs(self, segment: SegmentPolicy, p_hat: rule.Array) -> rule.Beliefs:
         """What this document believes of queries of this ``p_hat``, (..., tiers)."""
-        bins = self.judge.bins
-        told = rule.logit(p_hat)
-        p = segment.calibration.probability(told[..., 0])
-        log_odds = rule.logit(p)[..., None]
-        dear = [told[..., tier, None] for tier in range(1, len(self.tiers))]
-        g, b = (
-            [platt.probability(log_odds, bins.z, q) for platt, q in zip(platts, dear, strict=True)]
-            for platts in (segment.dear_if_local_wrong, segment.dear_wrong_if_local_right)
-        )
-        return rule.believe(p, bins.f1, bins.f0, g, b)
+        return segment.beliefs(self.judge, p_hat)
 
     def derive(self, segment: SegmentPolicy) -> tuple[float, float]:
         """``routing_threshold`` and ``judge_cutoff`` of a segment from its lambda and mode."""

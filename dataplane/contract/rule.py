@@ -61,16 +61,34 @@ class Dear:
 
 
 @dataclass(frozen=True, slots=True)
+class Floor:
+    """A raw ``score`` below which no local answer is accepted; ``barred`` (K,): the bins there.
+
+    Without a score none is accepted either: one that is not judged goes to a dear tier.
+    """
+
+    score: float
+    barred: Mask
+
+    @classmethod
+    def at(cls, score: float, raw: Array) -> "Floor":
+        """A floor over bins that these raw points (K,) stand for."""
+        return cls(score, raw < score)
+
+
+@dataclass(frozen=True, slots=True)
 class Beliefs:
     """What a policy believes of a query, before and after each judge bin.
 
-    ``p`` has the leading shape, the arrays after it a last axis of K bins.
+    ``p`` has the leading shape, the arrays after it a last axis of K bins. ``floor``: what the
+    policy may not accept, whatever it believes.
     """
 
     p: Array
     bin_probability: Array  # P(k | x)
     p_after: Array  # P(local right | x, k)
     dear: tuple[Dear, ...]
+    floor: Floor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +110,10 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Quality minus lambda times cost of the first moves; ``dear`` of each dear tier."""
+    """Quality minus lambda times cost of the first moves; ``dear`` of each dear tier.
+
+    A move that a floor bars is worth -inf.
+    """
 
     local: Array
     dear: tuple[Array, ...]
@@ -100,7 +121,12 @@ class Values:
 
 
 def believe(
-    p: float | Array, f1: Array, f0: Array, g: Sequence[Array], b: Sequence[Array]
+    p: float | Array,
+    f1: Array,
+    f0: Array,
+    g: Sequence[Array],
+    b: Sequence[Array],
+    floor: Floor | None = None,
 ) -> Beliefs:
     """Bayes over the judge's bins: ``f1``, ``f0`` (K,); by dear tier ``g``, ``b`` (..., K)."""
     prior = np.asarray(p, dtype=np.float64)
@@ -111,17 +137,20 @@ def believe(
         Dear(mends, spoils, (f0 * mends).sum(axis=-1), (f1 * spoils).sum(axis=-1))
         for mends, spoils in zip(g, b, strict=True)
     )
-    return Beliefs(prior, bin_probability, p_after, dear)
+    return Beliefs(prior, bin_probability, p_after, dear, floor)
 
 
 def value(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Values:
     """Values of answering locally, going straight to a dear tier, and judging the local answer."""
-    local = beliefs.p - lambda_ * costs.local
+    local, accepted = beliefs.p - lambda_ * costs.local, beliefs.p_after
+    if beliefs.floor is not None:
+        local = np.full_like(local, -np.inf)
+        accepted = np.where(beliefs.floor.barred, -np.inf, accepted)
     dear = tuple(
         np.asarray(quality - lambda_ * cost)
         for quality, cost in zip(dear_quality(beliefs), costs.dear, strict=True)
     )
-    kept = reduce(np.maximum, after_escalation(beliefs, costs, lambda_), beliefs.p_after)
+    kept = reduce(np.maximum, after_escalation(beliefs, costs, lambda_), accepted)
     judged = (kept * beliefs.bin_probability).sum(axis=-1) - lambda_ * (costs.local + costs.judge)
     return Values(np.asarray(local), dear, np.asarray(judged))
 
@@ -136,6 +165,13 @@ def escalated_quality(beliefs: Beliefs) -> tuple[Array, ...]:
     """P(dear right | x, k), by dear tier and per bin."""
     p = beliefs.p_after
     return tuple(np.asarray(p * (1 - each.b) + (1 - p) * each.g) for each in beliefs.dear)
+
+
+def right(beliefs: Beliefs, k: int | None) -> tuple[Array, ...]:
+    """P(right | x) by tier, the local one first; given bin ``k`` where its answer was judged."""
+    if k is None:
+        return beliefs.p, *dear_quality(beliefs)
+    return beliefs.p_after[..., k], *(each[..., k] for each in escalated_quality(beliefs))
 
 
 def after_escalation(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Iterator[Array]:
@@ -158,7 +194,7 @@ def cutoff(
     The margin of keeping over escalating to the best dear tier is known at the bins' raw points
     ``raw`` (K,), ascending; between the last bin that escalates and the next one it is
     interpolated, so that the cutoff moves smoothly with lambda. ``lowest``: nothing escalates;
-    ``highest``: everything does.
+    ``highest``: everything does. Never below the floor of what may be accepted.
     """
     margin = beliefs.p_after - reduce(np.maximum, after_escalation(beliefs, costs, lambda_))
     escalates = margin < 0
@@ -170,7 +206,8 @@ def cutoff(
     span = np.where(above > below, at_above - at_below, 1.0)
     crossing = raw[below] + (raw[above] - raw[below]) * (-at_below / span)
     inner = np.where(below == last, highest, crossing)
-    return np.asarray(np.where(escalates.any(axis=-1), inner, lowest))
+    at = np.asarray(np.where(escalates.any(axis=-1), inner, lowest))
+    return at if beliefs.floor is None else np.maximum(at, beliefs.floor.score)
 
 
 def indifference(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Array:

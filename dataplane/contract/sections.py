@@ -23,7 +23,13 @@ from pydantic import (
 )
 
 from dataplane.contract.address import Address
-from dataplane.contract.terms import TRUSTED, UNDECIDED, Accepts
+from dataplane.contract.terms import (
+    HELD_OUT,
+    TRUSTED,
+    UNDECIDED,
+    Accepts,
+    WrongAcceptances,
+)
 
 
 def _beside(path: Path, info: ValidationInfo) -> Path:
@@ -176,7 +182,8 @@ class Spool(Section):
 class Objective(Section):
     """Reach ``target_quality``, less ``tolerance``, at the least cost; or the best quality whose
     mean bill is within ``ceiling_usd_per_query``. ``latency_usd_per_s`` is a second's worth.
-    ``accepts`` are the sources of labels that are taken for the truth.
+    ``accepts`` are the sources of labels that are taken for the truth. ``wrong_acceptances`` asks
+    for a certified cutoff.
     """
 
     target_quality: Probability | None = None
@@ -186,6 +193,7 @@ class Objective(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     latency_usd_per_s: NonNegative = 0.0
     accepts: Accepts = TRUSTED
+    wrong_acceptances: WrongAcceptances | None = None
 
     @model_validator(mode="after")
     def _one_aim(self) -> Self:
@@ -223,14 +231,21 @@ class Judge(Section):
 class Audit(Section):
     """The share of completed queries whose served answer is labelled, and what a label costs.
 
+    At least a share ``floor`` of them is drawn uniformly, the others where labels are worth most;
+    at most ``per_day`` a day in the mean, and a share ``held_out`` of them is not learned from.
     A share ``double`` of them wants two people; where these are more than ``tolerance`` apart, a
-    third one adjudicates.
+    third one adjudicates. ``width``: the half-width of served quality to reach, the objective's
+    tolerance if it is not said.
     """
 
     rate: Probability = 0.05
+    floor: Annotated[float, Field(gt=0, le=1)] = 1.0
+    per_day: Whole | None = None
+    held_out: Annotated[float, Field(ge=0, lt=1)] = HELD_OUT
     label_price_usd: NonNegative = 0.0
     double: Probability = 0.15
     tolerance: Probability = 0.25
+    width: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 class Shadow(Section):

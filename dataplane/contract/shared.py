@@ -190,6 +190,7 @@ class LabelTaskRow(SQLModel, table=True):
         one_of("status", "pending", "leased", "labelled", "unsure", "expired"),
         drawn("probability"),
         Index("label_tasks_by_status", "status", "at"),
+        Index("label_tasks_as_observed", "created_at", "at", "decision_id"),
     )
 
     at: MomentKey

@@ -10,15 +10,17 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dataplane.contract import rule
-from dataplane.features import BUCKETS, FEATURE_VERSION, Features
+from dataplane.features import BUCKETS, CATEGORIES, FEATURE_VERSION, Features
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+Category = Annotated[int, Field(ge=1, le=CATEGORIES)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Mode = Literal["route", "cascade", "cascade_route", "always_cloud", "always_local"]
 Accepted: TypeAlias = Literal["ground_truth", "verifier", "reference"]
 TRUSTED: tuple[Accepted, ...] = ("ground_truth", "verifier")
+HELD_OUT = 0.1  # share of the labels that nothing is learned from
 
 
 def accepted(sources: tuple[Accepted, ...]) -> tuple[Accepted, ...]:
@@ -42,15 +44,31 @@ class Frozen(BaseModel):
         return type(self).model_validate(kept | fields)
 
 
+class WrongAcceptances(Frozen):
+    """At most ``limit`` of quality lost to wrong acceptances, at ``confidence``.
+
+    The loss is the share of all queries whose local answer is served, is wrong, and would have
+    been right from the dearest tier. Where this is asked for, no local answer is served whose score
+    is below a certified one, and none at all while there is no certificate.
+    """
+
+    limit: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+
+
 class Terms(Frozen):
     """What every objective states: how sure figures are, what a second of waiting is worth, and
     whose labels are the truth. A ``reference`` model's are a proxy: only where it says so.
+    ``wrong_acceptances``: where a certificate is asked for.
     """
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     latency_usd_per_s: NonNegative = 0.0
     # unsaid where it is usual, so that older documents keep their digests
     accepts: Annotated[Accepts, Field(exclude_if=lambda accepts: accepts == TRUSTED)] = TRUSTED
+    wrong_acceptances: Annotated[
+        WrongAcceptances | None, Field(exclude_if=lambda asked: asked is None)
+    ] = None
 
 
 class QualityTarget(Terms):
@@ -93,16 +111,40 @@ class TierTerms(Frozen):
     overhead_tokens: NonNegative = 0.0
     completion_tokens: NonNegative = 100.0
     latency_s: NonNegative = 0.0  # of one call, as expected
+    # by how much more calls cost than all that has it: on the whole, and in categories
+    cost_factor: Annotated[Positive, Field(exclude_if=lambda factor: factor == 1.0)] = 1.0
+    category_factors: Annotated[
+        tuple[tuple[Category, Positive], ...], Field(exclude_if=lambda factors: not factors)
+    ] = ()
 
-    def expected_cost_usd(self, prompt_chars: float | rule.Array) -> float | rule.Array:
+    @model_validator(mode="after")
+    def _told_once(self) -> Self:
+        categories = [category for category, _ in self.category_factors]
+        if len(set(categories)) != len(categories):
+            raise ValueError(f"tier {self.name}: category_factors tell of a category twice")
+        return self
+
+    def expected_cost_usd(
+        self, prompt_chars: float | rule.Array, category: int | rule.Places = 0
+    ) -> float | rule.Array:
         """Expected cost of one call, from past tokens and never from the realised length."""
         prompt_tokens = self.overhead_tokens + prompt_chars / self.chars_per_token
         spent = prompt_tokens * self.input_usd_per_mtok
-        return (spent + self.completion_tokens * self.output_usd_per_mtok) / 1e6
+        usd = (spent + self.completion_tokens * self.output_usd_per_mtok) / 1e6
+        return usd * self._factors.values[category]
 
-    def expected_bill_usd(self, prompt_chars: float | rule.Array) -> float | rule.Array:
+    @cached_property
+    def _factors(self) -> "Dense":
+        factors = np.full(CATEGORIES + 1, self.cost_factor)
+        for category, factor in self.category_factors:
+            factors[category] = factor
+        return Dense(factors)
+
+    def expected_bill_usd(
+        self, prompt_chars: float | rule.Array, category: int | rule.Places = 0
+    ) -> float | rule.Array:
         """What one call is expected to be charged; 0 where the tier is not billed."""
-        usd = self.expected_cost_usd(prompt_chars)
+        usd = self.expected_cost_usd(prompt_chars, category)
         return 0.0 * usd if self.billing == "none" else usd
 
     def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float:
@@ -115,9 +157,9 @@ class TierTerms(Frozen):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dense:
-    """An estimator's weights (BUCKETS,): not a bare array, for those have no plain equality."""
+    """A table that is kept: not a bare array, for those have no plain equality."""
 
-    weights: rule.Array
+    values: rule.Array
 
 
 class LinearEstimator(Frozen):
@@ -141,7 +183,7 @@ class LinearEstimator(Frozen):
     @property
     def table(self) -> rule.Array:
         """(BUCKETS,) the weight of each bucket."""
-        return self._dense.weights
+        return self._dense.values
 
     @cached_property
     def _dense(self) -> Dense:
@@ -276,11 +318,45 @@ class Typical(Frozen):
     prompt_chars: NonNegative = 100.0
 
 
+class CertifiedCutoff(Frozen):
+    """The raw ``score`` below which nothing is accepted, and what shows that this is enough.
+
+    ``risk`` bounds the share of queries lost to wrong acceptances at or above it, at confidence
+    1 - ``delta``, this ``attempt``'s share of what the objective allows for all attempts; it comes
+    from ``losses`` among ``labels`` queries, of which ``accepted`` lie at or above. ``least_bin``
+    of ``bins`` begins at the score. Void with ``judge``, ``edges`` (a digest) or ``local_model``.
+    """
+
+    score: float
+    least_bin: Annotated[int, Field(ge=0)]
+    bins: Annotated[int, Field(ge=1)]
+    limit: Probability
+    confidence: Probability
+    risk: Probability
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    attempt: Annotated[int, Field(ge=1)]
+    labels: Annotated[int, Field(ge=1)]
+    losses: Annotated[int, Field(ge=0)]
+    accepted: Probability
+    judge: Name
+    edges: Name
+    local_model: str
+
+    @model_validator(mode="after")
+    def _holds(self) -> Self:
+        if self.risk > self.limit:
+            raise ValueError(f"certificate: its risk {self.risk:.4g} exceeds {self.limit:.4g}")
+        if self.losses > self.labels:
+            raise ValueError("certificate: more losses than labels")
+        return self
+
+
 class SegmentPolicy(Frozen):
     """How the queries of one segment are decided.
 
     ``dear_if_local_wrong`` (g) and ``dear_wrong_if_local_right`` (b) have one entry a dear tier.
     ``trial_lambda``: at which the judge is on trial, while trust is closed: nobody is served by it.
+    ``certificate``: what bounds the acceptances, where the objective asks for that.
     """
 
     name: Name = "default"
@@ -295,6 +371,9 @@ class SegmentPolicy(Frozen):
     dear_wrong_if_local_right: tuple[Platt, ...]
     typical: Typical
     arms: tuple[Arm, ...] = ()
+    certificate: Annotated[
+        CertifiedCutoff | None, Field(exclude_if=lambda certificate: certificate is None)
+    ] = None
 
     @model_validator(mode="after")
     def _serveable(self) -> Self:
@@ -331,12 +410,80 @@ class SegmentPolicy(Frozen):
         """The modes that may serve."""
         return tuple(arm.mode for arm in self.arms) or (self.mode,)
 
+    def beliefs(self, judge: JudgeTable, p_hat: rule.Array) -> rule.Beliefs:
+        """What is believed of queries of this ``p_hat``, (..., tiers)."""
+        bins = judge.bins
+        told = rule.logit(p_hat)
+        p = self.calibration.probability(told[..., 0])
+        log_odds = rule.logit(p)[..., None]
+        dear = [told[..., tier, None] for tier in range(1, told.shape[-1])]
+        g, b = (
+            [platt.probability(log_odds, bins.z, q) for platt, q in zip(platts, dear, strict=True)]
+            for platts in (self.dear_if_local_wrong, self.dear_wrong_if_local_right)
+        )
+        held = self.certificate
+        floor = None if held is None else rule.Floor.at(held.score, bins.raw)
+        return rule.believe(p, bins.f1, bins.f0, g, b, floor)
+
+
+class SegmentDraws(Frozen):
+    """How the audit draws a segment's queries: each with probability ``uniform``, and ``slope``
+    times its interest more (``dataplane.strategies.interest``).
+
+    ``most``: the mean that the budget leaves. ``width``: how far from a threshold, in quality, a
+    query is of no interest.
+    """
+
+    segment: Name = "default"
+    most: Annotated[float, Field(gt=0, le=1)] = 1.0
+    uniform: Annotated[float, Field(gt=0, le=1)]
+    slope: Probability = 0.0
+    width: Positive = 0.1
+
+    @model_validator(mode="after")
+    def _probabilities(self) -> Self:
+        if self.greatest > 1:
+            raise ValueError(f"segment {self.segment}: uniform and slope are more than 1 together")
+        if self.uniform > self.most:
+            raise ValueError(f"segment {self.segment}: uniform is more than the budget's most")
+        return self
+
+    @property
+    def greatest(self) -> float:
+        """The probability of a query of the greatest interest; ``uniform`` is the least one."""
+        return self.uniform + self.slope
+
 
 class AuditTerms(Frozen):
-    """Ground truth: the share of completed queries whose served answer is labelled."""
+    """Ground truth: the share of completed queries whose served answer is labelled.
+
+    ``rate`` is meant to be the mean of every segment, unless its ``most`` is less; a segment that
+    is not named is drawn uniformly. A share ``held_out`` of the labels is not learned from.
+    """
 
     rate: Probability = 0.0
     label_price_usd: NonNegative = 0.0
+    # unsaid where they are usual, so that older documents keep their digests
+    held_out: Annotated[float, Field(ge=0, lt=1, exclude_if=lambda share: share == HELD_OUT)] = (
+        HELD_OUT
+    )
+    segments: Annotated[tuple[SegmentDraws, ...], Field(exclude_if=lambda draws: not draws)] = ()
+
+    @model_validator(mode="after")
+    def _drawn_at_all(self) -> Self:
+        if self.segments and not self.rate:
+            raise ValueError("audit: segments are drawn, but rate is 0")
+        return self
+
+    def of(self, segment: str) -> SegmentDraws | None:
+        """How that segment is drawn; None: nothing of it is."""
+        usual = SegmentDraws(segment=segment, uniform=self.rate) if self.rate else None
+        return next((each for each in self.segments if each.segment == segment), usual)
+
+    def mean(self, segment: str) -> float:
+        """What the mean probability of that segment is meant to be."""
+        draws = self.of(segment)
+        return min(self.rate, draws.most) if draws else 0.0
 
 
 UNDECIDED = 0.2

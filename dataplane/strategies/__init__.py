@@ -4,7 +4,7 @@ from dataplane.strategies.base import JUDGE, REPLY, Choice, Context, State, call
 from dataplane.strategies.cascading import calibrated
 from dataplane.strategies.choose import choose
 from dataplane.strategies.courses import Courses, Queries, courses
-from dataplane.strategies.draws import Drawn, draw
+from dataplane.strategies.draws import Drawn, draw, probabilities, probability
 
 __all__ = [
     "JUDGE",
@@ -21,4 +21,6 @@ __all__ = [
     "consider",
     "courses",
     "draw",
+    "probabilities",
+    "probability",
 ]

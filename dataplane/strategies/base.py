@@ -78,6 +78,11 @@ class Context:
         """Whether judging can lead anywhere: a judge, its tier, and one to escalate to."""
         return JUDGE in self.eligible and self.local in self.eligible and bool(self.dear)
 
+    @property
+    def barred(self) -> bool:
+        """Whether the local answer may not be kept: no score can say that it is good enough."""
+        return self.beliefs.floor is not None and not self.may_judge
+
     def stage(self, state: State) -> Stage:
         """Where in its life the query is."""
         if not state.answered:
@@ -87,14 +92,19 @@ class Context:
         return "answered" if state.score is None else "scored"
 
     def within(self, eligible: Collection[str]) -> "Context":
-        """The same query where no more than these are left."""
+        """The same query where no more than these are left.
+
+        Without a dear tier nothing is barred: the local answer is all there is.
+        """
         kept = self.eligible.intersection(eligible)
         at = [place for place, name in enumerate(self.dear) if name in kept]
         if len(at) == len(self.dear):
             return self if kept == self.eligible else replace(self, eligible=kept)
+        dear = tuple(self.beliefs.dear[place] for place in at)
+        floor = self.beliefs.floor if dear else None
         return replace(
             self,
-            beliefs=replace(self.beliefs, dear=tuple(self.beliefs.dear[place] for place in at)),
+            beliefs=replace(self.beliefs, dear=dear, floor=floor),
             costs=replace(self.costs, dear=tuple(self.costs.dear[place] for place in at)),
             eligible=kept,
             dear=tuple(self.dear[place] for place in at),
@@ -107,7 +117,7 @@ def consider(
     """The context of a query; ``eligible`` holds tier names, and ``judge`` where one is at hand."""
     terms = policy.segment(segment)
     p_hat = policy.p_hat(features)
-    beliefs, costs = policy.beliefs(terms, p_hat), policy.costs(features.chars)
+    beliefs, costs = policy.beliefs(terms, p_hat), policy.costs(features.chars, features.category)
     left, dear = frozenset(eligible), tuple(tier.name for tier in policy.dear)
     return Context(policy, terms, p_hat, beliefs, costs, left, dear).within(left)
 

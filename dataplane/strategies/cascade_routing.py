@@ -18,7 +18,9 @@ def cascade_route(context: Context, state: State, lambda_: float) -> Preference:
     values = rule.value(context.beliefs, context.costs, lambda_)
     unjudged, judged = float(values.local), float(values.judged)
     if stage == "answered":
-        compared = {JUDGE: judged, REPLY: unjudged}
+        compared = {JUDGE: judged}
+        if context.beliefs.floor is None:
+            compared[REPLY] = unjudged
         return Preference(preferred(compared), compared, None)
     compared = first_calls(context, max(unjudged, judged), values.dear)
     return Preference(preferred(compared), compared, threshold(context, lambda_))

@@ -5,7 +5,7 @@ from dataplane.strategies.base import REPLY, Choice, Context, Preference, State,
 from dataplane.strategies.cascade_routing import cascade_route
 from dataplane.strategies.cascading import cascade
 from dataplane.strategies.constant import always_cloud, always_local
-from dataplane.strategies.routing import route
+from dataplane.strategies.routing import route, straight
 from dataplane.strategies.seeded import uniform
 
 STRATEGIES: dict[Mode, Strategy] = {
@@ -36,7 +36,10 @@ def choose(context: Context, state: State, seed: int) -> Choice:
 
 
 def prefer(context: Context, state: State, mode: Mode, lambda_: float) -> Preference:
-    """What one arm does in this state."""
+    """What one arm does in this state; where its answer may not be kept, it goes on."""
+    accepts = mode != "always_cloud" and state.answered in ((), (context.local,))
+    if context.barred and accepts:
+        return straight(context, lambda_)
     return STRATEGIES[mode](context, state, lambda_)
 
 

@@ -59,12 +59,15 @@ class Queries:
     p_hat: Array
     chars: Array
     score: Array
+    category: Places
 
     @classmethod
     def of(cls, policy: PolicyDocument, features: Sequence[Features], score: Array) -> "Queries":
         """Queries with these features, as this policy's estimators see them."""
         p_hat = np.array([policy.p_hat(each) for each in features]).reshape(-1, len(policy.tiers))
-        return cls(p_hat, np.array([each.chars for each in features], dtype=np.float64), score)
+        chars = np.array([each.chars for each in features], dtype=np.float64)
+        category = np.array([each.category for each in features], dtype=np.intp)
+        return cls(p_hat, chars, score, category)
 
 
 def courses(policy: PolicyDocument, segment: SegmentPolicy, queries: Queries) -> Courses:
@@ -75,7 +78,7 @@ def courses(policy: PolicyDocument, segment: SegmentPolicy, queries: Queries) ->
     if segment.arms:
         raise ValueError(f"segment {segment.name} has arm weights: its courses are not certain")
     beliefs = policy.beliefs(segment, queries.p_hat)
-    costs = policy.costs(queries.chars)
+    costs = policy.costs(queries.chars, queries.category)
     scored = ~np.isnan(queries.score)
     first = first_moves(rule.value(beliefs, costs, segment.lambda_), segment.mode, scored)
     judge = policy.judge
@@ -107,7 +110,10 @@ def _best_after(
 
 
 def first_moves(values: rule.Values, mode: Mode, may_judge: Mask | bool = True) -> Moves:
-    """What a mode does first. Ties fall as in the strategies."""
+    """What a mode does first. Ties fall as in the strategies.
+
+    Where a floor bars the local answer unjudged, and nothing can judge it, a dear tier is called.
+    """
     best = rule.Best.of(values.dear)
     shape = np.shape(best.value)
     never, always = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
@@ -116,7 +122,8 @@ def first_moves(values: rule.Values, mode: Mode, may_judge: Mask | bool = True) 
     if mode == "always_local":
         return Moves(never, best.at, never)
     if mode == "cascade":
-        return Moves(never, best.at, always & may_judge)
+        barred = np.isneginf(values.local) & ~np.asarray(may_judge)
+        return Moves(never | barred, best.at, always & may_judge)
     if mode == "route":
         return Moves(best.value > values.local, best.at, never)
     best_local = np.where(may_judge, np.maximum(values.local, values.judged), values.local)

@@ -1,11 +1,17 @@
 """Audit and shadow draws of a completed query: their probability is known before any label."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import SegmentPolicy
+from dataplane.contract.rule import Array
+from dataplane.contract.terms import SegmentDraws, SegmentPolicy
+from dataplane.features import Features
+from dataplane.strategies.base import State
+from dataplane.strategies.courses import Queries
+from dataplane.strategies.interest import interest
 from dataplane.strategies.seeded import uniform
 
 
@@ -26,17 +32,36 @@ def on_trial(segment: SegmentPolicy) -> bool:
     return segment.trust == "closed"
 
 
-def draw(policy: PolicyDocument, answered: Collection[str], seed: int) -> tuple[Drawn, ...]:
+def draw(
+    policy: PolicyDocument, segment: str, features: Features, state: State, seed: int
+) -> tuple[Drawn, ...]:
     """The draws of one completed query.
 
     One uniform number serves both kinds, so the rarer is a subset of the more frequent one and
     shadow answers are labelled too. Every silent tier is shadowed, or none.
     """
-    u = uniform(seed, "draw")
+    u, draws = uniform(seed, "draw"), policy.audit.of(segment)
     drawn = []
-    if u < policy.audit.rate:
-        drawn.append(Drawn("audit", policy.audit.rate))
-    silent = [tier.name for tier in policy.tiers if tier.name not in answered]
-    if answered and u < policy.shadow.rate:
+    if draws is not None and u < draws.greatest:
+        chance = probability(policy, draws, features, state.score)
+        drawn = [Drawn("audit", chance)] if u < chance else []
+    silent = [tier.name for tier in policy.tiers if tier.name not in state.answered]
+    if state.answered and u < policy.shadow.rate:
         drawn += [Drawn("shadow", policy.shadow.rate, tier) for tier in silent]
     return tuple(drawn)
+
+
+def probability(
+    policy: PolicyDocument, draws: SegmentDraws, features: Features, score: float | None
+) -> float:
+    """That of the audit of a query whose local answer got this score while serving, if it did."""
+    if not draws.slope:
+        return draws.uniform
+    queries = Queries.of(policy, [features], np.array([np.nan if score is None else score]))
+    return float(probabilities(policy, draws, queries)[0])
+
+
+def probabilities(policy: PolicyDocument, draws: SegmentDraws, queries: Queries) -> Array:
+    """(N,) Those of many queries at once."""
+    held = interest(policy, policy.segment(draws.segment), queries, draws.width)
+    return np.asarray(np.minimum(draws.uniform + draws.slope * held, 1.0))

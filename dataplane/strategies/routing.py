@@ -15,6 +15,13 @@ def route(context: Context, state: State, lambda_: float) -> Preference:
     return Preference(preferred(compared), compared, threshold(context, lambda_))
 
 
+def straight(context: Context, lambda_: float) -> Preference:
+    """The dear tier that is worth most."""
+    values = rule.value(context.beliefs, context.costs, lambda_).dear
+    compared = dict(zip(map(call, context.dear), map(float, values), strict=True))
+    return Preference(preferred(compared), compared, None)
+
+
 def first_calls(context: Context, local: float, dear: Sequence[rule.Array]) -> dict[str, float]:
     """The value of calling each eligible tier."""
     worth = dict(zip(context.dear, map(float, dear), strict=True)) | {context.local: local}

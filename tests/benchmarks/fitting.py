@@ -17,7 +17,9 @@ def fit(
 ) -> PolicyDocument:
     """The plain document as the labels have it, but for lambda; ``predictors`` are states."""
     known = ~np.isnan(labels.score)
-    judged = Columns(*(each[known] for each in (labels.p_hat, labels.chars, labels.score)))
+    judged = Columns(
+        labels.p_hat[known], labels.chars[known], labels.score[known], labels.category[known]
+    )
     parted = judge.bins(judged.score)
     assert parted is not None
     tilt = judge.fit(parted, labels, judged)

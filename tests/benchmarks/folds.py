@@ -87,7 +87,8 @@ def fitted(rows: Sequence[Row], scores: Scores, trained: Sequence[Trained]) -> P
         prompt_chars=float(chars.mean()),
     )
     p_hat, ones = np.stack([each.p_hat for each in trained], axis=-1), np.ones(len(rows))
-    labels = Labels(p_hat, chars, scores.raw, right, np.ones_like(right), ones, ones)
+    none = np.zeros(len(rows), dtype=np.intp)
+    labels = Labels(p_hat, chars, scores.raw, none, right, np.ones_like(right), ones, ones)
     return fit(plain, labels, (each.state() for each in trained))
 
 

@@ -90,7 +90,8 @@ def fitted(halves: Halves, drift: Drift) -> PolicyDocument:
     score = scores(local, drift, rng)
     ones = np.ones(len(local))
     right = np.column_stack([local, cloud])
-    labels = Labels(p_hat, ones, score, right, np.ones_like(right), ones / COPIES, ones)
+    none = np.zeros(len(local), dtype=np.intp)
+    labels = Labels(p_hat, ones, score, none, right, np.ones_like(right), ones / COPIES, ones)
     plain = start(halves.target, 0.0, 0.0, CHEAPER if drift == "price" else CLOUD_COST)
     return fit(plain, labels, halves.prior.predictors)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from controlplane.evaluate.recorded import read
-from controlplane.stats import Interval, Survey, by_variance, clopper_pearson
+from controlplane.stats import Interval, Survey, by_variance
+from controlplane.stats.position import PositionBias, moved, position_bias
 from controlplane.stats.rates import mean_variance, rate
 from dataplane.contract.rule import Array
 from tests.benchmarks.cells import Outcome, Rng, Trial, checked
@@ -55,28 +56,13 @@ class Judge:
         )
 
     @property
-    def readable(self) -> Mask:
-        """Items with a verdict in both orders."""
-        return np.asarray(~np.isnan(self.winner).any(axis=1))
-
-    @property
     def moved(self) -> Mask:
         """Items whose winner changes with the order."""
-        return np.asarray(self.readable & (self.winner[:, 0] != self.winner[:, 1]))
+        return moved(self.winner)
 
-    @property
-    def took_first(self) -> Mask:
-        """Items of which whichever answer was shown first won."""
-        return np.asarray((self.winner == [1, 2]).all(axis=1))
-
-    def first_among_moved(self, confidence: float = 0.95) -> Interval:
-        """The share of the moved items that went to the answer shown first."""
-        return clopper_pearson(int(self.took_first.sum()), int(self.moved.sum()), confidence)
-
-    def biased(self, confidence: float = 0.95) -> bool:
-        """Whether the order has an effect: without one either place wins as often."""
-        interval = self.first_among_moved(confidence)
-        return not interval.low <= 0.5 <= interval.high
+    def position(self, confidence: float = 0.95) -> PositionBias:
+        """Whether the order moves it."""
+        return position_bias(self.winner, confidence)
 
 
 def judges(data: Path) -> list[Judge]:
@@ -135,7 +121,7 @@ def position(rng: Rng, judge: Judge, *, has_it: bool, swapped: bool) -> Iterator
         winner = np.where(rng.uniform(size=(ITEMS, 1)) < 0.5, winner[:, ::-1], winner)
     seen = Judge(judge.model, judge.prompt, judge.right[items], winner)
     group = "bias_swapped" if swapped else "bias" if has_it else "bias_not_shown"
-    yield f"{group}/{judge.model}", seen.biased(), float(seen.moved.mean())
+    yield f"{group}/{judge.model}", seen.position().found, float(seen.moved.mean())
 
 
 def trials(every: Sequence[Judge]) -> list[Trial]:
@@ -162,7 +148,7 @@ def shown(every: Sequence[Judge]) -> list[tuple[Judge, bool]]:
     All models are tested at once, at 95 % together.
     """
     chosen = [judge for judge in every if judge.prompt == PROMPT]
-    return [(judge, judge.biased(1 - 0.05 / len(chosen))) for judge in chosen]
+    return [(judge, judge.position(1 - 0.05 / len(chosen)).found) for judge in chosen]
 
 
 def table(every: Sequence[Judge]) -> str:
@@ -173,12 +159,13 @@ def table(every: Sequence[Judge]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for judge, has_it in shown(every):
-        first = judge.first_among_moved()
+        seen = judge.position()
+        first = seen.first
         towards = "first" if first.estimate > 0.5 else "second"
         bias = towards if has_it else "none found"
         lines.append(
             f"| {judge.model} | {len(judge.right)} | {_written(judge.accuracy_interval)} | "
-            f"{judge.moved.sum() / judge.readable.sum():.3f} | {_written(first)} | {bias} |"
+            f"{seen.moved / seen.readable:.3f} | {_written(first)} | {bias} |"
         )
     return "\n".join(lines)
 

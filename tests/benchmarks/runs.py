@@ -315,6 +315,6 @@ class Probes:
     def quality(self, document: PolicyDocument) -> float:
         """Share right if this policy served them."""
         seen = self.traffic.columns(document.estimators)
-        queries = Queries(seen.p_hat, seen.chars, seen.score)
+        queries = Queries(seen.p_hat, seen.chars, seen.score, seen.category)
         way = courses(document, document.segments[0], queries)
         return float(np.where(way.to_dear, self.cloud, self.local).mean())

@@ -112,8 +112,9 @@ def test_a_judge_that_prefers_what_it_sees_first_is_found_out(tmp_path: Path) ->
     winners = [("1", "2")] * 30 + [("1", "1")] * 50 + [("2", "1")] * 5 + [("None", "1")] * 5
     (judge,) = llmbar.judges(comparisons(tmp_path, winners))
     assert judge.accuracy == pytest.approx((80 + 60) / 180)
-    assert (judge.moved.sum(), judge.took_first.sum(), judge.readable.sum()) == (35, 30, 85)
-    assert judge.biased()
+    seen = judge.position()
+    assert (seen.moved, seen.first.estimate, seen.readable) == (35, 30 / 35, 85)
+    assert seen.found
     assert "| peer | 90 | 0.778 (" in llmbar.table([judge])
     assert llmbar.table([judge]).endswith("| first |")
 
@@ -121,7 +122,7 @@ def test_a_judge_that_prefers_what_it_sees_first_is_found_out(tmp_path: Path) ->
 def test_a_judge_that_errs_alike_in_both_orders_is_not(tmp_path: Path) -> None:
     winners = [("1", "2")] * 20 + [("2", "1")] * 20 + [("2", "2")] * 50
     (judge,) = llmbar.judges(comparisons(tmp_path, winners))
-    assert not judge.biased()
+    assert not judge.position().found
     found = Cells()
     found.run(llmbar.trials([judge]), 40, 1)
     assert len(found.within("llmbar")) == 6

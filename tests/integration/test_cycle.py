@@ -10,21 +10,22 @@ import psycopg
 import pytest
 
 from controlplane import push, registry, states
+from controlplane.audit.certificates import Certifier, Ground
 from controlplane.connection import Connect, Connection, connect
-from controlplane.cycle import FROZEN, LEARNER, Cycle, School, load_watermark
+from controlplane.cycle import CERTIFIER, FROZEN, LEARNER, Cycle, School, load_watermark
 from controlplane.database import Database
 from controlplane.leader import Leader, NotLeaderError
 from controlplane.learn.learner import Learner
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import Source
 from controlplane.states import CorruptStateError
-from dataplane.contract.terms import AuditTerms
+from dataplane.contract.terms import AuditTerms, QualityTarget, ShadowTerms, WrongAcceptances
 from tests.policies import policy
 from tests.scripted_learner import ScriptedLearner, scripted
 from tests.traffic import AUDIT, PostgresTraffic, query
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-START = policy(audit=AuditTerms(rate=0.1))
+START = policy(audit=AuditTerms(rate=0.1, held_out=0.0))
 
 
 @pytest.fixture
@@ -245,12 +246,14 @@ def test_labels_bring_an_estimate_of_what_was_served(
     cycle.run(NOW)
     with store() as connection:
         rows = connection.execute('SELECT * FROM estimates ORDER BY "window"').fetchall()
-    assert [row["window"] for row in rows] == ["last_1000_labels", "run"]
+    assert [row["window"] for row in rows] == ["last_1000_labels", "run", "structural_policy"]
     for row in rows:
         assert row["n"] == 32  # query 32 was drawn and is not resolved
         assert row["quality"] == pytest.approx(7 / 8)
         assert row["lo"] < 7 / 8 < row["hi"]
         assert row["detail"]["labels"] == 8
+        assert row["detail"]["labels_missing"] == 1529  # to the tolerance of two points
+        assert row["detail"]["no_alarm_since"] == query(0).at.isoformat()
 
 
 def test_a_damaged_state_is_refused(
@@ -284,3 +287,36 @@ def test_the_real_learner_survives_a_restart_bit_for_bit(
     again = Learner.from_json(body, settings)
     assert (again.observed, again.labelled) == (30, 30)
     assert again.to_json() == body
+
+
+def test_a_certificate_comes_from_the_tables_and_goes_at_an_alarm(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    """Its state moves with the watermark; each turn here is that of a fresh process."""
+    with store() as connection:
+        asked = QualityTarget(target_quality=0.9, wrong_acceptances=WrongAcceptances(limit=0.2))
+        fields: dict[str, Any] = {"objective": asked, "shadow": ShadowTerms(rate=0.1)}
+        fields |= {"parent": 1, "version": 2}
+        push.publish(connection, policy("always_cloud", audit=AuditTerms(rate=0.1), **fields))
+        judged = {"judge": "logprob", "local_model": "local-model", "edges": [-1.0, -0.5]}
+        ground = Ground.model_validate(judged | {"pairs": [10, 10, 279], "lost": [0, 0, 0]})
+        certifier = Certifier({"default": ground}, rates={2: 0.1})
+        states.save_value(connection, CERTIFIER, certifier.to_json())
+    last = query(7, answered=("local", "cloud"), score=-0.1, policy_version=2)
+    traffic.complete(last, [AUDIT])
+    Cycle(store, leader, scripted()).run(NOW)
+    traffic.resolve(last, {"local": 1.0, "cloud": 1.0})
+    Cycle(store, leader, scripted()).run(NOW)
+    with store() as connection:
+        held = registry.live(connection).segments[0].certificate
+    assert held is not None
+    assert (held.labels, held.score) == (300, -4.0)
+    for number in range(100, 112):  # the scripted learner alarms at its thirteenth query
+        traffic.complete(query(number, policy_version=3))
+    Cycle(store, leader, scripted()).run(NOW)
+    with store() as connection:
+        live = registry.live(connection)
+    assert (live.version, live.segments[0].mode) == (4, "always_cloud")
+    assert live.segments[0].certificate is None
+    kinds = [kind for kind, _ in events(store)]
+    assert kinds == ["certificate", "proposal", "alarm", "certificate_void", "proposal"]

@@ -29,16 +29,17 @@ from controlplane.database import Database
 from controlplane.evaluate.replay import EPOCH, Delay, Replay, Row
 from controlplane.leader import Leader
 from controlplane.learn.learner import Learner
-from controlplane.observations import Observation
+from controlplane.observations import Observation, Used
 from controlplane.observe import MEMORY, DecisionKey, MemoryLog, Source, Watermark
 from controlplane.shadow import ShadowJob
 from dataplane.app import Parts, create_app
 from dataplane.contract.policy import PolicyDocument
+from dataplane.features import Features
 from dataplane.feed import Connection
 from dataplane.guarded_tier import GuardedTier
 from dataplane.recorder import Recorder
 from dataplane.spool import Spool
-from dataplane.strategies import Drawn, draw
+from dataplane.strategies import Drawn, State, draw
 from dataplane.subscription import Subscription
 from dataplane.telemetry import Telemetry
 from dataplane.tiers.base import Answer
@@ -48,14 +49,24 @@ from tests.unit.controlplane.learn.rows import EASY, HARD, asked
 from tests.unit.controlplane.learn.test_learner import SETTINGS, start
 from tests.unit.dataplane.policies import pool
 
+WAYS: dict[str, set[tuple[str, ...]]] = {
+    "open": {
+        ("call:cloud", "reply"),
+        ("call:local", "judge", "reply"),
+        ("call:local", "judge", "call:cloud", "reply"),
+    },
+    "closed": {("call:cloud", "reply"), ("call:local", "reply")},
+}
 EVERY = 25  # queries between turns of the cycle
+ALL_LEARNED = replace(SETTINGS, held_out=0.0, floor=0.3)  # ids differ, and say what is held out
 ANNA = Labeller("anna", "key")
 DECIDED = """
 SELECT d.policy_version, d.seed, d.features, c.final_tier, c.cost_usd,
     ARRAY(SELECT s.action FROM steps s WHERE s.at = d.at AND s.decision_id = d.id
         ORDER BY s.index) AS actions,
     (SELECT j.raw FROM judge_scores j WHERE j.at = d.at AND j.decision_id = d.id
-        AND j.purpose = 'serve') AS score,
+        AND EXISTS (SELECT FROM steps s WHERE s.at = d.at AND s.decision_id = d.id
+            AND s.action = 'call:local')) AS score,
     ARRAY(SELECT jsonb_build_array(r.kind, r.probability, r.tier) FROM draws r
         WHERE r.at = d.at AND r.decision_id = d.id) AS drawn
 FROM decisions d JOIN completions c ON c.at = d.at AND c.decision_id = d.id
@@ -122,9 +133,11 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Those that a replay draws; the gateway then draws the same."""
     drawn: list[int] = []
 
-    def noted(policy: PolicyDocument, answered: tuple[str, ...], seed: int) -> tuple[Drawn, ...]:
+    def noted(
+        policy: PolicyDocument, segment: str, features: Features, state: State, seed: int
+    ) -> tuple[Drawn, ...]:
         drawn.append(seed)
-        return draw(policy, answered, seed)
+        return draw(policy, segment, features, state, seed)
 
     left = iter(drawn)
     monkeypatch.setattr("controlplane.evaluate.replay.draw", noted)
@@ -136,7 +149,7 @@ def replayed(
     first: PolicyDocument, rows: Sequence[Row], log: Remembering, seeds: Sequence[int]
 ) -> Passed:
     learner, delay = fresh(first), Delay(5, 50, silent=0.1)
-    replay = Replay(first, learner, seed=4, delay=delay, every=EVERY, log=log)
+    replay = Replay(first, learner, seed=4, delay=delay, every=EVERY, log=log, gated=True)
     ways = [(*each.actions, "reply") for each in replay.run(rows)]
     decided = [
         Decided(
@@ -155,7 +168,7 @@ def replayed(
 
 
 def fresh(first: PolicyDocument) -> Learner:
-    return Learner(tuple(tier.name for tier in first.tiers), SETTINGS)
+    return Learner(tuple(tier.name for tier in first.tiers), ALL_LEARNED)
 
 
 # -- through both planes
@@ -247,7 +260,7 @@ def planes(
         tier.name: GuardedTier(tier, timeout_s=10.0)
         for tier in (local, *(FakeTier(t.name, [t.name], logprob=None) for t in first.dear))
     }
-    school = School(lambda: fresh(first), lambda text: Learner.from_json(text, SETTINGS))
+    school = School(lambda: fresh(first), lambda text: Learner.from_json(text, ALL_LEARNED))
     url = database.url_for("penstock_dataplane")
     store = partial(connect, database.url_for("penstock_controlplane"))
     spool = Spool(directory / "spool")
@@ -284,16 +297,17 @@ async def _started(recorder: Recorder, tiers: Iterable[GuardedTier]) -> None:
 
 def priced(row: Row, first: PolicyDocument) -> Row:
     """At what the tiers will charge for their answers; those between are wrong where local is."""
-    local, *dear, cloud = (tier.cost_usd(1, len(tier.name)) for tier in first.tiers)
-    (right, best), between = row.worth, len(dear)
-    return replace(row, worth=(right, *[right] * between, best), usd=(local, *dear, cloud))
+    used = tuple(Used(1, len(tier.name)) for tier in first.tiers)
+    usd = tuple(tier.cost_usd(*each) for tier, each in zip(first.tiers, used, strict=True))
+    (right, best), between = row.worth, len(first.tiers) - 2
+    return replace(row, worth=(right, *[right] * between, best), usd=usd, used=used)
 
 
-@pytest.mark.parametrize("tiers", [2, 3])
+@pytest.mark.parametrize(("tiers", "trust"), [(2, "open"), (3, "open"), (2, "closed")])
 def test_a_recording_decides_alike_through_the_gateway_and_in_memory(
-    database: Database, tmp_path: Path, seeds: list[int], tiers: int
+    database: Database, tmp_path: Path, seeds: list[int], tiers: int, trust: str
 ) -> None:
-    first = untrained(tiers)
+    first = untrained(tiers, trust)
     recording = [(prompt, priced(row, first)) for prompt, row in asked(8, 450, EASY, HARD)]
     rows = [row for _, row in recording]
     log = Remembering()
@@ -310,21 +324,19 @@ def test_a_recording_decides_alike_through_the_gateway_and_in_memory(
     assert len(found.policies) >= 3
     names = {tier.name for tier in first.tiers}
     assert {fallen.tier for each in found.decided for fallen in each.drawn} == {None, *names}
-    assert {
-        ("call:cloud", "reply"),
-        ("call:local", "judge", "reply"),
-        ("call:local", "judge", "call:cloud", "reply"),
-    } <= {each.actions for each in found.decided}
+    assert WAYS[trust] <= {each.actions for each in found.decided}
+    tried = {each.actions for each in found.decided if each.score is not None}
+    assert (("call:local", "reply") in tried) is (trust == "closed")
 
 
-def untrained(tiers: int) -> PolicyDocument:
+def untrained(tiers: int, trust: str) -> PolicyDocument:
     """Always-cloud."""
     two = start()
     return pool(
         tiers,
-        segment={"mode": "always_cloud", "lambda_": 0.0, "trust": "closed"},
+        segment={"mode": "always_cloud", "lambda_": 0.0, "trust": trust},
         estimators=two.estimators[:1] * tiers,
         objective=two.objective,
-        audit=two.audit,
+        audit=two.audit.replaced(held_out=0.0),
         shadow=two.shadow,
     )

@@ -24,6 +24,14 @@ INSERT INTO label_tasks
     (at, decision_id, probability, answers, waits_for_shadow, status, resolved_at)
 SELECT at, decision_id, probability, '[]', false, 'labelled', now() FROM draws WHERE kind = 'audit'
 """
+JUDGED_BY_A_MODEL = """
+INSERT INTO attempts (at, decision_id, index, tier, model, purpose, prompt_tokens,
+    completion_tokens, tokens_exact, cost_usd, latency_ms, finish, plane, spool_segment, "offset")
+SELECT at, id, 0, 'judge', 'gpt-4o-mini', 'judge', 100, 1, true,
+    CASE WHEN row_number() OVER (ORDER BY id) % 2 = 0 THEN 0.001 ELSE 0.002 END, 300, 'stop',
+    'test', 0, 0
+FROM decisions
+"""
 COUNTED = """
 SELECT count(*), sum(o.value)::int FROM outcomes o
 JOIN judge_scores j ON j.at = o.at AND j.decision_id = o.decision_id
@@ -69,6 +77,25 @@ def test_it_counts_what_the_tables_hold(database: Database, client: TestClient, 
     assert f"judge logprob, segment default: {labels:,} labelled answers" in shown
     assert f"{told['accuracy']['auroc']['estimate']:.3f}" in shown
     assert "over time" in shown
+    assert told["checks"]["kin"] == ["local"]
+    assert "warning: it is local's own confidence" in shown
+    assert "position bias: not applicable" in shown
+    assert "cost of a verdict: 0 USD, as the policy states" in shown
+    assert "null-answer canaries: none was asked yet" in shown
+
+
+def test_a_judge_that_calls_a_model_shows_its_price_and_its_family(
+    database: Database, client: TestClient
+) -> None:
+    remember(database, 60)
+    with psycopg.connect(database.url) as owner:
+        owner.execute(JUDGED_BY_A_MODEL)
+    (told,) = client.get("/v1/judge/report").json()["reports"]
+    cost = told["checks"]["cost"]
+    assert cost["calls"] == 60
+    usd = cost["usd"]
+    assert usd["estimate"] == pytest.approx(0.0015)
+    assert usd["low"] < 0.0015 < usd["high"]
 
 
 def test_with_few_labels_it_says_how_many_more_it_needs(database: Database, run: Run) -> None:

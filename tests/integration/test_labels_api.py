@@ -174,7 +174,7 @@ def test_the_funnel_by_http_tells_no_more_than_its_counts(
     assert stage == {
         "window": "all", "segment": "default", "drawn": 1, "waiting": 0, "leased": 1,
         "labelled": 0, "unsure": 0, "expired": 0, "double": 0, "disagreeing": 0,
-        "adjudicated": 0, "pairs": 0, "kappa": None,
+        "adjudicated": 0, "worst": None, "pairs": 0, "kappa": None,
     }  # fmt: skip
 
 
@@ -324,3 +324,20 @@ def test_freezing_shows_in_the_status(
         assert told["frozen"] is frozen
     assert told["live"]["version"] == 1
     assert [event["kind"] for event in told["events"]] == ["freeze", "freeze"]
+
+
+def test_a_certificate_is_asked_for_and_withdrawn(
+    client: TestClient, store: Connect, auth: dict[Scope, dict[str, str]]
+) -> None:
+    """While none holds everything goes to the cloud; null, said, withdraws the wish."""
+    wanted = {"wrong_acceptances": {"limit": 0.03}}
+    told = client.post("/v1/objective", json=wanted, headers=auth["admin"]).json()
+    assert (told["mode"], told["routing_threshold"]) == ("always_cloud", 1.0)
+    assert "at most 3.0% lost to wrong acceptances at 90%" in told["reason"]
+    other = client.post("/v1/objective", json={"target_quality": 0.8}, headers=auth["admin"])
+    assert "lost to wrong acceptances" in other.json()["reason"]
+    gone = client.post("/v1/objective", json={"wrong_acceptances": None}, headers=auth["admin"])
+    assert "wrong acceptances" not in gone.json()["reason"]
+    assert client.get("/v1/status", headers=auth["read"]).json()["certificates"] == []
+    wrong = {"wrong_acceptances": {"limit": 2.0}}
+    assert client.post("/v1/objective", json=wrong, headers=auth["admin"]).status_code == 400

@@ -10,7 +10,7 @@ from controlplane.app import publish_first
 from controlplane.connection import Connect, connect
 from controlplane.database import Database
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import CostCeiling, QualityTarget, TrustTerms
+from dataplane.contract.terms import CostCeiling, QualityTarget, TrustTerms, WrongAcceptances
 from tests.policies import CLOUD, LOCAL, policy
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -96,3 +96,12 @@ def test_new_terms_of_trust_are_in_force_and_the_gate_stands_as_it_did(store: Co
     assert now.reason.startswith("penstock.yaml: new trust; ")
     publish_first(store, edited)
     assert live(store).version == 2
+
+
+def test_asking_for_a_certificate_stops_every_acceptance_until_there_is_one(store: Connect) -> None:
+    asked = QualityTarget(target_quality=0.9, wrong_acceptances=WrongAcceptances())
+    with store() as connection:
+        objective.pursue(connection, asked, "key k", NOW)
+    now = live(store)
+    assert (now.segments[0].mode, now.segments[0].judge_cutoff) == ("always_cloud", 0.0)
+    assert "at most 5.0% lost to wrong acceptances at 90%" in now.reason

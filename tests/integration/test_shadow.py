@@ -9,6 +9,7 @@ import httpx
 import psycopg
 import pytest
 
+from controlplane import canaries
 from controlplane.connection import Connect, connect
 from controlplane.database import Database
 from controlplane.observe import PostgresLog
@@ -17,7 +18,7 @@ from dataplane.strategies import Drawn
 from tests.traffic import AUDIT, PostgresTraffic, query
 
 SHADOW = Drawn("shadow", 0.05, "cloud")
-TERMS = ShadowTerms()
+TERMS = ShadowTerms(canaries=0.0)
 
 
 class ScriptedDataPlane:
@@ -34,9 +35,9 @@ class ScriptedDataPlane:
             raise answer
         return httpx.Response(answer.status_code, json=answer.json())
 
-    def job(self, store: Connect) -> ShadowJob:
+    def job(self, store: Connect, terms: ShadowTerms = TERMS) -> ShadowJob:
         client = httpx.Client(base_url="http://plane", transport=httpx.MockTransport(self))
-        return ShadowJob(store, client, TERMS)
+        return ShadowJob(store, client, terms)
 
 
 def said(status: str, code: int = 200) -> httpx.Response:
@@ -137,3 +138,51 @@ def test_a_task_whose_words_are_gone_expires(
     assert job.run(now) == {"pending": 1}
     assert job.run(now + TERMS.text_patience + timedelta(seconds=1)) == {"expired": 1}
     assert plane.asked == []
+
+
+def judged(*, accepted: bool) -> httpx.Response:
+    ending = {"judge": "llm", "status": "judged", "accepted": accepted, "reason": None}
+    return httpx.Response(200, json=ending)
+
+
+def test_a_few_drawn_queries_carry_a_canary_and_what_passes_is_shown(
+    traffic: PostgresTraffic, store: Connect
+) -> None:
+    """Each query has at most one; the shadows are asked first, and only so many canaries a run."""
+    for number in range(2, 6):
+        traffic.complete(query(number), [SHADOW])
+    with store() as connection:
+        PostgresLog(connection).new({})
+    plane = ScriptedDataPlane(*[said("done")] * 5, judged(accepted=True), judged(accepted=False))
+    always = ShadowTerms(canaries=1.0, most_canaries=2, at_once=1)
+    assert plane.job(store, always).run(datetime.now(UTC)) == {"done": 5}
+    shown = [asked["answer"] for asked in plane.asked if "answer" in asked]
+    assert len(plane.asked) == 7
+    assert set(shown) <= set(canaries.ANSWERS)
+    with store() as connection:
+        found = canaries.of(connection, "llm")
+        unknown = canaries.of(connection, "logprob")
+    assert found.accepted is not None
+    assert (found.asked, found.accepted.estimate, found.passed) == (2, 0.5, (shown[0],))
+    assert (unknown.asked, unknown.accepted, unknown.reason) == (0, None, None)
+
+
+def test_a_judge_that_cannot_be_shown_a_canary_says_why(
+    traffic: PostgresTraffic, store: Connect
+) -> None:
+    why = "it reads the log-probabilities of its tier's own tokens: a canary has none"
+    ending = {"judge": "logprob", "status": "not_applicable", "accepted": False, "reason": why}
+    plane = ScriptedDataPlane(said("done"), httpx.Response(200, json=ending))
+    plane.job(store, ShadowTerms(canaries=1.0)).run(datetime.now(UTC))
+    with store() as connection:
+        found = canaries.of(connection, "logprob")
+    assert (found.asked, found.accepted, found.reason) == (0, None, why)
+
+
+def test_a_data_plane_without_canaries_does_no_harm(
+    traffic: PostgresTraffic, store: Connect
+) -> None:
+    plane = ScriptedDataPlane(said("done"), httpx.Response(404, json={}))
+    assert plane.job(store, ShadowTerms(canaries=1.0)).run(datetime.now(UTC)) == {"done": 1}
+    with store() as connection:
+        assert canaries.of(connection, "logprob").asked == 0

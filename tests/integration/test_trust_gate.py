@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from controlplane import api, keys, push, registry, states
+from controlplane import api, gates, keys, objective, push, registry, states
 from controlplane.access import Access
 from controlplane.audit.labels import Terms
 from controlplane.audit.trial import Trial
 from controlplane.audit.trust import Key, Trust
 from controlplane.connection import Connect, Connection, connect
-from controlplane.cycle import FROZEN, TRUST, Cycle
+from controlplane.cycle import CERTIFIER, FROZEN, TRUST, Cycle
 from controlplane.database import Database
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
@@ -27,9 +27,10 @@ from tests.command import Run, penstock
 from tests.policies import SURE, policy
 from tests.scripted_learner import scripted
 from tests.traffic import PostgresTraffic, query
+from tests.unit.dataplane.policies import CERTIFIED
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-PAIRS = 45
+PAIRS = 60
 RATES = {"audit": AuditTerms(rate=0.2), "shadow": ShadowTerms(rate=0.2)}
 DRAWN = [Drawn("audit", 0.2), Drawn("shadow", 0.2, "local")]
 
@@ -190,6 +191,44 @@ def test_what_was_not_earned_is_not_accepted(
     assert refused.status_code == 409
     assert why in refused.json()["error"]["message"]
     assert live(store).version == 1
+
+
+def test_an_opening_that_no_certificate_lets_through_is_told_and_not_accepted(
+    store: Connect, client: TestClient
+) -> None:
+    earned(store)
+    with store() as connection:
+        objective.pursue(connection, CERTIFIED, "key k", NOW)
+        told = gates.stand(connection, registry.live(connection))["default"]
+    assert not told.waits
+    assert told.words.endswith("it opens once the policy may accept an answer")
+    response = client.post("/v1/judge/accept", json={})
+    assert response.status_code == 409
+    assert "it is earned, but the live policy may accept no answer yet" in response.text
+
+
+def test_states_are_written_where_they_changed(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    def written() -> dict[str, str]:
+        with store() as connection:
+            rows = connection.execute("SELECT name, updated_at::text AS at FROM learner_state")
+            return {row["name"]: row["at"] for row in rows}
+
+    publish(store, closed())
+    cycle = Cycle(store, leader, scripted())
+    pairs(cycle, traffic, local=1.0)
+    before = written()
+    traffic.complete(query(PAIRS, answered=("cloud",)))
+    cycle.run(NOW)  # the gate hears, the certifier sees
+    after = written()
+    cycle.run(NOW)  # the opening is agreed to
+    opened = written()
+    cycle.run(NOW)
+    changed = {name for name in before if after[name] != before[name]}
+    assert {TRUST, CERTIFIER} <= changed
+    assert opened[TRUST] != after[TRUST]
+    assert written() == opened
 
 
 def test_by_the_command(

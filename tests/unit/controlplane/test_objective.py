@@ -1,7 +1,7 @@
 import pytest
 
 from controlplane.objective import revised, words
-from dataplane.contract.terms import CostCeiling, QualityTarget
+from dataplane.contract.terms import CostCeiling, QualityTarget, WrongAcceptances
 
 TARGET = QualityTarget(target_quality=0.9, tolerance=0.01, confidence=0.9, latency_usd_per_s=1e-4)
 CEILING = CostCeiling(ceiling_usd_per_query=0.002, confidence=0.9, latency_usd_per_s=1e-4)
@@ -11,6 +11,13 @@ def test_what_is_not_said_stays() -> None:
     assert revised(TARGET, {"target_quality": 0.8}) == TARGET.replaced(target_quality=0.8)
     assert revised(TARGET, {"reference": "always_cloud"}).confidence == 0.9
     assert revised(CEILING, {"latency_usd_per_s": 0.0}) == CEILING.replaced(latency_usd_per_s=0.0)
+
+
+def test_a_certificate_is_asked_for_and_withdrawn() -> None:
+    asked = revised(TARGET, {"wrong_acceptances": WrongAcceptances(limit=0.02)})
+    assert asked.wrong_acceptances == WrongAcceptances(limit=0.02, confidence=0.9)
+    assert revised(asked, {"target_quality": 0.8}).wrong_acceptances is not None
+    assert revised(asked, {"wrong_acceptances": None}) == TARGET
 
 
 def test_a_ceiling_and_a_target_replace_each_other() -> None:

@@ -9,6 +9,7 @@ from scipy.stats import norm
 from dataplane.contract.policy import PolicyDocument, issue
 from dataplane.contract.terms import (
     AuditTerms,
+    CertifiedCutoff,
     JudgeTable,
     LinearEstimator,
     Platt,
@@ -17,6 +18,7 @@ from dataplane.contract.terms import (
     ShadowTerms,
     TierTerms,
     Typical,
+    WrongAcceptances,
 )
 
 BINS = 8
@@ -76,6 +78,29 @@ def policy(**fields: Any) -> PolicyDocument:
         "shadow": ShadowTerms(rate=0.05),
     }
     return issue(**(defaults | fields))
+
+
+def certificate(score: float, **fields: Any) -> CertifiedCutoff:
+    """A certificate of that score, as the objective of ``CERTIFIED`` asks for it."""
+    defaults: dict[str, Any] = {
+        "least_bin": 10,
+        "bins": 50,
+        "limit": 0.05,
+        "confidence": 0.9,
+        "risk": 0.04,
+        "delta": 0.05,
+        "attempt": 1,
+        "labels": 300,
+        "losses": 6,
+        "accepted": 0.8,
+        "judge": "logprob",
+        "edges": "0123456789abcdef",
+        "local_model": "local-model",
+    }
+    return CertifiedCutoff(score=score, **(defaults | fields))
+
+
+CERTIFIED = QualityTarget(target_quality=0.9, wrong_acceptances=WrongAcceptances())
 
 
 def pool(tiers: int, **fields: Any) -> PolicyDocument:

@@ -18,12 +18,13 @@ from dataplane.contract.records import (
     Step,
     Text,
 )
-from dataplane.contract.terms import AuditTerms, ShadowTerms
+from dataplane.contract.terms import AuditTerms, SegmentDraws, ShadowTerms
 from dataplane.errors import ApiError
 from dataplane.features import Features, extract
 from dataplane.gateway import Gateway, Reply
 from dataplane.guarded_tier import GuardedTier
 from dataplane.query import Query, read
+from dataplane.strategies import probability
 from dataplane.telemetry import Telemetry
 from dataplane.tiers.base import Delta, TierError, TierHealth
 from dataplane.tiers.fake import FakeTier
@@ -185,6 +186,19 @@ def test_while_the_judge_is_on_trial_it_is_asked_where_a_shadow_fell_and_decides
         house = House(document)
         asyncio.run(house.ask())
         assert house.kept.of(JudgeScore) == []
+
+
+@pytest.mark.parametrize("logprob", [SURE, DOUBTFUL])
+def test_an_adaptive_draws_chance_follows_from_what_else_was_recorded(logprob: float) -> None:
+    draws = SegmentDraws(uniform=0.9, slope=0.1)
+    document = policy("cascade_route", audit=AuditTerms(rate=0.95, segments=(draws,)))
+    house = House(document, local=FakeTier("local", logprob=logprob))
+    while not house.kept.of(Draw):
+        ask(house)
+    decision, score = house.kept.of(Decision)[-1], house.kept.of(JudgeScore)[-1]
+    features = Features.from_compact(decision.features)
+    (drawn,) = house.kept.of(Draw)
+    assert 0.9 < drawn.probability == probability(document, draws, features, score.raw)
 
 
 def test_a_shadow_can_be_asked_as_the_client_asked() -> None:

@@ -1,13 +1,17 @@
 """What judging would have been worth on one audited query, worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from controlplane.audit.comparison import compare
 from controlplane.observations import Labelled
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import AuditTerms, ShadowTerms
-from tests.policies import DOUBTFUL, JUDGE, SURE, policy
+from dataplane.contract.terms import AuditTerms, SegmentDraws, ShadowTerms
+from dataplane.features import TEXT
+from tests.policies import CLOUD, DOUBTFUL, JUDGE, LOCAL, SURE, policy
 from tests.traffic import query
+from tests.unit.dataplane.policies import CERTIFIED, certificate
 
 RATES = {"audit": AuditTerms(rate=0.2), "shadow": ShadowTerms(rate=0.1)}
 
@@ -103,3 +107,47 @@ def test_a_score_that_a_shadow_draw_brought_is_as_rare_as_shadows() -> None:
     assert found is not None
     assert not found.pair
     assert found.weight == 1.0
+
+
+def test_where_draws_are_adaptive_the_least_chance_is_that_of_uniform_ones() -> None:
+    draws = SegmentDraws(uniform=0.05, slope=0.3)
+    document = closed().replaced(audit=AuditTerms(rate=0.2, segments=(draws,)))
+    found = compare(document, told({"local": 1.0, "cloud": 1.0}, SURE))
+    assert found is not None
+    assert found.weight == pytest.approx(0.05 / 0.1)
+
+
+def test_costs_are_those_of_the_category() -> None:
+    document = closed(tiers=(LOCAL, CLOUD.replaced(category_factors=((2, 1.5),))))
+    plain = told({"local": 1.0, "cloud": 1.0}, SURE)
+    features = replace(plain.observation.features, buckets=(TEXT + 1,))
+    dearer = replace(plain, observation=replace(plain.observation, features=features))
+    usual, found = compare(document, plain), compare(document, dearer)
+    assert usual is not None
+    assert found is not None
+    _, _, cloud = spent(document)
+    assert found.difference - usual.difference == pytest.approx(0.2 * 0.5 * cloud)
+
+
+def test_under_a_certificate_judging_is_set_against_the_cloud() -> None:
+    """At this lambda routing would keep the answer, which nothing certifies."""
+    live = closed(lambda_=0.45)
+    held = live.segments[0].replaced(mode="always_cloud", certificate=certificate(-1.0))
+    document = live.model_copy(update={"objective": CERTIFIED, "segments": (held,)}).rederived()
+    both = {"local": 1.0, "cloud": 1.0}
+    kept = compare(document, told(both, SURE))
+    assert kept is not None
+    assert kept.pair
+    barred = compare(document, told(both, DOUBTFUL))
+    assert barred is not None
+    assert not barred.pair
+    free = compare(live, told(both, SURE, ("local",)))
+    assert free is not None
+    assert not free.pair
+
+
+def test_without_the_certificate_that_is_asked_for_nothing_is_tried() -> None:
+    live = closed()
+    waiting = live.segments[0].replaced(mode="always_cloud")
+    document = live.model_copy(update={"objective": CERTIFIED, "segments": (waiting,)}).rederived()
+    assert compare(document, told({"local": 1.0, "cloud": 1.0}, SURE)) is None

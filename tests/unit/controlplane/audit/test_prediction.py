@@ -33,5 +33,14 @@ def test_a_low_score_of_the_local_answer_makes_it_likelier_wrong() -> None:
     assert mended > low
 
 
+def test_a_score_for_the_judges_trial_alone_changes_nothing() -> None:
+    """It is known where a shadow fell, so it may not bear on what an audit corrects."""
+    on_trial = DOCUMENT.segments[0].replaced(mode="route", trust="closed", trial_lambda=0.3)
+    document = DOCUMENT.replaced(segments=(on_trial,)).rederived()
+    unscored = predict(document, query(1, answered=("local",)))
+    assert unscored is not None
+    assert predict(document, query(1, answered=("local",), score=-2.9)) == unscored
+
+
 def test_what_is_not_audited_needs_no_prediction() -> None:
     assert predict(DOCUMENT.replaced(audit=AuditTerms()), query(1)) is None

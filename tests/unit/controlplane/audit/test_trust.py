@@ -19,6 +19,7 @@ from dataplane.strategies import Drawn
 from tests.policies import DOUBTFUL, SURE, policy
 from tests.scripted_learner import ScriptedLearner
 from tests.traffic import query
+from tests.unit.dataplane.policies import CERTIFIED, certificate
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DRAWN = [Drawn("audit", 0.2), Drawn("shadow", 0.2, "local")]
@@ -191,6 +192,50 @@ def test_it_waits_for_the_first_unresolved_draw() -> None:
         query(number).decision_id for number in range(3)
     ]
     assert log.in_order(place) == ([], place)
+
+
+def test_held_out_labels_are_not_heard() -> None:
+    trust = documents(CLOSED)
+    numbers = range(40)
+    held_out = [number for number in numbers if pair(number).held_out(CLOSED.audit.held_out)]
+    assert held_out
+    trust.hear([pair(number) for number in held_out], ("x",))
+    assert trust.trials == {}
+    trust.hear([pair(number) for number in numbers], ("y",))
+    (trial,) = trust.trials.values()
+    assert trial.pairs == len(numbers) - len(held_out)
+
+
+def certified(live: PolicyDocument, **segment: object) -> PolicyDocument:
+    """The same where a certificate is asked for, with the segment so."""
+    segments = (live.segments[0].replaced(**segment),)
+    return live.model_copy(update={"objective": CERTIFIED, "segments": segments}).rederived()
+
+
+def test_an_opening_that_was_earned_waits_for_the_certificate_that_is_asked_for() -> None:
+    trust = documents(CLOSED)
+    until(trust, CLOSED, 1.0)
+    uncertified = certified(CLOSED, mode="always_cloud")
+    for accepted in ((), ("default",)):
+        assert trust.verdict(uncertified, NOW, accepted) is None
+    held = certificate(-1.0)
+    opening = trust.verdict(certified(CLOSED, mode="always_cloud", certificate=held), NOW)
+    assert opening is not None
+    segment = opening.segments[0]
+    assert (segment.mode, segment.trust) == ("cascade_route", "open")
+    assert segment.certificate == held
+    assert segment.judge_cutoff >= held.score
+
+
+def test_a_closing_keeps_the_certificate_and_asks_the_cloud() -> None:
+    live = certified(OPEN, certificate=certificate(-1.0))
+    trust = documents(live)
+    assert until(trust, live, 0.0) < 100
+    closing = trust.verdict(live, NOW)
+    assert closing is not None
+    segment = closing.segments[0]
+    assert (segment.mode, segment.trust) == ("always_cloud", "closed")
+    assert segment.certificate == certificate(-1.0)
 
 
 def test_no_document_no_evidence() -> None:

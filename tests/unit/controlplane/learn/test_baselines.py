@@ -25,7 +25,7 @@ from tests.unit.controlplane.learn.test_learner import TIERS, start
 from tests.unit.dataplane.policies import policy
 
 RAW: tuple[Bandit, ...] = ("ucb", "thompson", "epsilon_greedy", "linucb")
-TRAFFIC = Columns(np.full((9, 2), 0.6), np.full(9, 40.0), np.full(9, np.nan))
+TRAFFIC = Columns(np.full((9, 2), 0.6), np.full(9, 40.0), np.full(9, np.nan), np.zeros(9, np.intp))
 UNIT_USD = 5e-4
 BEST = ARMS[-1]
 

@@ -68,8 +68,8 @@ def test_a_rare_label_stands_for_all_that_were_not_asked_for() -> None:
     probability = np.array([[0.5, 0.0], [0.1, 0.1], [0.5, 0.5]])
     ones = np.ones(3)
     faded = np.array([1.0, 1.0, 0.5])
-    labels = Labels(right / 2, ones, ones, right, probability, faded, faded)
-    said = told(labels, np.array([SUMS, SUMS, 0]), 0)
+    kinds = np.array([SUMS, SUMS, 0])
+    said = told(Labels(right / 2, ones, ones, kinds, right, probability, faded, faded), 0)
     assert said.count[SUMS] == 2
     assert said.mean[SUMS] == pytest.approx(2 / 12)
     assert said.count.sum() == 2

@@ -1,3 +1,5 @@
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,8 @@ def labels(seed: int, count: int) -> Labels:
     third = rng.random(count) < np.where(local, 0.97, 0.8)
     right = np.column_stack([local, second, third]).astype(float)
     ones = np.ones(count)
-    return Labels(p_hat, 100 * ones, ones * np.nan, right, np.ones_like(right), ones, ones)
+    none = np.zeros(count, dtype=np.intp)
+    return Labels(p_hat, 100 * ones, ones * np.nan, none, right, np.ones_like(right), ones, ones)
 
 
 def probability(believed: dear.Dear, own: float, name: str) -> Array:
@@ -42,12 +45,9 @@ def test_a_query_without_both_labels_tells_nothing() -> None:
     silent = np.arange(400) >= 100
     right = told.right.copy()
     right[silent, 1] = np.nan
-    some = Labels(
-        told.p_hat, told.chars, told.score, right, told.probability, told.weight, told.recent
-    )
-    few = Labels(*(column[:100] for column in (
-        told.p_hat, told.chars, told.score, told.right, told.probability, told.weight, told.recent,
-    )))  # fmt: skip
+    some = replace(told, right=right)
+    columns = {each.name: getattr(told, each.name) for each in fields(Labels)}
+    few = Labels(**{name: column[:100] for name, column in columns.items()})
     one, other = (dear.fit(PARTED, each, AS_IS, 1, dear.vague(3)) for each in (some, few))
     assert one.mends.mean.tolist() == other.mends.mean.tolist()
     assert one.spoils.mean.tolist() == other.spoils.mean.tolist()

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -30,11 +32,12 @@ def drawn(rng: np.random.Generator, count: int, tiers: int = 2) -> Labels:
     between = [(rng.random(count) < chance).astype(float) for _ in range(tiers - 2)]
     right = np.column_stack([local, *between, cloud])
     told = np.column_stack([p_hat, *[np.full(count, 0.9)] * (tiers - 1)])
-    return Labels(told, 100 * ones, score, right, np.ones_like(right), ones, ones)
+    none = np.zeros(count, dtype=np.intp)
+    return Labels(told, 100 * ones, score, none, right, np.ones_like(right), ones, ones)
 
 
 def contexts(labels: Labels) -> Columns:
-    return Columns(labels.p_hat, labels.chars, labels.score)
+    return Columns(labels.p_hat, labels.chars, labels.score, labels.category)
 
 
 def truth(labels: Labels) -> Array:
@@ -80,16 +83,13 @@ def logged(rng: np.random.Generator, count: int, audit: float, shadow: float, ti
     answered = np.column_stack(
         [~straight, *[np.zeros(count, bool)] * (tiers - 2), straight | escalated]
     )
-    columns = (
-        full.p_hat,
-        full.chars,
-        np.where(straight & ~shadowed, np.nan, full.score),
-        np.where(answered | shadowed[:, None], full.right, np.nan),
-        np.where(answered, audit, shadow),
-        np.ones(count),
-        np.ones(count),
-    )
-    return Labels(*(column[u < audit] for column in columns))
+    known = {
+        "score": np.where(straight & ~shadowed, np.nan, full.score),
+        "right": np.where(answered | shadowed[:, None], full.right, np.nan),
+        "probability": np.where(answered, audit, shadow),
+    }
+    columns = {each.name: getattr(full, each.name) for each in fields(Labels)} | known
+    return Labels(**{name: column[u < audit] for name, column in columns.items()})
 
 
 def parting() -> PolicyDocument:
@@ -99,7 +99,7 @@ def parting() -> PolicyDocument:
 
 def test_which_dear_tier_is_called_may_hinge_on_the_score() -> None:
     labels = drawn(np.random.default_rng(7), 300, 3)
-    unscored = Columns(labels.p_hat, labels.chars, np.full(300, np.nan))
+    unscored = Columns(labels.p_hat, labels.chars, np.full(300, np.nan), labels.category)
     found = imagine(parting(), unscored, Arms((Arm("cascade", 0.25),)).columns)
     both = (found.dear[0] > 0) & (found.dear[1] > 0)
     assert both.any()

@@ -1,5 +1,7 @@
 """What is imagined is what the strategies would do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 from dataplane.strategies import Queries, courses
-from tests.unit.dataplane.policies import pool
+from tests.unit.dataplane.policies import CERTIFIED, certificate, pool
 
 MODES: tuple[Mode, ...] = ("route", "cascade", "cascade_route", "always_cloud", "always_local")
 LAMBDAS = (0.0, 0.1, 0.3, 0.8)
@@ -20,7 +22,8 @@ GRID = ArmGrid(tuple(mode for mode in MODES for _ in LAMBDAS), np.array([*LAMBDA
 def columns(seed: int, tiers: int, *, scored: bool) -> Columns:
     rng = np.random.default_rng(seed)
     score = -rng.exponential(0.5, 30) if scored else np.full(30, np.nan)
-    return Columns(rng.uniform(0.02, 0.98, (30, tiers)), rng.uniform(10, 400, 30), score)
+    p_hat, chars = rng.uniform(0.02, 0.98, (30, tiers)), rng.uniform(10, 400, 30)
+    return Columns(p_hat, chars, score, np.arange(30) % 3)
 
 
 def imagined(seed: int, tiers: int, *, scored: bool) -> tuple[PolicyDocument, Columns, Imagined]:
@@ -28,10 +31,34 @@ def imagined(seed: int, tiers: int, *, scored: bool) -> tuple[PolicyDocument, Co
     return document, queries, imagine(document, queries, GRID)
 
 
+@given(st.integers(0, 2**31), st.sampled_from([2, 3]), st.floats(-1.5, 0.01))
+def test_no_arm_is_imagined_to_accept_below_a_certified_score(
+    seed: int, tiers: int, floor: float
+) -> None:
+    held = {"certificate": certificate(floor)}
+    document = pool(tiers, segment=held, objective=CERTIFIED)
+    queries = columns(seed, tiers, scored=True)
+    judging: tuple[Mode, ...] = ("cascade", "cascade_route")
+    arms = ArmGrid(tuple(m for m in judging for _ in LAMBDAS), np.array([*LAMBDAS] * 2))
+    found = imagine(document, queries, arms)
+    assert (found.to_dear[queries.score < floor] == 1).all()
+    seen = Queries(queries.p_hat, queries.chars, queries.score, queries.category)
+    for arm, (mode, lambda_) in enumerate(zip(arms.modes, arms.lambdas.tolist(), strict=True)):
+        way = courses(document, document.segments[0].replaced(mode=mode, lambda_=lambda_), seen)
+        assert (found.to_dear[:, arm] == way.to_dear).all()
+    unknown = replace(queries, score=np.full(len(queries.score), np.nan))
+    free = imagine(document, unknown, arms)
+    assert np.isfinite(free.quality).all()
+    barred = document.judge.bins.raw < floor
+    beliefs = document.beliefs(document.segments[0], unknown.p_hat)
+    below = (beliefs.bin_probability * barred).sum(axis=-1)
+    assert (free.to_dear >= below[:, None] - 1e-9).all()
+
+
 @given(st.integers(0, 2**31), st.sampled_from([2, 3, 5]))
 def test_at_a_known_score_the_course_is_certain(seed: int, tiers: int) -> None:
     document, queries, found = imagined(seed, tiers, scored=True)
-    seen = Queries(queries.p_hat, queries.chars, queries.score)
+    seen = Queries(queries.p_hat, queries.chars, queries.score, queries.category)
     for arm, (mode, lambda_) in enumerate(zip(GRID.modes, GRID.lambdas.tolist(), strict=True)):
         way = courses(document, document.segments[0].replaced(mode=mode, lambda_=lambda_), seen)
         served = np.column_stack([1 - found.to_dear[:, arm], *(e[:, arm] for e in found.dear)])

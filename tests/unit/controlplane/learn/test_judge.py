@@ -4,7 +4,7 @@ import pytest
 from controlplane.learn import judge
 from controlplane.learn.evidence import Labels
 from controlplane.learn.traffic import Columns
-from dataplane.contract.rule import Array, expit, logit
+from dataplane.contract.rule import Array, Places, expit, logit
 from tests.unit.dataplane.policies import judge as table
 
 
@@ -22,7 +22,12 @@ def told(p_hat: Array, score: Array, right: Array) -> Labels:
     """Labels of local answers alone."""
     ones = np.ones(len(score))
     both = np.column_stack([right, ones * np.nan])
-    return Labels(p_hat, ones, score, both, np.ones_like(both), ones, ones)
+    return Labels(p_hat, ones, score, unnamed(ones), both, np.ones_like(both), ones, ones)
+
+
+def unnamed(column: Array) -> Places:
+    """Queries whose category nobody named, as many as there are in a column."""
+    return np.zeros(len(column), dtype=np.intp)
 
 
 def test_too_few_scores_make_no_bins() -> None:
@@ -51,7 +56,7 @@ def test_the_tilt_recovers_a_known_likelihood() -> None:
     labels, p_hat, score = labelled(4000, seed=3)
     parted = judge.bins(score)
     assert parted is not None
-    tilt = judge.fit(parted, labels, Columns(p_hat, p_hat[:, 0], score))
+    tilt = judge.fit(parted, labels, Columns(p_hat, p_hat[:, 0], score, unnamed(score)))
     assert tilt.f1.sum() == pytest.approx(1)
     assert tilt.f0.sum() == pytest.approx(1)
     assert tilt.support == pytest.approx(4000)
@@ -69,7 +74,7 @@ def test_few_labels_lean_on_the_prior_and_stay_valid() -> None:
     fitted = judge.table(
         table().replaced(highest=10.0),
         parted,
-        judge.fit(parted, few, Columns(p_hat, p_hat[:, 0], score)),
+        judge.fit(parted, few, Columns(p_hat, p_hat[:, 0], score, unnamed(score))),
     )
     ratio = np.array(fitted.f1) / np.array(fitted.f0)
     assert (np.diff(ratio) > 0).all()
@@ -109,7 +114,7 @@ def test_a_yes_or_no_judge_is_fitted() -> None:
     labels = told(np.full((2000, 2), 0.8), score, right)
     parted = judge.bins(score)
     assert parted is not None
-    tilt = judge.fit(parted, labels, Columns(labels.p_hat, ones, score))
+    tilt = judge.fit(parted, labels, Columns(labels.p_hat, ones, score, unnamed(ones)))
     assert tilt.f1 == pytest.approx([0.05, 0.95], abs=0.03)
     assert tilt.f0 == pytest.approx([0.9, 0.1], abs=0.05)
 
@@ -118,7 +123,7 @@ def test_without_a_judge_labels_alone_calibrate_and_the_table_says_nothing() -> 
     labels, p_hat, _ = labelled(3000, seed=6)
     unscored = told(p_hat, labels.score * np.nan, labels.right[:, 0])
     none = np.array([])
-    tilt = judge.fit(judge.unjudged(table()), unscored, Columns(none, none, none))
+    tilt = judge.fit(judge.unjudged(table()), unscored, Columns(none, none, none, unnamed(none)))
     assert tilt.f1 == pytest.approx(tilt.f0)
     assert tilt.support == pytest.approx(3000)
     p = tilt.calibration.probability(logit(p_hat[:, 0]))
@@ -145,7 +150,7 @@ def test_verdicts_may_lie_apart_otherwise_than_their_ranks() -> None:
     labels = told(np.full((3000, 2), 0.8), said, right)
     parted = judge.bins(said)
     assert parted is not None
-    tilt = judge.fit(parted, labels, Columns(labels.p_hat, ones, said))
+    tilt = judge.fit(parted, labels, Columns(labels.p_hat, ones, said, unnamed(ones)))
     assert tilt.f1 == pytest.approx(f1, abs=0.015)
     assert tilt.f0 == pytest.approx(f0, abs=0.03)
     assert tilt.believed.mean.shape == judge.PRIOR.mean.shape

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -88,7 +89,7 @@ def test_without_a_learner_nothing_moves() -> None:
 
 
 def test_a_target_out_of_reach_is_said_plainly() -> None:
-    replay, _ = run(rows(4, 1500, HARD), target=0.995)
+    replay, _ = run(rows(4, 3000, HARD), target=0.995)
     assert "unreachable" in replay.live.reason
 
 
@@ -136,9 +137,9 @@ def test_a_damaged_state_is_refused() -> None:
     envelope = json.loads(Learner(TIERS).to_json())
     with pytest.raises(ValueError, match="checksum"):
         Learner.from_json(json.dumps(envelope | {"checksum": "0"}))
-    body = envelope["body"].replace('"schema":8', '"schema":9')
+    body = envelope["body"].replace('"schema":9', '"schema":10')
     checksum = hashlib.sha256(body.encode()).hexdigest()
-    with pytest.raises(ValueError, match="schema 9 is unknown"):
+    with pytest.raises(ValueError, match="schema 10 is unknown"):
         Learner.from_json(json.dumps({"checksum": checksum, "body": body}))
 
 
@@ -146,3 +147,17 @@ def test_state_stays_small(learned: tuple[Replay, list[Served]]) -> None:
     learner = learned[0].learner
     assert learner is not None
     assert len(learner.to_json()) < 1_000_000
+
+
+def test_labels_alone_tell_of_a_tier_that_fails_where_its_scores_do_not() -> None:
+    sound = rows(5, 3000, EASY)
+    failing = [replace(row, worth=(row.worth[0] * (at % 2), row.worth[1])) for at, row in
+               enumerate(rows(6, 1500, EASY))]  # fmt: skip
+    replay, _ = run([*sound, *failing], learner=Learner(TIERS, SETTINGS))
+    assert any("labels are not as expected" in words for words in replay.alarms)
+    learner = replay.learner
+    assert learner is not None
+    ages = [record.at for record in learner.evidence.records]
+    kept = [at for at, weight in zip(ages, learner.evidence.faded, strict=True) if weight == 1]
+    assert kept == ages[-len(kept) :]
+    assert 2000 < kept[0] < 3300  # from about the change, at 3,000, on

@@ -92,7 +92,7 @@ JOINS = 1200
 @pytest.fixture(scope="module")
 def joined() -> tuple[Replay, list[Served]]:
     """Served by the ends alone, until the specialist joins."""
-    rows = specialised(3, 3600)
+    rows = specialised(3, 6000)
     two = [replace(row, worth=row.worth[::2], usd=row.usd[::2]) for row in rows]
     replay = Replay(start(two, TIERS[::2]), Learner(TIERS[::2], SETTINGS), seed=3)
     tiers, served = start(rows, TIERS).tiers, list[Served]()

@@ -12,7 +12,7 @@ from controlplane.evaluate.replay import Delay, Replay, Row, Served
 from controlplane.learn.learner import Learner
 from controlplane.learn.settings import DrawRates, LearnerSettings
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import AuditTerms, ShadowTerms, TrustTerms
+from dataplane.contract.terms import AuditTerms, SegmentDraws, ShadowTerms, TrustTerms
 from tests.unit.controlplane.learn.rows import EASY, rows
 from tests.unit.controlplane.learn.test_learner import TIERS, start
 
@@ -110,3 +110,17 @@ def test_a_judge_that_breaks_is_not_asked_any_more(broken: tuple[Replay, list[Se
     after = [each for each in served if each.policy_version == closing.version]
     assert after
     assert {each.actions for each in after} == {("call:cloud",)}
+
+
+def test_while_undecided_audits_are_as_frequent_as_shadows_and_within_the_budget() -> None:
+    live = first()
+    limited = SegmentDraws(uniform=0.15, most=0.15)
+    audit = live.audit.replaced(rate=0.4, segments=(limited,))
+    live = live.replaced(audit=audit, shadow=ShadowTerms(rate=0.15, undecided=0.35))
+    rare = replace(SETTINGS, cold=DrawRates(0.1, 0.1), steady=DrawRates(0.05, 0.02))
+    replay, _ = serve(live, traffic(15, 700, GOOD), rare)
+    on_trial = [each for each in replay.policies[1:] if each.segments[0].trust == "closed"]
+    assert on_trial
+    for each in on_trial:
+        assert each.audit.rate == each.shadow.undecided == 0.35
+        assert each.audit.mean("default") == each.shadow.rate == 0.15

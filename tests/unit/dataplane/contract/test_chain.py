@@ -167,6 +167,27 @@ def test_two_tiers_are_the_rule(seed: int, bins: int, lambda_: float) -> None:
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
 
+@given(seeds, st.integers(1, 12), lambdas, st.floats(0, 1))
+def test_what_a_floor_bars_is_barred_in_both(
+    seed: int, bins: int, lambda_: float, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    f1, f0 = rng.dirichlet(np.ones(bins), size=2)
+    g, b = rng.random((2, 5, bins)) * [[[1.0]], [[0.4]]]
+    floor = rule.Floor.at(share * bins, np.arange(bins, dtype=np.float64))
+    beliefs = rule.believe(rng.random(5), f1, f0, [g], [b], floor)
+    costs = rule.Costs(rng.random(5) * 0.2, 0.03, (rng.random(5) + 0.5,))
+    values, chain = rule.value(beliefs, costs, lambda_), chains.of_rule(beliefs, costs)
+    assert np.isneginf(values.local).all()
+    for forbidden, expected in (
+        (chains.cascading(chain), values.judged),
+        (chains.routing(chain), values.dear[0]),
+        (one_dear(chain), np.maximum(values.dear[0], values.judged)),
+    ):
+        found = at_start(chains.plan(chain, lambda_, forbidden))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
 @given(seeds, st.integers(2, 4), st.integers(1, 5), lambdas)
 def test_more_tiers_are_the_rule_where_one_dear_tier_is_called_at_most(
     seed: int, tiers: int, bins: int, lambda_: float

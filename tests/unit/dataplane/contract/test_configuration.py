@@ -220,3 +220,13 @@ def test_an_unknown_bandit_is_told_which_there_are(tmp_path: Path) -> None:
         " or 'linucb'"
     ]
     assert configured(tmp_path, MINIMAL + "learner: {bandit: ucb}\n").learner.bandit == "ucb"
+
+
+def test_a_certificate_and_a_width_are_asked_for(tmp_path: Path) -> None:
+    text = MINIMAL + "  wrong_acceptances: {limit: 0.03}\naudit: {width: 0.015}\n"
+    found = configured(tmp_path, text)
+    asked = found.objective.stated()["wrong_acceptances"]
+    assert asked == {"limit": 0.03, "confidence": 0.9}
+    assert found.audit.width == 0.015
+    wrong = MINIMAL + "  wrong_acceptances: {limit: 0}\n"
+    assert problems(tmp_path, wrong)[0].startswith("12:30: objective.wrong_acceptances.limit: must")

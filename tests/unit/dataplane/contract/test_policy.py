@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dataplane.contract.policy import MAX_BYTES, PolicyDocument
 from dataplane.contract.terms import Arm, JudgeTable, LinearEstimator, Platt, QualityTarget
 from dataplane.features import of_text
-from tests.unit.dataplane.policies import judge, policy, segment
+from tests.unit.dataplane.policies import CERTIFIED, certificate, judge, policy, segment
 
 
 def altered(**fields: Any) -> str:
@@ -151,3 +151,42 @@ def test_a_price_of_waiting_enters_the_costs_and_the_thresholds() -> None:
     assert hasty.bills(100) == patient.bills(100)
     assert hasty.segments[0].routing_threshold < patient.segments[0].routing_threshold
     assert hasty.segments[0].judge_cutoff < patient.segments[0].judge_cutoff
+
+
+@pytest.mark.parametrize(
+    ("objective", "fields", "says"),
+    [
+        (None, {"certificate": certificate(-1.0)}, "does not ask for"),
+        (CERTIFIED, {"mode": "cascade"}, "without a certificate no mode may accept, not cascade"),
+        (CERTIFIED, {"mode": "route"}, "without a certificate no mode may accept, not route"),
+        (CERTIFIED, {"mode": "route", "certificate": certificate(-1.0)}, "what was not judged"),
+        (CERTIFIED, {"certificate": certificate(-1.0, limit=0.1)}, "not for what the objective"),
+        (CERTIFIED, {"certificate": certificate(-1.0, judge="other")}, "of judge other"),
+        (CERTIFIED, {"certificate": certificate(-21.0)}, "within the judge's lowest and highest"),
+    ],
+)
+def test_a_document_keeps_to_the_certificate_that_is_asked_for(
+    objective: QualityTarget | None, fields: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        policy(segment=fields, **({"objective": objective} if objective else {}))
+
+
+def test_a_certificate_beyond_its_limit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"its risk 0\.06 exceeds 0\.05"):
+        certificate(-1.0, risk=0.06)
+
+
+def test_a_judge_cutoff_below_the_certified_score_is_refused() -> None:
+    document = policy(segment={"certificate": certificate(-0.05)}, objective=CERTIFIED)
+    assert document.segments[0].judge_cutoff >= -0.05
+    loose = json.loads(document.to_json())
+    loose["segments"][0]["judge_cutoff"] = -1.0
+    with pytest.raises(ValueError, match="judge_cutoff is -1"):
+        PolicyDocument.from_json(json.dumps(loose))
+
+
+def test_always_cloud_waits_for_a_certificate() -> None:
+    document = policy(segment={"mode": "always_cloud"}, objective=CERTIFIED)
+    assert "certificate" not in json.loads(document.to_json())["segments"][0]
+    assert PolicyDocument.from_json(document.to_json()) == document

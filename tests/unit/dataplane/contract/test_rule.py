@@ -45,6 +45,21 @@ def taken(b: rule.Beliefs, c: rule.Costs, places: list[int]) -> tuple[rule.Belie
     return replace(b, dear=dear), replace(c, dear=prices)
 
 
+@given(pools(), st.floats(0.0, 2.0), st.floats(-3.0, 0.01))
+def test_a_floor_only_takes_away(
+    pool: tuple[rule.Beliefs, rule.Costs], lambda_: float, score: float
+) -> None:
+    b, c = pool
+    barred = replace(b, floor=rule.Floor.at(score, RAW))
+    free, held = (rule.value(each, c, lambda_) for each in (b, barred))
+    assert held.judged <= free.judged
+    assert held.dear == free.dear
+    cutoffs = [float(rule.cutoff(each, c, lambda_, RAW, -20, 0.01)) for each in (b, barred)]
+    assert cutoffs[1] == max(cutoffs[0], score)
+    if score <= RAW[0]:
+        assert held.judged == free.judged
+
+
 def best(b: rule.Beliefs, c: rule.Costs, lambda_: float) -> float:
     """The value of the best first move."""
     values = rule.value(b, c, lambda_)

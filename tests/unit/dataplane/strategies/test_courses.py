@@ -1,6 +1,7 @@
 """Many queries at once come out as one by one."""
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Arm, LinearEstimator
 from dataplane.features import Features, of_text
 from dataplane.strategies import JUDGE, REPLY, Queries, State, call, choose, consider, courses
-from tests.unit.dataplane.policies import policy, pool
+from tests.unit.dataplane.policies import CERTIFIED, certificate, policy, pool
 
 MODES = ("route", "cascade", "cascade_route", "always_cloud", "always_local")
 
@@ -43,10 +44,20 @@ def one_by_one(document: PolicyDocument, features: Features, score: float | None
     st.floats(-2, 2),
     st.floats(-3, 3),
     st.sampled_from([2, 3, 5]),
+    st.none() | st.floats(-1.5, 0.01),
 )
 def test_they_are_those_that_the_gateway_would_take(
-    seed: int, mode: str, lambda_: float, intercept: float, weight: float, tiers: int
+    seed: int,
+    mode: str,
+    lambda_: float,
+    intercept: float,
+    weight: float,
+    tiers: int,
+    floor: float | None,
 ) -> None:
+    held: dict[str, Any] = {}
+    if floor is not None and mode not in ("route", "always_local"):
+        held["certificate"] = certificate(floor)
     features, scores = queries(seed, 40)
     buckets = tuple(sorted({bucket for each in features for bucket in each.buckets}))
     estimators = tuple(
@@ -57,7 +68,9 @@ def test_they_are_those_that_the_gateway_would_take(
         )
         for tier in range(tiers)
     )
-    document = pool(tiers, segment={"mode": mode, "lambda_": lambda_}, estimators=estimators)
+    fields: dict[str, Any] = {"estimators": estimators}
+    fields |= {"objective": CERTIFIED} if held else {}
+    document = pool(tiers, segment={"mode": mode, "lambda_": lambda_} | held, **fields)
     raw = np.array([np.nan if score is None else score for score in scores])
     found = courses(document, document.segments[0], Queries.of(document, features, raw))
     for at, (each, score) in enumerate(zip(features, scores, strict=True)):
@@ -69,6 +82,9 @@ def test_they_are_those_that_the_gateway_would_take(
         assert bool(found.to_dear[at]) == (wanted[-1] == dear)
         answered = [action for action in wanted if action != JUDGE]
         assert call(document.tiers[found.served[at]].name) == answered[-1]
+        if held and not found.to_dear[at]:
+            assert score is not None
+            assert score >= held["certificate"].score
 
 
 def test_of_no_query_there_is_no_course() -> None:
