@@ -34,7 +34,8 @@ RATES = DrawRates(0.5, 0.5)
 SETTINGS = LearnerSettings(cold=RATES, steady=RATES, min_decisions=50, support=20.0)
 CLAIMS = (
     'SELECT policy_version, "window", n, quality, lo, hi, detail FROM estimates ORDER BY id',
-    "SELECT name, body FROM learner_state ORDER BY name",
+    """SELECT name, CASE name WHEN 'trust' THEN (body::jsonb -> 'trials')::text ELSE body END
+    FROM learner_state ORDER BY name""",  # how far a gate has heard is a time of the database
     "SELECT decision_id, key, value, source, basis FROM labels ORDER BY decision_id, key",
     "SELECT version, digest FROM policies ORDER BY version",
     "SELECT kind, body FROM events ORDER BY id",
