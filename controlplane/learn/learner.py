@@ -384,11 +384,8 @@ class Learner:
         return candidate.model_copy(update={"audit": audit})
 
     def _seen(self, document: PolicyDocument) -> Queries:
-        """Recent queries, as draws under this document would see them."""
         seen = self.evidence.traffic(document.estimators)
-        judges = document.segments[0].judges  # else no score is known when the draws fall
-        score = seen.score if judges else np.full_like(seen.score, np.nan)
-        return Queries(seen.p_hat, seen.chars, score, seen.category)
+        return Queries(seen.p_hat, seen.chars, seen.score, seen.category)
 
     def _worth_publishing(self, live: PolicyDocument, candidate: PolicyDocument) -> bool:
         if live.audit.rate != candidate.audit.rate or live.shadow != candidate.shadow:
