@@ -28,7 +28,6 @@ from controlplane.launch import Part, Program, running
 from controlplane.start import start_policy
 from controlplane.steps import Steps
 from dataplane.contract.keys import Scope
-from dataplane.contract.terms import AuditTerms, ShadowTerms
 
 Linger: TypeAlias = Callable[[Site, Program], None]
 
@@ -125,9 +124,8 @@ def _publish_first(place: Site, store: Database, options: Options) -> None:
     rates: dict[str, object] = {}
     if options.freeze:
         audit, shadow = place.configuration.audit, place.configuration.shadow
-        price = audit.label_price_usd
-        rates["audit"] = AuditTerms(rate=audit.rate, label_price_usd=price)
-        rates["shadow"] = ShadowTerms(rate=shadow.rate)
+        rates["audit"] = untrained.audit.replaced(rate=audit.rate)
+        rates["shadow"] = untrained.shadow.replaced(rate=shadow.rate)
     unit_usd = float(untrained.cloud.expected_cost_usd(PROMPT_CHARS))
     first = untrained.replaced(cost_unit_usd=unit_usd, **rates).rederived()
     place.start_policy.write_bytes(first.to_json())
