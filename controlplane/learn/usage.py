@@ -91,8 +91,8 @@ class Usage:
         return tuple(self._tiers.get(each.name, TierUsage()).told(each) for each in tiers)
 
     def state(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {tier: each.state() for tier, each in self._tiers.items()}
+        """As JSON values, whichever tier was called first."""
+        return {tier: self._tiers[tier].state() for tier in sorted(self._tiers)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Inverse of ``state``."""

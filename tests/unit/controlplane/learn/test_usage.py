@@ -95,3 +95,11 @@ def test_it_survives_a_restart() -> None:
     other.restore(json.loads(json.dumps(usage.state())))
     assert other.told([TERMS]) == usage.told([TERMS])
     assert other.state() == usage.state()
+
+
+def test_whichever_tier_was_called_first_the_state_is_the_same() -> None:
+    one, other = Usage(), Usage()
+    calls = {"cloud": Used(1, 2), "local": Used(3, 4)}
+    one.saw(CODE, calls)
+    other.saw(CODE, dict(reversed(calls.items())))
+    assert json.dumps(one.state()) == json.dumps(other.state())
