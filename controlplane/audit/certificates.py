@@ -244,7 +244,7 @@ class Certifier:
             if ground.certificate:
                 yield "certificate", told | {"reason": words(ground.certificate)}
             else:
-                yield "certificate", told | {"reason": f"{refused(asked, ground.labels)}"}
+                yield "certificate", told | {"reason": refused(asked, ground.labels)}
 
     def _published(self, live: PolicyDocument, events: list[Event], now: datetime) -> Review:
         holds = {each.name: self.grounds[each.name].certificate for each in live.segments}

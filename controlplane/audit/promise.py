@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from controlplane.audit.served import Estimate, Served, estimate, latest
+from controlplane.audit.served import Estimate, Served, estimate, latest, standing_for
 from controlplane.stats import Interval, aipw_scores, asymptotic_band
 from controlplane.stats.intervals import normal_quantile
 from dataplane.contract.records import millisecond
@@ -138,7 +138,7 @@ def anytime(newest_first: Sequence[Served], confidence: float) -> Interval | Non
     told = [each for each in drawn if each.value is not None]
     if not told:
         return None
-    answered = _standing_for(told) / _standing_for(drawn)
+    answered = standing_for(told) / standing_for(drawn)
     rows = [
         (each.predicted, (each.probability or 1.0) * answered, _value(each))
         for each in reversed(newest_first)
@@ -151,7 +151,3 @@ def anytime(newest_first: Sequence[Served], confidence: float) -> Interval | Non
 
 def _value(answer: Served) -> float:
     return np.nan if answer.value is None else answer.value
-
-
-def _standing_for(answers: Sequence[Served]) -> float:
-    return sum(1 / answer.probability for answer in answers if answer.probability)

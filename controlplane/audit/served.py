@@ -63,7 +63,7 @@ def estimate(window: str, served: Sequence[Served], confidence: float) -> Estima
     """Quality of these answers. ``confidence`` is that of the two-sided interval."""
     drawn = [answer for answer in served if answer.probability is not None]
     labelled = [answer for answer in drawn if answer.value is not None]
-    response = _standing_for(labelled) / _standing_for(drawn) if drawn else 0.0
+    response = standing_for(labelled) / standing_for(drawn) if drawn else 0.0
     if not labelled:
         return Estimate(window, len(served), 0, 1 - response, "none", 0.0, None, None)
     method, power, quality = _mean(_survey(served, labelled, response), confidence)
@@ -88,7 +88,7 @@ def _mean(survey: Survey, confidence: float) -> tuple[str, float, Interval]:
     return "controlled", power, quality
 
 
-def _standing_for(answers: Sequence[Served]) -> float:
+def standing_for(answers: Sequence[Served]) -> float:
     """How many queries these draws stand for."""
     return sum(1 / answer.probability for answer in answers if answer.probability)
 

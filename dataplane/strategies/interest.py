@@ -24,7 +24,7 @@ def interest(
     differ by more.
     """
     beliefs = policy.beliefs(segment, queries.p_hat)
-    costs = policy.costs(queries.chars)
+    costs = policy.costs(queries.chars, queries.category)
     scored = ~np.isnan(queries.score)
     weights = policy.judge.weights(queries.score)
     escalated = reduce(np.maximum, rule.after_escalation(beliefs, costs, segment.lambda_))
