@@ -20,7 +20,7 @@ from tests.planes import RealPlane, fine, free_port, issue_key, provider, real_p
 from tests.policies import policy
 from tests.replays import replayed
 
-QUERIES = 300
+QUERIES = 150
 DOCUMENT = policy(
     "cascade_route", lambda_=0.15, audit=AuditTerms(rate=0.2), shadow=ShadowTerms(rate=0.1)
 )
@@ -28,7 +28,7 @@ DOCUMENT = policy(
 
 @dataclass
 class Run:
-    """A few hundred queries, answered and stored."""
+    """Many queries, answered and stored."""
 
     url: str
     ids: list[str]

@@ -303,7 +303,10 @@ def priced(row: Row, first: PolicyDocument) -> Row:
     return replace(row, worth=(right, *[right] * between, best), usd=usd, used=used)
 
 
-@pytest.mark.parametrize(("tiers", "trust"), [(2, "open"), (3, "open"), (2, "closed")])
+@pytest.mark.parametrize(
+    ("tiers", "trust"),
+    [pytest.param(2, "open", marks=pytest.mark.slow), (3, "open"), (2, "closed")],
+)
 def test_a_recording_decides_alike_through_the_gateway_and_in_memory(
     database: Database, tmp_path: Path, seeds: list[int], tiers: int, trust: str
 ) -> None:

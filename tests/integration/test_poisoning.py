@@ -29,6 +29,7 @@ from tests.traffic import PostgresTraffic, query
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 QUERIES, KEYS = 240, 20
+SLOW = pytest.mark.slow
 DRAWN = [Drawn("audit", 0.5), Drawn("shadow", 0.5, "cloud")]
 RATES = DrawRates(0.5, 0.5)
 SETTINGS = LearnerSettings(cold=RATES, steady=RATES, min_decisions=50, support=20.0)
@@ -91,7 +92,9 @@ def vote(traffic: PostgresTraffic, number: int, malicious: float) -> None:
         traffic.shipping.ship(outcome(said, f"key-{key}", NOW))
 
 
-@pytest.mark.parametrize("malicious", [0.05, 0.2, 1.0])
+@pytest.mark.parametrize(
+    "malicious", [pytest.param(0.05, marks=SLOW), 0.2, pytest.param(1.0, marks=SLOW)]
+)
 def test_votes_leave_every_claim_as_it_was_to_the_last_bit(
     databases: Databases, migrated: str, malicious: float
 ) -> None:
