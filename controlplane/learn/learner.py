@@ -290,11 +290,11 @@ class Learner:
 
     @property
     def _kappa(self) -> float:
-        usual, alarmed = self.settings.kappa, self.settings.kappa_alarmed
-        careful = self.settings.careful
-        joined = self.seated_at > 0 and self.observed - self.seated_at < careful
-        recent = joined or self.watch.alarmed_within(careful, self.observed)
-        return max(usual, alarmed) if recent else usual
+        usual, wary, within = self.settings.kappa, self.settings.wary, self.watch.alarmed_within
+        joined = self.seated_at > 0 and self.observed - self.seated_at < self.settings.careful
+        alarmed = within(self.settings.careful, self.observed)
+        changed = within(wary, self.observed, of_answers=True)
+        return max(usual, self.settings.kappa_alarmed) if joined or alarmed or changed else usual
 
     def _candidate(self, live: PolicyDocument, draft: PolicyDocument) -> PolicyDocument:
         """The draft with the arm to serve, and why; its thresholds are still those of before."""

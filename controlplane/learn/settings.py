@@ -23,7 +23,7 @@ class LearnerSettings:
     """How fast and how carefully the learner moves. Counts are in completed queries."""
 
     kappa: float = 0.25  # standard errors of quality kept in hand
-    kappa_alarmed: float = 1.0  # for ``careful`` queries after an alarm or a new tier
+    kappa_alarmed: float = 1.0  # after an alarm or a new tier, for ``careful`` or ``wary`` queries
     bandit: Bandit = "policy_family"
     mode: Mode = "cascade_route"
     min_decisions: int = 100  # between two retunes
@@ -44,7 +44,8 @@ class LearnerSettings:
     keep_at_answers_alarm: float = 0.05  # and after the judge or a tier did
     contexts_at_alarm: int = 150
     burst: int = 600  # queries after an alarm that are drawn as ``alarmed``
-    careful: int = 1500
+    careful: int = 1500  # after an alarm or a new tier
+    wary: int = 5000  # after the judge or a tier changed: what was known of it is gone
     cold: DrawRates = DrawRates(0.2, 0.2)
     steady: DrawRates = DrawRates(0.075, 0.03)
     alarmed: DrawRates = DrawRates(0.10, 0.06)

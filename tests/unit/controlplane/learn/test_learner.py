@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from controlplane.evaluate.replay import EPOCH, Delay, Replay, Row, Served
+from controlplane.learn.drift import Alarm, Signal
 from controlplane.learn.learner import Learner
 from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.observations import Labelled
@@ -161,3 +162,16 @@ def test_labels_alone_tell_of_a_tier_that_fails_where_its_scores_do_not() -> Non
     kept = [at for at, weight in zip(ages, learner.evidence.faded, strict=True) if weight == 1]
     assert kept == ages[-len(kept) :]
     assert 2000 < kept[0] < 3300  # from about the change, at 3,000, on
+
+
+@pytest.mark.parametrize(
+    ("signal", "ago", "standard_errors"),
+    [("labels", 4900, 1.0), ("judge", 5100, 0.25), ("mix", 1400, 1.0), ("mix", 1600, 0.25)],
+)
+def test_more_quality_is_kept_in_hand_for_long_where_answers_changed(
+    signal: Signal, ago: int, standard_errors: float
+) -> None:
+    learner = Learner(TIERS)
+    learner.observed = 10_000
+    learner.watch._last = Alarm(signal, at=10_000 - ago, since=9_000 - ago)
+    assert learner._kappa == standard_errors
