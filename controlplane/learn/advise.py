@@ -14,12 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controlplane.learn.estimate import ModelError, Robust, estimate, robust, root_sum
-from controlplane.learn.evidence import Labels
+from controlplane.learn.estimate import Basis, Robust, estimate, robust, root_sum
 from controlplane.learn.goals import Estimate, Goal, Reach, goal
 from controlplane.learn.policy_family import ALWAYS_CLOUD, ALWAYS_LOCAL, COARSE, Arm, Arms
 from controlplane.learn.search import Search
-from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
 from dataplane.contract.terms import Mode
@@ -83,22 +81,16 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class Adviser:
-    """What advice is drawn from: the fitted draft, recent traffic, labels.
+    """What advice is drawn from; an arm counts from ``support`` effective labels on."""
 
-    The draft may be ``wrong`` by so much; an arm counts from ``support`` effective labels on.
-    """
-
-    draft: PolicyDocument
-    traffic: Columns
-    labels: Labels
-    wrong: ModelError
+    basis: Basis
     support: float
 
     def advice(self) -> Advice:
         """The mode that fits, with its figures."""
-        judged = bool((~np.isnan(self.traffic.score)).any())
+        draft, judged = self.basis.draft, bool((~np.isnan(self.basis.traffic.score)).any())
         modes: tuple[Mode, ...] = ("route", "cascade", "cascade_route") if judged else ("route",)
-        best = self._pulled(modes[-1], goal(self.draft.objective, 0.0), with_cloud=True)
+        best = self._pulled(modes[-1], goal(draft.objective, 0.0), with_cloud=True)
         if best is None:
             return Advice(None, 0.0, self._known(), judged)
         aim = Reach(best[1].quality - SLACK)
@@ -106,9 +98,9 @@ class Adviser:
         pulled = [each for mode in others if (each := self._pulled(mode, aim))]
         pulled += [best] if best[0] != ALWAYS_CLOUD else []
         arms = [*ENDS, *(arm for arm, _ in pulled)]
-        found = robust(self.draft, self.traffic, self.labels, Arms(arms), self.wrong)
+        found = robust(self.basis, Arms(arms))
         reaches = [False, bool(found.quality[1] >= aim.target), *(aim.met(e) for _, e in pulled)]
-        table = _Table(self.draft, arms, found, reaches)
+        table = _Table(draft, arms, found, reaches)
         return Advice(
             table.advised,
             aim.target,
@@ -120,8 +112,7 @@ class Adviser:
         )
 
     def _known(self) -> float:
-        only = Arms((ALWAYS_LOCAL,))
-        (local,) = estimate(self.draft, self.traffic, self.labels, only, self.wrong)
+        (local,) = estimate(self.basis, Arms((ALWAYS_LOCAL,)))
         return local.support
 
     def _pulled(
@@ -133,8 +124,7 @@ class Adviser:
         return first and self._pull(arms.around(first[0], AROUND), wanted, with_cloud)
 
     def _pull(self, arms: Arms, wanted: Goal, with_cloud: bool) -> tuple[Arm, Estimate] | None:
-        evidence = self.draft, self.traffic, self.labels
-        family = Search(*evidence, wanted, self.wrong, self.support).informed(arms)
+        family = Search(self.basis, wanted, self.support).informed(arms)
         arm = arms.named(family.pull(arms.names if with_cloud else arms.names[1:]))
         estimated = family.identified(arm.name)
         if estimated is None or (arm == ALWAYS_CLOUD and not with_cloud):

@@ -14,7 +14,7 @@ from controlplane.learn import logistic
 from controlplane.learn.evidence import Labels
 from controlplane.learn.judge import Bins
 from controlplane.learn.logistic import Normal
-from dataplane.contract.rule import Array, Mask, logit
+from dataplane.contract.rule import Array, logit
 from dataplane.contract.terms import Platt
 
 PRECISION = np.array([0.6, 4.0, 40.0, 4.0])
@@ -57,16 +57,9 @@ def vague(tiers: int) -> Dear:
     return ALONE if tiers == 2 else AMONG
 
 
-def paired(labels: Labels, tier: int) -> Mask:
-    """(N,) The records that tell of the dear tier of this place among all tiers."""
-    both = ~np.isnan(labels.right[:, 0]) & ~np.isnan(labels.right[:, tier])
-    scored = ~np.isnan(labels.score)
-    return np.asarray(both & scored if scored.any() else both)
-
-
 def fit(parted: Bins, labels: Labels, calibration: Platt, tier: int, prior: Dear) -> Dear:
     """What is believed of that tier. Where nothing is scored it does not depend on z."""
-    both, scored = paired(labels, tier), ~np.isnan(labels.score)
+    both, scored = labels.telling(tier), ~np.isnan(labels.score)
     z = np.where(scored[both], parted.z[parted.of(labels.score[both])], 0.0)
     x = design(calibration, labels.p_hat[both], tier, z)
     return prior.told(x, labels.right[both, 0], labels.right[both, tier], labels.weight[both])

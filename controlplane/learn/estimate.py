@@ -16,12 +16,13 @@ that of the records' differences: where arm and always-cloud serve the same answ
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from controlplane.learn.evidence import Labels
 from controlplane.learn.goals import Estimate
-from controlplane.learn.imagine import Imagined, imagine
+from controlplane.learn.imagine import Imagined, Outlook, imagine
 from controlplane.learn.policy_family import ALWAYS_CLOUD, Arms
 from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
@@ -73,13 +74,33 @@ class Residual:
 
     @classmethod
     def of(cls, residual: Array, weight: Array) -> "Residual":
-        """Of residuals and weights (L, A)."""
+        """Of residuals and weights (L, A); ``support`` as ``effective_labels``, by arm."""
         total = np.maximum(weight.sum(axis=0), 1e-9)
         support = total**2 / np.maximum((weight**2).sum(axis=0), 1e-12)
         squares = (weight * residual**2).sum(axis=0) + SUPPOSED * LABEL_VARIANCE
         variance = squares / (total + SUPPOSED) / np.maximum(support, 1e-9)
         parts = weight * residual / total
         return cls(parts, parts.sum(axis=0), variance, support)
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """What arms are estimated from: a draft that may be ``wrong``, recent traffic, and labels."""
+
+    draft: PolicyDocument
+    traffic: Columns
+    labels: Labels
+    wrong: ModelError
+
+    @cached_property
+    def expected(self) -> Outlook:
+        """The traffic as the draft sees it."""
+        return Outlook.of(self.draft, self.traffic)
+
+    @cached_property
+    def recalled(self) -> Outlook:
+        """The labelled queries as the draft sees them."""
+        return Outlook.of(self.draft, self.labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,11 +129,9 @@ class Robust:
         return np.asarray(np.clip(corrected, 0.0, 1.0))
 
 
-def estimate(
-    draft: PolicyDocument, traffic: Columns, labels: Labels, arms: Arms, wrong: ModelError
-) -> list[Estimate]:
-    """One estimate an arm under the beliefs of ``draft``, which may be ``wrong`` by so much."""
-    found = robust(draft, traffic, labels, Arms((ALWAYS_CLOUD, *arms)), wrong)
+def estimate(basis: Basis, arms: Arms) -> list[Estimate]:
+    """One estimate an arm."""
+    found = robust(basis, Arms((ALWAYS_CLOUD, *arms)))
     quality, support = found.quality, found.support
     share = quality / max(float(quality[0]), 1e-9)
     errors = found.errors
@@ -132,14 +151,10 @@ def estimate(
     return [Estimate(*row) for row in columns[1:].tolist()]
 
 
-def robust(
-    draft: PolicyDocument, traffic: Columns, labels: Labels, arms: Arms, wrong: ModelError
-) -> Robust:
+def robust(basis: Basis, arms: Arms) -> Robust:
     """The estimates of these arms, record by record."""
-    columns = arms.columns
-    return Robust(
-        imagine(draft, traffic, columns), *_rectify(labels, imagine(draft, labels, columns), wrong)
-    )
+    modelled, recalled = (imagine(seen, arms.columns) for seen in (basis.expected, basis.recalled))
+    return Robust(modelled, *_rectify(basis.labels, recalled, basis.wrong))
 
 
 def root_sum(parts: Array) -> Array:

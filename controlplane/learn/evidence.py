@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from controlplane.learn.traffic import Columns, Traffic
-from dataplane.contract.rule import Array
+from controlplane.observations import Labelled
+from controlplane.stats import effective_labels
+from dataplane.contract.rule import Array, Mask
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import Features
 
@@ -32,6 +34,22 @@ class Record(NamedTuple):
     probability: tuple[float, ...]
     category: int = 0
 
+    @classmethod
+    def of(
+        cls, labelled: Labelled, at: int, p_hat: tuple[float, ...], tiers: Sequence[str]
+    ) -> "Record":
+        """What is remembered of a query with labels of some of these tiers."""
+        seen = labelled.observation
+        return cls(
+            at,
+            p_hat,
+            seen.features.chars,
+            seen.score,
+            tuple(labelled.right.get(tier) for tier in tiers),
+            tuple(labelled.probability(tier) for tier in tiers),
+            seen.features.category,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Labels(Columns):
@@ -44,6 +62,19 @@ class Labels(Columns):
     probability: Array
     weight: Array
     recent: Array
+
+    def telling(self, tier: int) -> Mask:
+        """(N,) Which tell of the tier of this place: of a dear one, beside the local answer."""
+        known = ~np.isnan(self.right[:, 0])
+        if not tier:
+            return known
+        both = known & ~np.isnan(self.right[:, tier])
+        scored = ~np.isnan(self.score)
+        return np.asarray(both & scored if scored.any() else both)
+
+    def support(self, tier: int) -> float:
+        """The effective number of those that tell of the tier of this place."""
+        return effective_labels(self.weight[self.telling(tier)])
 
 
 class Evidence:

@@ -8,7 +8,7 @@ from controlplane.learn.traffic import Columns
 from dataplane.contract import rule
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array, Mask, Places
-from dataplane.contract.terms import Mode
+from dataplane.contract.terms import JudgeTable, Mode
 from dataplane.strategies.courses import Moves, first_moves
 
 
@@ -51,15 +51,42 @@ class Imagined:
         return sum(self.dear[1:], self.dear[0])
 
 
-def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
-    """Follow every arm over every query under the beliefs of ``draft``'s first segment."""
-    beliefs = draft.beliefs(draft.segments[0], queries.p_hat[:, None, :])
-    costs = draft.costs(queries.chars[:, None], queries.category[:, None])
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """What a draft's first segment makes of queries (N,) before any arm is followed over them.
+
+    ``weights`` (N, 1, K): P(k | x), or, at a known score, those that interpolate between bins.
+    """
+
+    judge: JudgeTable
+    score: Array
+    beliefs: rule.Beliefs
+    costs: rule.Costs
+    bills: rule.Costs
+    weights: Array
+
+    @classmethod
+    def of(cls, draft: PolicyDocument, queries: Columns) -> "Outlook":
+        """Of these queries, under this draft's beliefs."""
+        beliefs = draft.beliefs(draft.segments[0], queries.p_hat[:, None, :])
+        asked = queries.chars[:, None], queries.category[:, None]
+        return cls(
+            draft.judge,
+            queries.score,
+            beliefs,
+            draft.costs(*asked),
+            draft.bills(*asked),
+            _bin_weights(draft.judge, beliefs, queries.score),
+        )
+
+
+def imagine(seen: Outlook, arms: ArmGrid) -> Imagined:
+    """Follow every arm over every query."""
+    beliefs, costs, weights = seen.beliefs, seen.costs, seen.weights
     moves = _first_moves(rule.value(beliefs, costs, arms.lambdas), arms)
-    weights = _bin_weights(draft, beliefs, queries.score)
     right = weights * beliefs.p_after
-    by_bin, first = _first_kept(draft, beliefs, costs, queries.score, arms)
-    best, parted = _best_after(beliefs, costs, weights, queries.score, by_bin, arms)
+    by_bin, first = _first_kept(seen, arms)
+    best, parted = _best_after(seen, by_bin, arms)
     judged, unjudged, dear = _from(right, first), right.sum(axis=-1), []
     for place, each in enumerate(rule.escalated_quality(beliefs)):
         wanted, called = weights * (best == place), moves.dear == place
@@ -75,7 +102,7 @@ def imagine(draft: PolicyDocument, queries: Columns, arms: ArmGrid) -> Imagined:
     return Imagined(
         np.where(moves.judged, judged, unjudged),
         _spent(costs, *calls),
-        _spent(draft.bills(queries.chars[:, None], queries.category[:, None]), *calls),
+        _spent(seen.bills, *calls),
         *calls,
         moves.judged & (parted | ((by_bin > 0) & (by_bin < weights.shape[-1]))),
     )
@@ -108,36 +135,26 @@ def _first_moves(values: rule.Values, arms: ArmGrid) -> Moves:
     return moves
 
 
-def _best_after(
-    beliefs: rule.Beliefs,
-    costs: rule.Costs,
-    weights: Array,
-    score: Array,
-    by_bin: Places,
-    arms: ArmGrid,
-) -> tuple[Places, Mask]:
+def _best_after(seen: Outlook, by_bin: Places, arms: ArmGrid) -> tuple[Places, Mask]:
     """(N, A, K) The dear tier that is worth most after each bin, or at a known score.
 
     And whether bins below ``by_bin`` go to different tiers (N, A).
     """
-    if len(beliefs.dear) == 1:
+    if len(seen.beliefs.dear) == 1:
         return np.zeros((1, 1, 1), dtype=np.intp), np.zeros((1, 1), dtype=np.bool_)
-    after = list(rule.after_escalation(beliefs, costs, arms.lambdas))
+    after = list(rule.after_escalation(seen.beliefs, seen.costs, arms.lambdas))
     best = rule.Best.of(after).at
     below = np.arange(best.shape[-1]) < by_bin[..., None]
     parted = (below & (best != best[..., :1])).any(axis=-1)
-    at_score = rule.Best.of([(weights * each).sum(axis=-1) for each in after]).at
-    return np.where(np.isnan(score)[:, None, None], best, at_score[..., None]), parted
+    at_score = rule.Best.of([(seen.weights * each).sum(axis=-1) for each in after]).at
+    return np.where(np.isnan(seen.score)[:, None, None], best, at_score[..., None]), parted
 
 
-def _first_kept(
-    draft: PolicyDocument, beliefs: rule.Beliefs, costs: rule.Costs, score: Array, arms: ArmGrid
-) -> tuple[Places, Places]:
+def _first_kept(seen: Outlook, arms: ArmGrid) -> tuple[Places, Places]:
     """(N, A): the lowest bin whose answer stays, 0 .. K; and so at a known score, all or none."""
-    judge = draft.judge
-    raw = judge.bins.raw
-    cutoff = rule.cutoff(beliefs, costs, arms.lambdas, raw, judge.lowest, judge.highest)
-    known = judge.clipped(score)[:, None]
+    judge, raw = seen.judge, seen.judge.bins.raw
+    cutoff = rule.cutoff(seen.beliefs, seen.costs, arms.lambdas, raw, judge.lowest, judge.highest)
+    known = judge.clipped(seen.score)[:, None]
     by_bin = np.searchsorted(raw, cutoff, side="left")
     kept = np.where(known >= cutoff, 0, len(raw))
     return by_bin, np.where(np.isnan(known), by_bin, kept)
@@ -155,7 +172,6 @@ def _from(per_bin: Array, first: Places) -> Array:
     return np.asarray(per_bin.sum(axis=-1) - _until(per_bin, first))
 
 
-def _bin_weights(draft: PolicyDocument, beliefs: rule.Beliefs, score: Array) -> Array:
-    """(N, 1, K): P(k | x), or, at a known score, the weights that interpolate between bins."""
-    weights = draft.judge.weights(score)[:, None, :]
+def _bin_weights(judge: JudgeTable, beliefs: rule.Beliefs, score: Array) -> Array:
+    weights = judge.weights(score)[:, None, :]
     return np.where(np.isnan(score)[:, None, None], beliefs.bin_probability, weights)

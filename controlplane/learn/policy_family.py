@@ -14,7 +14,7 @@ from river.bandit.base import ArmID, Policy
 
 from controlplane.learn.goals import Estimate, Goal
 from controlplane.learn.imagine import ArmGrid
-from dataplane.contract.terms import Mode
+from dataplane.contract.terms import Mode, SegmentPolicy
 
 COARSE = tuple(np.geomspace(0.02, 2.0, 24).tolist())
 
@@ -24,6 +24,11 @@ class Arm(NamedTuple):
 
     mode: Mode
     lambda_: float
+
+    @classmethod
+    def of(cls, segment: SegmentPolicy) -> "Arm":
+        """The one that a segment of a policy serves by."""
+        return cls(segment.mode, segment.lambda_)
 
     @property
     def name(self) -> str:

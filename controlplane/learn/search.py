@@ -6,12 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controlplane.learn.estimate import ModelError, estimate
-from controlplane.learn.evidence import Labels
+from controlplane.learn.estimate import Basis, estimate
 from controlplane.learn.goals import Goal
 from controlplane.learn.policy_family import COARSE, Arm, Arms, PolicyFamily
-from controlplane.learn.traffic import Columns
-from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode, SegmentPolicy, StepLimits
 
 FINE = 21  # arms around the first pull: near lambda 1 quality can fall steeply
@@ -20,16 +17,10 @@ NEAR = 1.5  # how far from the live lambda is looked at first, as a factor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
-    """Over arms of one draft, whose estimates come from these queries and labels.
+    """Over arms of one draft. ``support``: effective labels before an arm is known."""
 
-    The draft may be ``wrong`` by so much. ``support``: effective labels before an arm is known.
-    """
-
-    draft: PolicyDocument
-    traffic: Columns
-    labels: Labels
+    basis: Basis
     goal: Goal
-    wrong: ModelError
     support: float
 
     def aim(self, mode: Mode) -> tuple[Arm, PolicyFamily]:
@@ -38,8 +29,9 @@ class Search:
         And the bandit that pulled it. Where the best of the arms near the live one meets the goal,
         and has both its neighbours among them, it is not looked for elsewhere.
         """
-        was = self.draft.segments[0]
-        reach = within(self.draft.step_limits, was, COARSE)
+        draft = self.basis.draft
+        was = draft.segments[0]
+        reach = within(draft.step_limits, was, COARSE)
         if was.mode == mode:
             low, high = max(was.lambda_ / NEAR, reach[0]), min(was.lambda_ * NEAR, reach[-1])
             near = Arms.of(mode, np.geomspace(low, high, FINE).tolist())
@@ -62,8 +54,7 @@ class Search:
 
     def inform(self, family: PolicyFamily, arms: Arms) -> None:
         """Let a bandit know of these arms."""
-        found = estimate(self.draft, self.traffic, self.labels, arms, self.wrong)
-        for name, known in zip(arms.names, found, strict=True):
+        for name, known in zip(arms.names, estimate(self.basis, arms), strict=True):
             family.update(name, known)
 
 

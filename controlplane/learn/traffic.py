@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,20 +11,12 @@ from controlplane.learn.packing import packed, unpacked
 from dataplane.contract.rule import Array, Places, expit
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import BUCKETS, TEXT, Features
+from dataplane.strategies import Queries
 
 Buckets: TypeAlias = NDArray[np.uint16]
+Columns: TypeAlias = Queries  # a score is NaN where unknown
 
 assert np.iinfo(np.uint16).max >= BUCKETS - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Rows as arrays: ``p_hat`` (N, tiers), the others (N,); a score is NaN where unknown."""
-
-    p_hat: Array
-    chars: Array
-    score: Array
-    category: Places
 
 
 class _Seen(NamedTuple):

@@ -2,20 +2,18 @@
 
 import numpy as np
 
-from controlplane.learn.imagine import ArmGrid, imagine
+from controlplane.learn.imagine import ArmGrid, Outlook, imagine
 from controlplane.learn.policy_family import COARSE
-from controlplane.learn.traffic import Columns
-from dataplane.contract.policy import PolicyDocument
 
 
-def trial_lambda(draft: PolicyDocument, traffic: Columns) -> float:
+def trial_lambda(traffic: Outlook) -> float:
     """Where judging is believed to gain most, for how far a difference reaches.
 
     At either end judging and routing serve alike: all from the cloud, or all from the local tier.
     """
     lambdas = np.array(COARSE)
     judged, routed = (
-        imagine(draft, traffic, ArmGrid((mode,) * len(lambdas), lambdas))
+        imagine(traffic, ArmGrid((mode,) * len(lambdas), lambdas))
         for mode in ("cascade_route", "route")
     )
     better, dearer = judged.quality - routed.quality, judged.cost - routed.cost

@@ -26,7 +26,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
 from dataplane.contract.sections import Bandit
 from dataplane.features import Features
-from dataplane.strategies import Queries, courses
+from dataplane.strategies import courses
 from tests.benchmarks.frontier import TIERS, Frontier, fitted, frontier, priced, start
 from tests.benchmarks.streams import (
     CHEAPER,
@@ -314,7 +314,6 @@ class Probes:
 
     def quality(self, document: PolicyDocument) -> float:
         """Share right if this policy served them."""
-        seen = self.traffic.columns(document.estimators)
-        queries = Queries(seen.p_hat, seen.chars, seen.score, seen.category)
+        queries = self.traffic.columns(document.estimators)
         way = courses(document, document.segments[0], queries)
         return float(np.where(way.to_dear, self.cloud, self.local).mean())

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,7 +9,7 @@ from fastapi.testclient import TestClient
 from controlplane import api, keys, push, states
 from controlplane.access import Access
 from controlplane.audit.labels import Terms
-from controlplane.connection import Connect, connect
+from controlplane.connection import Connect
 from controlplane.cycle import LEARNER
 from controlplane.database import Database
 from controlplane.leader import Leader
@@ -20,8 +19,7 @@ from tests.unit.controlplane.learn.test_advise import USELESS, live, taught
 
 
 @pytest.fixture
-def store(database: Database) -> Connect:
-    store = partial(connect, database.url_for("penstock_controlplane"))
+def store(store: Connect) -> Connect:
     with store() as connection:
         push.publish(connection, live(judge_usd=5e-5))
     return store

@@ -1,9 +1,7 @@
 """The audit's part of the story on real tables: its budget, its held-out labels, its watermark."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,9 +9,8 @@ import pytest
 from controlplane import push, registry, states
 from controlplane.audit import funnel, held_out
 from controlplane.audit.window import Window
-from controlplane.connection import Connect, connect
+from controlplane.connection import Connect
 from controlplane.cycle import FROZEN, Cycle
-from controlplane.database import Database
 from controlplane.leader import Leader
 from controlplane.observations import Labelled
 from controlplane.observe import Source
@@ -29,23 +26,10 @@ QUERIES = 60
 
 
 @pytest.fixture
-def store(database: Database) -> Connect:
-    store = partial(connect, database.url_for("penstock_controlplane"))
+def store(store: Connect) -> Connect:
     with store() as connection:
         push.publish(connection, START)
     return store
-
-
-@pytest.fixture
-def leader(database: Database) -> Iterator[Leader]:
-    with Leader(database.url_for("penstock_controlplane")) as leader:
-        assert leader.leads()
-        yield leader
-
-
-@pytest.fixture
-def traffic(database: Database) -> PostgresTraffic:
-    return PostgresTraffic(database.url)
 
 
 def live(store: Connect) -> PolicyDocument:

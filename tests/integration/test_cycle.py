@@ -48,11 +48,6 @@ def leader(url: str) -> Iterator[Leader]:
         yield leader
 
 
-@pytest.fixture
-def traffic(database: Database) -> PostgresTraffic:
-    return PostgresTraffic(database.url)
-
-
 def remembered(store: Connect) -> ScriptedLearner:
     with store() as connection:
         body = states.load(connection, LEARNER)

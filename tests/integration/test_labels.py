@@ -1,9 +1,7 @@
 """Label tasks in the tables: leased once, graded blind, refused with a reason, forgotten."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import psycopg
 import pytest
@@ -20,7 +18,7 @@ from controlplane.audit.tasks import (
     UnknownTaskError,
     Verdict,
 )
-from controlplane.connection import Connect, Connection, connect
+from controlplane.connection import Connect, Connection
 from controlplane.database import Database
 from controlplane.observe import DecisionKey, PostgresLog
 from dataplane.strategies import Drawn
@@ -29,23 +27,6 @@ from tests.traffic import AUDIT, PostgresTraffic, answer, query
 ANNA, BOB = Labeller("anna", "key1"), Labeller("bob", "key1")
 TERMS = labels.Terms()
 SHADOW = Drawn("shadow", 0.05, "cloud")
-
-
-@pytest.fixture
-def traffic(database: Database) -> PostgresTraffic:
-    return PostgresTraffic(database.url)
-
-
-@pytest.fixture
-def store(database: Database) -> Connect:
-    return partial(connect, database.url_for("penstock_controlplane"))
-
-
-@pytest.fixture
-def connection(store: Connect) -> Iterator[Connection]:
-    with store() as connection:
-        connection.autocommit = True
-        yield connection
 
 
 def now() -> datetime:

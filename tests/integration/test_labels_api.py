@@ -1,7 +1,6 @@
 """The control plane's HTTP API on real tables: scopes, labels, explanations, objective, freeze."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from fastapi.testclient import TestClient
 from controlplane import api, explain, keys, push, registry
 from controlplane.access import Access
 from controlplane.audit.labels import Terms
-from controlplane.connection import Connect, connect
+from controlplane.connection import Connect
 from controlplane.cycle import Cycle
 from controlplane.database import Database
 from controlplane.leader import Leader
@@ -28,16 +27,10 @@ START = policy("cascade", audit=AuditTerms(rate=0.1))
 
 
 @pytest.fixture
-def store(database: Database) -> Connect:
-    store = partial(connect, database.url_for("penstock_controlplane"))
+def store(store: Connect) -> Connect:
     with store() as connection:
         push.publish(connection, START)
     return store
-
-
-@pytest.fixture
-def traffic(database: Database) -> PostgresTraffic:
-    return PostgresTraffic(database.url)
 
 
 @pytest.fixture

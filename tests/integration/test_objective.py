@@ -1,14 +1,12 @@
 """What the operator changes in `penstock.yaml` is in force from the next start of a plane on."""
 
 from datetime import UTC, datetime
-from functools import partial
 
 import pytest
 
 from controlplane import objective, registry
 from controlplane.app import publish_first
-from controlplane.connection import Connect, connect
-from controlplane.database import Database
+from controlplane.connection import Connect
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import CostCeiling, QualityTarget, TrustTerms, WrongAcceptances
 from tests.policies import CLOUD, LOCAL, policy
@@ -19,8 +17,7 @@ CEILING = CostCeiling(ceiling_usd_per_query=0.002)
 
 
 @pytest.fixture
-def store(database: Database) -> Connect:
-    store = partial(connect, database.url_for("penstock_controlplane"))
+def store(store: Connect) -> Connect:
     publish_first(store, FILE)
     return store
 

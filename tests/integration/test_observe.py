@@ -15,11 +15,6 @@ from tests.traffic import AUDIT, PostgresTraffic, query, records
 
 
 @pytest.fixture
-def traffic(database: Database) -> PostgresTraffic:
-    return PostgresTraffic(database.url)
-
-
-@pytest.fixture
 def opened(database: Database) -> Opened:
     @contextmanager
     def open_() -> Iterator[Log]:

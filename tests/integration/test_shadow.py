@@ -3,14 +3,13 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import httpx
 import psycopg
 import pytest
 
 from controlplane import canaries
-from controlplane.connection import Connect, connect
+from controlplane.connection import Connect
 from controlplane.database import Database
 from controlplane.observe import PostgresLog
 from controlplane.shadow import MAX_ATTEMPTS, ShadowJob, ShadowTerms
@@ -42,11 +41,6 @@ class ScriptedDataPlane:
 
 def said(status: str, code: int = 200) -> httpx.Response:
     return httpx.Response(code, json={"status": status, "cost_usd": 0.01})
-
-
-@pytest.fixture
-def store(database: Database) -> Connect:
-    return partial(connect, database.url_for("penstock_controlplane"))
 
 
 @pytest.fixture

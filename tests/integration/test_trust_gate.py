@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from controlplane.access import Access
 from controlplane.audit.labels import Terms
 from controlplane.audit.trial import Trial
 from controlplane.audit.trust import Key, Trust
-from controlplane.connection import Connect, Connection, connect
+from controlplane.connection import Connect, Connection
 from controlplane.cycle import CERTIFIER, FROZEN, TRUST, Cycle
 from controlplane.database import Database
 from controlplane.leader import Leader
@@ -38,23 +37,6 @@ DRAWN = [Drawn("audit", 0.2), Drawn("shadow", 0.2, "local")]
 def closed(**fields: Any) -> PolicyDocument:
     live = policy("route", lambda_=0.4, **RATES, **fields)
     return live.replaced(segments=(live.segments[0].replaced(trust="closed", trial_lambda=0.4),))
-
-
-@pytest.fixture
-def store(database: Database) -> Connect:
-    return partial(connect, database.url_for("penstock_controlplane"))
-
-
-@pytest.fixture
-def leader(database: Database) -> Iterator[Leader]:
-    with Leader(database.url_for("penstock_controlplane")) as leader:
-        assert leader.leads()
-        yield leader
-
-
-@pytest.fixture
-def traffic(database: Database) -> PostgresTraffic:
-    return PostgresTraffic(database.url)
 
 
 def publish(store: Connect, document: PolicyDocument) -> None:

@@ -1,10 +1,8 @@
 """Two labellers and a third: who is asked, what is settled, and what waits, on real tables."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -20,7 +18,7 @@ from controlplane.audit.tasks import (
     Verdict,
 )
 from controlplane.audit.window import Window
-from controlplane.connection import Connect, Connection, connect
+from controlplane.connection import Connect, Connection
 from controlplane.cycle import Cycle
 from controlplane.database import Database
 from controlplane.leader import Leader
@@ -36,23 +34,6 @@ ANNA, BOB, CAROL, DAVE = (Labeller(name, "key1") for name in ("anna", "bob", "ca
 CHECKER, PROXY = Labeller("verifier:x", "key1"), Labeller("reference:big", "key1")
 TERMS = labels.Terms()
 WITH_PROXY = replace(TERMS, accepts=("ground_truth", "verifier", "reference"))
-
-
-@pytest.fixture
-def traffic(database: Database) -> PostgresTraffic:
-    return PostgresTraffic(database.url)
-
-
-@pytest.fixture
-def store(database: Database) -> Connect:
-    return partial(connect, database.url_for("penstock_controlplane"))
-
-
-@pytest.fixture
-def connection(store: Connect) -> Iterator[Connection]:
-    with store() as connection:
-        connection.autocommit = True
-        yield connection
 
 
 def now() -> datetime:

@@ -13,11 +13,10 @@ import pytest
 from controlplane.audit import sample
 from controlplane.audit.served import Estimate, Served, estimate
 from controlplane.learn import estimate as learner
-from controlplane.learn.estimate import ModelError
+from controlplane.learn.estimate import Basis, ModelError
 from controlplane.learn.evidence import Labels
-from controlplane.learn.imagine import imagine
+from controlplane.learn.imagine import Outlook, imagine
 from controlplane.learn.policy_family import ALWAYS_CLOUD, Arm, Arms
-from controlplane.learn.traffic import Columns
 from dataplane.contract.rule import Array, Mask, expit, logit
 from dataplane.contract.terms import AuditTerms, ShadowTerms
 from dataplane.strategies import Queries, courses, probabilities
@@ -153,15 +152,14 @@ def test_the_learners_estimates_are_unbiased_by_the_logged_chances_and_by_no_oth
         stream.chance[judged],
         stream.predicted[judged],
     )
-    traffic = Columns(kept.p_hat, kept.chars, kept.score, kept.category)
-    imagined = imagine(PLAIN, traffic, ARMS.columns)
+    imagined = imagine(Outlook.of(PLAIN, kept), ARMS.columns)
     worth = np.column_stack([of_judged.local, of_judged.cloud]).astype(float)
     ways = [1 - imagined.to_dear, *imagined.dear]
     truth = np.sum([w * worth[:, t, None] for t, w in enumerate(ways)], axis=0).mean(axis=0)
 
     def said(fell: Array, *, logged: bool) -> list[float]:
         labels = learned_from(of_judged, fell, logged=logged)
-        found = learner.estimate(PLAIN, traffic, labels, ARMS, ModelError(0.0, 0.1, 0.0))
+        found = learner.estimate(Basis(PLAIN, kept, labels, ModelError(0.0, 0.1, 0.0)), ARMS)
         return [each.quality for each in found]
 
     numbers = [rng.uniform(size=len(kept.chars)) for _ in range(250)]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from controlplane.learn.estimate import LABEL_VARIANCE, ModelError, Residual, estimate
+from controlplane.learn.estimate import LABEL_VARIANCE, Basis, ModelError, Residual, estimate
 from controlplane.learn.evidence import Labels
 from controlplane.learn.goals import Estimate
-from controlplane.learn.imagine import imagine
-from controlplane.learn.policy_family import ALWAYS_CLOUD, Arm, Arms
+from controlplane.learn.imagine import Outlook, imagine
+from controlplane.learn.policy_family import ALWAYS_CLOUD, ALWAYS_LOCAL, Arm, Arms
 from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
@@ -36,10 +36,6 @@ def drawn(rng: np.random.Generator, count: int, tiers: int = 2) -> Labels:
     return Labels(told, 100 * ones, score, none, right, np.ones_like(right), ones, ones)
 
 
-def contexts(labels: Labels) -> Columns:
-    return Columns(labels.p_hat, labels.chars, labels.score, labels.category)
-
-
 def truth(labels: Labels) -> Array:
     """Quality of each arm: the worth of the answers that it would serve."""
     return np.asarray(served(labels, ARMS).mean(axis=0))
@@ -47,7 +43,7 @@ def truth(labels: Labels) -> Array:
 
 def served(labels: Labels, arms: Arms, draft: PolicyDocument = DRAFT) -> Array:
     """The worth of what each arm would serve (N, A)."""
-    found = imagine(draft, labels, arms.columns)
+    found = imagine(Outlook.of(draft, labels), arms.columns)
     chances = [1 - found.to_dear, *found.dear]
     return sum(c * labels.right[:, t, None] for t, c in enumerate(chances))  # type: ignore[return-value] # not 0
 
@@ -56,8 +52,10 @@ def served(labels: Labels, arms: Arms, draft: PolicyDocument = DRAFT) -> Array:
 def estimates() -> list[Estimate]:
     """Of the second arm, in runs with labels of their own and the same traffic."""
     rng = np.random.default_rng(3)
-    traffic = contexts(drawn(rng, 2_000))
-    return [estimate(DRAFT, traffic, drawn(rng, COUNT), ARMS, UNTRUSTED)[1] for _ in range(200)]
+    traffic = drawn(rng, 2_000)
+    return [
+        estimate(Basis(DRAFT, traffic, drawn(rng, COUNT), UNTRUSTED), ARMS)[1] for _ in range(200)
+    ]
 
 
 def test_the_share_of_always_cloud_is_covered_by_its_own_error(estimates: list[Estimate]) -> None:
@@ -100,7 +98,7 @@ def parting() -> PolicyDocument:
 def test_which_dear_tier_is_called_may_hinge_on_the_score() -> None:
     labels = drawn(np.random.default_rng(7), 300, 3)
     unscored = Columns(labels.p_hat, labels.chars, np.full(300, np.nan), labels.category)
-    found = imagine(parting(), unscored, Arms((Arm("cascade", 0.25),)).columns)
+    found = imagine(Outlook.of(parting(), unscored), Arms((Arm("cascade", 0.25),)).columns)
     both = (found.dear[0] > 0) & (found.dear[1] > 0)
     assert both.any()
     assert found.hinges[both].all()
@@ -116,9 +114,12 @@ def test_what_another_policy_left_tells_every_arm_without_bias(
     rng = np.random.default_rng(6)
     arms = Arms((Arm("route", 0.25), Arm("cascade", 0.25), Arm("cascade_route", 0.25)))
     quality = served(drawn(rng, 20_000, tiers), arms, draft).mean(axis=0)
-    traffic = contexts(drawn(rng, 2_000, tiers))
+    traffic = drawn(rng, 2_000, tiers)
     found = [
-        [(arm.quality, arm.quality_se) for arm in estimate(draft, traffic, labels, arms, UNTRUSTED)]
+        [
+            (arm.quality, arm.quality_se)
+            for arm in estimate(Basis(draft, traffic, labels, UNTRUSTED), arms)
+        ]
         for labels in (logged(rng, 2000, 0.5, 0.1, tiers) for _ in range(30))
     ]
     estimated, errors = np.moveaxis(np.array(found), -1, 0)
@@ -129,10 +130,10 @@ def test_what_another_policy_left_tells_every_arm_without_bias(
 def test_what_is_supposed_of_the_model_narrows_an_error() -> None:
     labels = drawn(np.random.default_rng(8), COUNT)
     arms = Arms((ALWAYS_CLOUD,))
-    (alone,) = estimate(DRAFT, contexts(labels), labels, arms, UNTRUSTED)
+    (alone,) = estimate(Basis(DRAFT, labels, labels, UNTRUSTED), arms)
     spread = alone.quality_se
     supposed = ModelError(LABEL_VARIANCE / spread**2, sudden=0.1, chance=0.0)
-    (narrowed,) = estimate(DRAFT, contexts(labels), labels, arms, supposed)
+    (narrowed,) = estimate(Basis(DRAFT, labels, labels, supposed), arms)
     assert narrowed.quality_se == pytest.approx(spread / np.sqrt(2), rel=0.01)
 
 
@@ -172,7 +173,7 @@ def test_a_small_residual_is_noise_and_a_large_one_is_followed(
 
 def test_always_cloud_is_all_of_itself() -> None:
     labels = drawn(np.random.default_rng(5), COUNT)
-    itself = estimate(DRAFT, contexts(labels), labels, ARMS, UNTRUSTED)[0]
+    itself = estimate(Basis(DRAFT, labels, labels, UNTRUSTED), ARMS)[0]
     assert (itself.share, itself.share_se) == (1.0, 0.0)
 
 
@@ -183,7 +184,7 @@ def test_waiting_is_weighed_and_not_billed() -> None:
         objective=QualityTarget(target_quality=0.9, latency_usd_per_s=1e-3),
     )
     plain, waits = (
-        estimate(draft, contexts(labels), labels, Arms((ALWAYS_CLOUD,)), UNTRUSTED)[0]
+        estimate(Basis(draft, labels, labels, UNTRUSTED), Arms((ALWAYS_CLOUD,)))[0]
         for draft in (DRAFT, slow)
     )
     assert waits.cost - plain.cost == pytest.approx(2e-3 / DRAFT.cost_unit_usd)
@@ -193,6 +194,6 @@ def test_waiting_is_weighed_and_not_billed() -> None:
 def test_an_unbilled_tier_adds_nothing_to_the_bill() -> None:
     labels = drawn(np.random.default_rng(5), COUNT)
     free = policy(tiers=(DRAFT.local.replaced(billing="none"), DRAFT.cloud))
-    (arm,) = estimate(free, contexts(labels), labels, Arms((Arm("always_local", 0.0),)), UNTRUSTED)
+    (arm,) = estimate(Basis(free, labels, labels, UNTRUSTED), Arms((ALWAYS_LOCAL,)))
     assert arm.usd == 0.0
     assert arm.cost > 0.0

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.learn.imagine import ArmGrid, Imagined, imagine, moved
+from controlplane.learn.imagine import ArmGrid, Imagined, Outlook, imagine, moved
 from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
-from dataplane.strategies import Queries, courses
+from dataplane.strategies import courses
 from tests.unit.dataplane.policies import CERTIFIED, certificate, pool
 
 MODES: tuple[Mode, ...] = ("route", "cascade", "cascade_route", "always_cloud", "always_local")
@@ -28,7 +28,7 @@ def columns(seed: int, tiers: int, *, scored: bool) -> Columns:
 
 def imagined(seed: int, tiers: int, *, scored: bool) -> tuple[PolicyDocument, Columns, Imagined]:
     document, queries = pool(tiers), columns(seed, tiers, scored=scored)
-    return document, queries, imagine(document, queries, GRID)
+    return document, queries, imagine(Outlook.of(document, queries), GRID)
 
 
 @given(st.integers(0, 2**31), st.sampled_from([2, 3]), st.floats(-1.5, 0.01))
@@ -40,14 +40,13 @@ def test_no_arm_is_imagined_to_accept_below_a_certified_score(
     queries = columns(seed, tiers, scored=True)
     judging: tuple[Mode, ...] = ("cascade", "cascade_route")
     arms = ArmGrid(tuple(m for m in judging for _ in LAMBDAS), np.array([*LAMBDAS] * 2))
-    found = imagine(document, queries, arms)
+    found = imagine(Outlook.of(document, queries), arms)
     assert (found.to_dear[queries.score < floor] == 1).all()
-    seen = Queries(queries.p_hat, queries.chars, queries.score, queries.category)
     for arm, (mode, lambda_) in enumerate(zip(arms.modes, arms.lambdas.tolist(), strict=True)):
-        way = courses(document, document.segments[0].replaced(mode=mode, lambda_=lambda_), seen)
+        way = courses(document, document.segments[0].replaced(mode=mode, lambda_=lambda_), queries)
         assert (found.to_dear[:, arm] == way.to_dear).all()
     unknown = replace(queries, score=np.full(len(queries.score), np.nan))
-    free = imagine(document, unknown, arms)
+    free = imagine(Outlook.of(document, unknown), arms)
     assert np.isfinite(free.quality).all()
     barred = document.judge.bins.raw < floor
     beliefs = document.beliefs(document.segments[0], unknown.p_hat)
@@ -58,9 +57,8 @@ def test_no_arm_is_imagined_to_accept_below_a_certified_score(
 @given(st.integers(0, 2**31), st.sampled_from([2, 3, 5]))
 def test_at_a_known_score_the_course_is_certain(seed: int, tiers: int) -> None:
     document, queries, found = imagined(seed, tiers, scored=True)
-    seen = Queries(queries.p_hat, queries.chars, queries.score, queries.category)
     for arm, (mode, lambda_) in enumerate(zip(GRID.modes, GRID.lambdas.tolist(), strict=True)):
-        way = courses(document, document.segments[0].replaced(mode=mode, lambda_=lambda_), seen)
+        way = courses(document, document.segments[0].replaced(mode=mode, lambda_=lambda_), queries)
         served = np.column_stack([1 - found.to_dear[:, arm], *(e[:, arm] for e in found.dear)])
         assert served == pytest.approx(np.eye(tiers)[way.served])
         assert (found.local[:, arm] == ~way.straight).all()
@@ -83,7 +81,7 @@ def test_what_moved_is_what_another_tier_serves() -> None:
     document, queries, found = imagined(1, 3, scored=False)
     assert moved(found, found).max() == 0
     cloud, local = (
-        imagine(document, queries, ArmGrid((mode,), np.zeros(1)))
+        imagine(Outlook.of(document, queries), ArmGrid((mode,), np.zeros(1)))
         for mode in ("always_cloud", "always_local")
     )
     assert moved(cloud, local).tolist() == [[1.0]] * 30
