@@ -42,6 +42,9 @@ UNDOUBLED = Terms(double=0.0)
 class Learner(Protocol):
     """What the cycle asks of a learner (``controlplane.learn.learner`` is the real one)."""
 
+    def follow(self, live: PolicyDocument) -> None:
+        """What serves from here on."""
+
     def observe(self, observations: Sequence[Observation]) -> None:
         """Completed queries, each once."""
 
@@ -93,7 +96,7 @@ def turn(
     frozen: bool = False,
     certifier: Certifier | None = None,
 ) -> Turn:
-    """Observe, learn, certify, hear the gates, propose.
+    """Follow what serves, observe, learn, certify, hear the gates, propose.
 
     What is void or lost its say goes first, then what the learner wants under what holds. Frozen,
     all go on learning but move no policy; what is void goes all the same. Without ``trust`` there
@@ -101,6 +104,7 @@ def turn(
     """
     observations, reached = log.new(watermark)
     labelled = log.labelled()
+    learner.follow(live)
     learner.observe(observations)
     share = live.audit.held_out
     lessons = [each for each in labelled if not each.held_out(share)]

@@ -18,6 +18,9 @@ class ScriptedLearner:
         self.labelled: list[str] = []
         self._alarms: list[str] = []
 
+    def follow(self, live: PolicyDocument) -> None:
+        """Whatever serves."""
+
     def observe(self, observations: Sequence[Observation]) -> None:
         """Remember who came."""
         self.observed += [str(seen.decision_id) for seen in observations]

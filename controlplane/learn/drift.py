@@ -21,7 +21,7 @@ from controlplane.learn.traffic import Columns, Traffic
 from controlplane.observations import Observation
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array, logit
-from dataplane.contract.terms import Frozen, JudgeTable, LinearEstimator, Platt
+from dataplane.contract.terms import Frozen, JudgeTable, LinearEstimator, Platt, Trust
 from dataplane.features import Features
 
 DELTA = 0.02
@@ -135,6 +135,17 @@ class Watch:
         self._reference: Reference | None = None
         self._referred = 0  # labels behind the reference
         self._last: Alarm | None = None
+        self._trust: Trust | None = None
+
+    def follow(self, trust: Trust) -> None:
+        """Whether the judge decides from here on.
+
+        Where that changes other answers are judged, and how far up their scores stand is no news:
+        p_hat does not say all that a score hinges on.
+        """
+        if trust != self._trust:
+            self._trust = trust
+            self._scores.restart()
 
     def see(self, seen: Observation, at: int, recent: Traffic) -> Alarm | None:
         """One more query, the last of the ``recent`` ones, and the alarm that it raises."""
@@ -203,6 +214,7 @@ class Watch:
             "referred": self._referred,
             "labels": self._labels.state(),
             "last": self._last,
+            "trust": self._trust,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -213,3 +225,4 @@ class Watch:
         self._reference = state["reference"] and Reference.restored(state["reference"])
         self._referred, last = state["referred"], state["last"]
         self._last = last and Alarm(*last)
+        self._trust = state["trust"]

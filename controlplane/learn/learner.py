@@ -44,6 +44,14 @@ class Learner(State):
 
     # -- see
 
+    def follow(self, live: PolicyDocument) -> None:
+        """Learn of the tiers of this policy, which serves from here on.
+
+        Those between its ends may be others than before.
+        """
+        self._seat(tuple(tier.name for tier in live.tiers))
+        self.watch.follow(live.segments[0].trust)
+
     def observe(self, observations: Sequence[Observation]) -> None:
         """Completed queries, labelled or not: the traffic and its judge scores.
 
@@ -110,7 +118,7 @@ class Learner(State):
 
         ``undecided``: whether a judge on trial may yet earn its say; more is drawn for that long.
         """
-        self._seat(tuple(tier.name for tier in live.tiers))
+        self.follow(live)
         if not self._due():
             return None
         self.usage.fade(self.observed - self.considered_at)
@@ -144,7 +152,6 @@ class Learner(State):
         return Adviser(self._basis(draft, labels), self.settings.support).advice()
 
     def _seat(self, tiers: tuple[str, ...]) -> None:
-        """Learn of the tiers of the live policy from here on; those between its ends may change."""
         if tiers == self.tiers:
             return
         if (tiers[0], tiers[-1]) != (self.tiers[0], self.tiers[-1]):

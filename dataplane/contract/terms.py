@@ -18,6 +18,7 @@ Positive = Annotated[float, Field(gt=0)]
 Category = Annotated[int, Field(ge=1, le=CATEGORIES)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Mode = Literal["route", "cascade", "cascade_route", "always_cloud", "always_local"]
+Trust = Literal["open", "closed"]  # open: the judge may decide
 Accepted: TypeAlias = Literal["ground_truth", "verifier", "reference"]
 TRUSTED: tuple[Accepted, ...] = ("ground_truth", "verifier")
 HELD_OUT = 0.1  # share of the labels that nothing is learned from
@@ -364,7 +365,7 @@ class SegmentPolicy(Frozen):
     lambda_: NonNegative
     routing_threshold: Probability
     judge_cutoff: float
-    trust: Literal["open", "closed"] = "closed"
+    trust: Trust = "closed"
     trial_lambda: Annotated[Positive | None, Field(exclude_if=lambda at: at is None)] = None
     calibration: Platt = Platt(slope=1.0)
     dear_if_local_wrong: tuple[Platt, ...]
