@@ -3,10 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from controlplane.learn.drift import DriftDetector, Reference
+from controlplane.learn.drift import DriftDetector, Reference, Watch
+from controlplane.learn.settings import LearnerSettings
+from controlplane.learn.traffic import Traffic
 from dataplane.contract.rule import Array, expit
-from dataplane.contract.terms import LinearEstimator, Platt
+from dataplane.contract.terms import LinearEstimator, Platt, Trust
 from dataplane.features import of_text
+from tests.traffic import query
 from tests.unit.dataplane.policies import judge
 
 EDGES = tuple(np.linspace(-1.5, 2.5, 19).tolist())
@@ -78,6 +81,32 @@ def test_it_alarms_soon_after_a_change_and_hardly_ever_without_one() -> None:
         after = alarm_after(found.standing(*traffic(6, 5_000, power, kept)), detector)
         assert after is not None
         assert after <= within
+
+
+def watching() -> Watch:
+    """A watch with a reference by which every p_hat is .5."""
+    watch = Watch(LearnerSettings())
+    watch.follow("closed")
+    known = {"reference": reference().state(), "referred": 1000}
+    watch.restore(json.loads(json.dumps(watch.state() | known)))
+    return watch
+
+
+@pytest.mark.parametrize(("becomes", "alarms"), [("closed", True), ("open", False)])
+def test_scores_of_other_answers_are_no_drift_where_the_judge_begins_to_decide(
+    becomes: Trust, alarms: bool
+) -> None:
+    watch, recent = watching(), Traffic(2000, 10_000)
+    rng = np.random.default_rng(7)
+    raised = []
+    for at in range(1200):
+        if at == 600:
+            watch.follow(becomes)
+        right = rng.random() < (0.5 if at < 600 else 0.8)
+        seen = query(at, score=float(rng.normal(1.2 * right, 1.0)))
+        recent.append(seen.features, seen.score)
+        raised.append(watch.see(seen, at, recent))
+    assert any(raised) == alarms
 
 
 def test_it_survives_a_restart() -> None:
