@@ -93,11 +93,13 @@ def configuration(target: float) -> Configuration:
         return prepare(Path(directory), Options(target_quality=target)).configuration
 
 
-def start(target: float) -> PolicyDocument:
-    """The demo's first policy."""
+def start(target: float, *, trusted: bool = False) -> PolicyDocument:
+    """The demo's first policy; with ``trusted``, its judge need not earn its say."""
     untrained = start_policy(configuration(target), EPOCH)
     unit_usd = float(untrained.cloud.expected_cost_usd(PROMPT_CHARS))
-    return untrained.replaced(cost_unit_usd=unit_usd).rederived()
+    (segment,) = untrained.segments
+    segment = segment.replaced(trust="open" if trusted else segment.trust)
+    return untrained.replaced(cost_unit_usd=unit_usd, segments=(segment,)).rederived()
 
 
 class Witnessed(Learner):
@@ -137,8 +139,12 @@ class Run:
     @property
     def cost_share(self) -> float:
         """Cost of serving and shadowing over that of sending everything to the cloud."""
-        spent = sum(each.cost_usd + each.shadow_usd for each in self.served)
-        return spent / sum(row.usd[1] for row in self.rows)
+        return self.part(0, len(self.rows))
+
+    def part(self, first: int, end: int) -> float:
+        """The same of a stretch of queries."""
+        spent = sum(each.cost_usd + each.shadow_usd for each in self.served[first:end])
+        return spent / sum(row.usd[1] for row in self.rows[first:end])
 
     @property
     def label_share(self) -> float:
@@ -184,10 +190,19 @@ def _both(row: Row) -> Both:
 
 
 @cache
-def serve(seed: int, count: int, target: float = TARGET, *, frozen: bool = False) -> Run:
+def serve(
+    seed: int, count: int, target: float = TARGET, *, frozen: bool = False, trusted: bool = False
+) -> Run:
     """Serve a stream whose mix turns harder half way, from the start policy, labels late."""
     rows = stream(seed, count, "easy", "hard")
     taught = learner(target)
-    replay = Replay(start(target), None if frozen else taught, seed=seed, delay=LATE, every=EVERY)
+    replay = Replay(
+        start(target, trusted=trusted),
+        None if frozen else taught,
+        seed=seed,
+        delay=LATE,
+        every=EVERY,
+        gated=not trusted,
+    )
     served = list(replay.run(rows))
     return Run(rows, served, {policy.version: policy for policy in replay.policies}, taught.told)

@@ -256,12 +256,16 @@ class Learner(State):
         return Basis(draft, traffic, labels, self._model_error(labels))
 
     def _model_error(self, labels: Labels) -> ModelError:
-        """A recording was worth so many labels before the first one here."""
+        """A recording was worth so many labels before the first one here.
+
+        Each choice between the local tier and a dear one has its share of them.
+        """
         recorded = min(self.prior.labels, MOST) * self.trust
         chance = self.settings.sudden_chance
         if self.watch.alarmed_within(self.settings.careful, self.observed, of_answers=True):
             chance = self.settings.sudden_chance_alarmed
-        return ModelError(recorded + float(labels.weight.sum()), self.settings.sudden, chance)
+        share = (recorded + float(labels.weight.sum())) / (len(self.tiers) - 1)
+        return ModelError(share, self.settings.sudden, chance)
 
     @property
     def _kappa(self) -> float:

@@ -10,6 +10,7 @@ from controlplane.evaluate.replay import EPOCH, Replay, Row, Served
 from controlplane.learn.learner import Learner
 from controlplane.learn.prior import fit
 from controlplane.learn.settings import DrawRates, LearnerSettings
+from controlplane.observations import Labelled
 from controlplane.seats import seated
 from controlplane.start import untrained
 from dataplane.contract.policy import PolicyDocument
@@ -167,3 +168,12 @@ def test_a_prior_is_of_as_many_tiers() -> None:
     assert Learner(TIERS, SETTINGS, taught).prior == taught
     with pytest.raises(ValueError, match="a prior of 3 tiers, and there are 2"):
         Learner(TIERS[:2], SETTINGS, taught)
+
+
+@pytest.mark.parametrize(("tiers", "labels"), [(TIERS[::2], 30.0), (TIERS, 15.0)])
+def test_labels_are_shared_among_the_choices_that_they_tell_of(
+    tiers: tuple[str, ...], labels: float
+) -> None:
+    learner = Learner(tiers)
+    learner.learn([Labelled(query(at), {"local": 1.0}, 0.5, 0.0) for at in range(30)])
+    assert learner._model_error(learner._labels()).labels == pytest.approx(labels)
