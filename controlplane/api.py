@@ -161,7 +161,7 @@ def submit_labels(body: LabelBody, caller: Caller, parts: Given) -> dict[str, st
     with parts.connect() as connection:
         terms = labels.accepting(parts.label_terms, registry.live(connection))
         status = labels.submit(connection, labeller, decision, verdicts, _now(), terms)
-        labels.forget(connection)
+        labels.forget(connection, decision)
     return {"status": status}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from psycopg import errors
 from psycopg.rows import class_row
@@ -94,7 +95,13 @@ def load(connection: Connection, version: int) -> PolicyDocument:
         raise UnknownVersionError(
             f"policy version {version} is not stored: list them with `penstock policy list`"
         )
-    return PolicyDocument.from_json(row["document"])
+    return _parsed(row["document"])
+
+
+@lru_cache(maxsize=8)
+def _parsed(document: str) -> PolicyDocument:
+    """A stored document never changes, and takes some ten milliseconds to validate."""
+    return PolicyDocument.from_json(document)
 
 
 def missing(connection: Connection, versions: Collection[int]) -> list[int]:

@@ -134,9 +134,10 @@ def expire(connection: Connection, now: datetime, terms: Terms) -> int:
     return expired
 
 
-def forget(connection: Connection) -> int:
-    """Delete the texts of queries whose draws are all resolved; how many."""
-    return connection.execute(SQL["forget_texts"]).rowcount
+def forget(connection: Connection, decision: DecisionKey | None = None) -> int:
+    """Delete the texts of queries whose draws are all resolved, of one or of all; how many."""
+    key = decision._asdict() if decision else {"at": None, "id": None}
+    return connection.execute(SQL["forget_texts"], key).rowcount
 
 
 def _texts(connection: Connection, wanted: Wanted) -> dict[UUID, dict[str, str]]:

@@ -325,13 +325,20 @@ RETURNING decision_id;
 
 -- name: forget_texts
 -- Words are kept until their query's draws are resolved, and no longer. Those whose draws nobody
--- has observed yet have no task: they stay.
+-- has observed yet have no task: they stay. Of one query, or of all: texts are few, tasks many.
 DELETE FROM texts t
-WHERE (t.at, t.decision_id) IN (
-        SELECT at, decision_id FROM label_tasks
-        WHERE status IN ('labelled', 'unsure', 'expired')
-        UNION ALL
-        SELECT at, decision_id FROM shadow_tasks WHERE status IN ('done', 'failed', 'expired')
+WHERE (%(id)s::uuid IS NULL OR (t.at = %(at)s AND t.decision_id = %(id)s))
+    AND (
+        EXISTS (
+            SELECT FROM label_tasks l
+            WHERE l.at = t.at AND l.decision_id = t.decision_id
+                AND l.status IN ('labelled', 'unsure', 'expired')
+        )
+        OR EXISTS (
+            SELECT FROM shadow_tasks s
+            WHERE s.at = t.at AND s.decision_id = t.decision_id
+                AND s.status IN ('done', 'failed', 'expired')
+        )
     )
     AND NOT EXISTS (
         SELECT FROM label_tasks l

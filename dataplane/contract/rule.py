@@ -206,7 +206,7 @@ def cutoff(
     span = np.where(above > below, at_above - at_below, 1.0)
     crossing = raw[below] + (raw[above] - raw[below]) * (-at_below / span)
     inner = np.where(below == last, highest, crossing)
-    at = np.asarray(np.where(escalates.any(axis=-1), inner, lowest))
+    at = np.asarray(np.where(at_below < 0, inner, lowest))  # not below 0: nothing escalates
     return at if beliefs.floor is None else np.maximum(at, beliefs.floor.score)
 
 

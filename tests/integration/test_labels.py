@@ -249,6 +249,19 @@ def test_words_that_a_shadow_still_needs_are_kept(
     assert labels.forget(connection) == 3
 
 
+def test_the_words_of_one_query_are_forgotten_alone(
+    traffic: PostgresTraffic, connection: Connection
+) -> None:
+    for number in (1, 2):
+        traffic.complete(query(number), [AUDIT])
+    observe(connection)
+    connection.execute("UPDATE label_tasks SET status = 'labelled'")
+    one = DecisionKey(query(1).at, query(1).decision_id)
+    assert labels.forget(connection, one) == 3
+    assert labels.forget(connection, one) == 0
+    assert labels.forget(connection) == 3
+
+
 def test_unobserved_words_are_kept(traffic: PostgresTraffic, connection: Connection) -> None:
     traffic.complete(query(1), [AUDIT])
     assert labels.forget(connection) == 0
