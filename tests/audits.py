@@ -104,6 +104,7 @@ def with_silence(rng: np.random.Generator, queries: int) -> tuple[Survey, float]
     value = (rng.uniform(size=queries) < 0.8).astype(float)
     drawn = rng.uniform(size=queries) < RATE
     pending = drawn & (np.arange(queries) + rng.exponential(DELAY, queries) > queries)
+    pending[0] = False  # before a watermark at the first query there is no mean
     known = int(np.argmax(pending)) if pending.any() else queries  # the watermark
     silent = rng.uniform(size=queries) < np.where(value == 1, UNSURE_OF_RIGHT, UNSURE_OF_WRONG)
     silent |= rng.uniform(size=queries) < EXPIRED
