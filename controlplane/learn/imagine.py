@@ -83,9 +83,10 @@ class Outlook:
 def imagine(seen: Outlook, arms: ArmGrid) -> Imagined:
     """Follow every arm over every query."""
     beliefs, costs, weights = seen.beliefs, seen.costs, seen.weights
-    moves = _first_moves(rule.value(beliefs, costs, arms.lambdas), arms)
+    escalated = rule.best_escalation(beliefs, costs, arms.lambdas)
+    moves = _first_moves(rule.value(beliefs, costs, arms.lambdas, escalated), arms)
     right = weights * beliefs.p_after
-    by_bin, first = _first_kept(seen, arms)
+    by_bin, first = _first_kept(seen, arms, escalated)
     best, parted = _best_after(seen, by_bin, arms)
     judged, unjudged, dear = _from(right, first), right.sum(axis=-1), []
     for place, each in enumerate(rule.escalated_quality(beliefs)):
@@ -150,10 +151,11 @@ def _best_after(seen: Outlook, by_bin: Places, arms: ArmGrid) -> tuple[Places, M
     return np.where(np.isnan(seen.score)[:, None, None], best, at_score[..., None]), parted
 
 
-def _first_kept(seen: Outlook, arms: ArmGrid) -> tuple[Places, Places]:
+def _first_kept(seen: Outlook, arms: ArmGrid, escalated: Array) -> tuple[Places, Places]:
     """(N, A): the lowest bin whose answer stays, 0 .. K; and so at a known score, all or none."""
     judge, raw = seen.judge, seen.judge.bins.raw
-    cutoff = rule.cutoff(seen.beliefs, seen.costs, arms.lambdas, raw, judge.lowest, judge.highest)
+    ends = judge.lowest, judge.highest
+    cutoff = rule.cutoff(seen.beliefs, seen.costs, arms.lambdas, raw, *ends, escalated)
     known = judge.clipped(seen.score)[:, None]
     by_bin = np.searchsorted(raw, cutoff, side="left")
     kept = np.where(known >= cutoff, 0, len(raw))

@@ -140,8 +140,13 @@ def believe(
     return Beliefs(prior, bin_probability, p_after, dear, floor)
 
 
-def value(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Values:
-    """Values of answering locally, going straight to a dear tier, and judging the local answer."""
+def value(
+    beliefs: Beliefs, costs: Costs, lambda_: float | Array, escalated: Array | None = None
+) -> Values:
+    """Values of answering locally, going straight to a dear tier, and judging the local answer.
+
+    ``escalated`` is ``best_escalation``, where that is known already.
+    """
     local, accepted = beliefs.p - lambda_ * costs.local, beliefs.p_after
     if beliefs.floor is not None:
         local = np.full_like(local, -np.inf)
@@ -150,7 +155,8 @@ def value(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Values:
         np.asarray(quality - lambda_ * cost)
         for quality, cost in zip(dear_quality(beliefs), costs.dear, strict=True)
     )
-    kept = reduce(np.maximum, after_escalation(beliefs, costs, lambda_), accepted)
+    after = [escalated] if escalated is not None else after_escalation(beliefs, costs, lambda_)
+    kept = reduce(np.maximum, after, accepted)
     judged = (kept * beliefs.bin_probability).sum(axis=-1) - lambda_ * (costs.local + costs.judge)
     return Values(np.asarray(local), dear, np.asarray(judged))
 
@@ -181,6 +187,14 @@ def after_escalation(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> 
         yield np.asarray(quality - charge[..., None])
 
 
+def best_escalation(beliefs: Beliefs, costs: Costs, lambda_: float | Array) -> Array:
+    """Value of escalating after bin k, per bin, to the dear tier that is worth most there.
+
+    There has to be one.
+    """
+    return reduce(np.maximum, after_escalation(beliefs, costs, lambda_))
+
+
 def cutoff(
     beliefs: Beliefs,
     costs: Costs,
@@ -188,15 +202,19 @@ def cutoff(
     raw: Array,
     lowest: float,
     highest: float,
+    escalated: Array | None = None,
 ) -> Array:
     """The raw judge score below which a query escalates.
 
     The margin of keeping over escalating to the best dear tier is known at the bins' raw points
     ``raw`` (K,), ascending; between the last bin that escalates and the next one it is
     interpolated, so that the cutoff moves smoothly with lambda. ``lowest``: nothing escalates;
-    ``highest``: everything does. Never below the floor of what may be accepted.
+    ``highest``: everything does. Never below the floor of what may be accepted. ``escalated`` is
+    ``best_escalation``, where that is known already.
     """
-    margin = beliefs.p_after - reduce(np.maximum, after_escalation(beliefs, costs, lambda_))
+    if escalated is None:
+        escalated = best_escalation(beliefs, costs, lambda_)
+    margin = beliefs.p_after - escalated
     escalates = margin < 0
     last = len(raw) - 1
     below = last - np.argmax(escalates[..., ::-1], axis=-1)  # the highest bin that escalates

@@ -6,8 +6,6 @@ from what p_hat had said: one of the two is wrong of such queries. Nothing else 
 never the answer of a dear tier, so that models of the label given query and score stay unbiased.
 """
 
-from functools import reduce
-
 import numpy as np
 
 from dataplane.contract import rule
@@ -27,9 +25,9 @@ def interest(
     costs = policy.costs(queries.chars, queries.category)
     scored = ~np.isnan(queries.score)
     weights = policy.judge.weights(queries.score)
-    escalated = reduce(np.maximum, rule.after_escalation(beliefs, costs, segment.lambda_))
+    escalated = rule.best_escalation(beliefs, costs, segment.lambda_)
     kept = (weights * (beliefs.p_after - escalated)).sum(axis=-1)
-    first = _first_margin(rule.value(beliefs, costs, segment.lambda_), segment.mode)
+    first = _first_margin(rule.value(beliefs, costs, segment.lambda_, escalated), segment.mode)
     margin = np.where(scored, kept, first)
     moved = np.where(scored, np.abs((weights * beliefs.p_after).sum(axis=-1) - beliefs.p), 0.0)
     return np.asarray(np.maximum(np.clip(1 - np.abs(margin) / width, 0.0, 1.0), moved))
