@@ -22,6 +22,7 @@ from dataplane.tiers.base import TierUnusableError
 GRACE_S = 10  # for answers under way when we are told to stop
 DRAIN_S = 5.0  # for records that the database has not got yet; the rest waits in the spool
 BACKLOG = 2048
+KEEP_ALIVE_S = 75  # longer than clients and load balancers hold a connection to use again
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ async def serve(plane: Plane, listening: socket.socket) -> None:
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
         )
         host, port = listening.getsockname()[:2]

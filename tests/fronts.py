@@ -98,7 +98,12 @@ def served(app: FrontDoor) -> Iterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            app, lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=2
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=2,
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],))
