@@ -1,5 +1,6 @@
 """What each arm would have done with each query, by the very rule that serves."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array, Mask, Places
 from dataplane.contract.terms import JudgeTable, Mode
 from dataplane.strategies.courses import Moves, first_moves
+
+QUERIES = 400  # in a block
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,17 @@ class Imagined:
         """(N, A) The chance that a dear tier serves."""
         return sum(self.dear[1:], self.dear[0])
 
+    @classmethod
+    def joined(cls, parts: Sequence["Imagined"]) -> "Imagined":
+        """Of all their queries, in order."""
+        names = ("quality", "cost", "usd", "local", "judged", "hinges")
+        columns = {name: np.concatenate([getattr(each, name) for each in parts]) for name in names}
+        dear = zip(*(each.dear for each in parts), strict=True)
+        return cls(**columns, dear=tuple(np.concatenate(tier) for tier in dear))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outlook:
+class Block:
     """What a draft's first segment makes of queries (N,) before any arm is followed over them.
 
     ``weights`` (N, 1, K): P(k | x), or, at a known score, those that interpolate between bins.
@@ -66,7 +77,7 @@ class Outlook:
     weights: Array
 
     @classmethod
-    def of(cls, draft: PolicyDocument, queries: Columns) -> "Outlook":
+    def of(cls, draft: PolicyDocument, queries: Columns) -> "Block":
         """Of these queries, under this draft's beliefs."""
         beliefs = draft.beliefs(draft.segments[0], queries.p_hat[:, None, :])
         asked = queries.chars[:, None], queries.category[:, None]
@@ -80,8 +91,31 @@ class Outlook:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """What a draft makes of queries, block by block: arms times bins of so many fit a cache."""
+
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def of(cls, draft: PolicyDocument, queries: Columns) -> "Outlook":
+        """Of these queries, under this draft's beliefs."""
+        firsts = range(0, max(len(queries.score), 1), QUERIES)
+        return cls(tuple(Block.of(draft, _part(queries, first)) for first in firsts))
+
+
+def _part(queries: Columns, first: int) -> Columns:
+    rows = slice(first, first + QUERIES)
+    p_hat, chars = queries.p_hat[rows], queries.chars[rows]
+    return Columns(p_hat, chars, queries.score[rows], queries.category[rows])
+
+
 def imagine(seen: Outlook, arms: ArmGrid) -> Imagined:
     """Follow every arm over every query."""
+    return Imagined.joined([_followed(block, arms) for block in seen.blocks])
+
+
+def _followed(seen: Block, arms: ArmGrid) -> Imagined:
     beliefs, costs, weights = seen.beliefs, seen.costs, seen.weights
     escalated = rule.best_escalation(beliefs, costs, arms.lambdas)
     moves = _first_moves(rule.value(beliefs, costs, arms.lambdas, escalated), arms)
@@ -136,7 +170,7 @@ def _first_moves(values: rule.Values, arms: ArmGrid) -> Moves:
     return moves
 
 
-def _best_after(seen: Outlook, by_bin: Places, arms: ArmGrid) -> tuple[Places, Mask]:
+def _best_after(seen: Block, by_bin: Places, arms: ArmGrid) -> tuple[Places, Mask]:
     """(N, A, K) The dear tier that is worth most after each bin, or at a known score.
 
     And whether bins below ``by_bin`` go to different tiers (N, A).
@@ -151,7 +185,7 @@ def _best_after(seen: Outlook, by_bin: Places, arms: ArmGrid) -> tuple[Places, M
     return np.where(np.isnan(seen.score)[:, None, None], best, at_score[..., None]), parted
 
 
-def _first_kept(seen: Outlook, arms: ArmGrid, escalated: Array) -> tuple[Places, Places]:
+def _first_kept(seen: Block, arms: ArmGrid, escalated: Array) -> tuple[Places, Places]:
     """(N, A): the lowest bin whose answer stays, 0 .. K; and so at a known score, all or none."""
     judge, raw = seen.judge, seen.judge.bins.raw
     ends = judge.lowest, judge.highest

@@ -85,3 +85,15 @@ def test_what_moved_is_what_another_tier_serves() -> None:
         for mode in ("always_cloud", "always_local")
     )
     assert moved(cloud, local).tolist() == [[1.0]] * 30
+
+
+@pytest.mark.parametrize("tiers", [2, 3])
+@pytest.mark.parametrize("scored", [True, False])
+def test_block_by_block_is_as_at_once(
+    tiers: int, scored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, whole = imagined(5, tiers, scored=scored)
+    monkeypatch.setattr("controlplane.learn.imagine.QUERIES", 7)
+    _, _, parts = imagined(5, tiers, scored=scored)
+    for name in ("quality", "cost", "usd", "local", "judged", "to_dear", "hinges"):
+        assert (getattr(whole, name) == getattr(parts, name)).all()
