@@ -17,12 +17,10 @@ from controlplane.learn.drift import Alarm
 from controlplane.learn.estimate import Basis, ModelError
 from controlplane.learn.evidence import Labels, Record
 from controlplane.learn.goals import goal
-from controlplane.learn.prior import MOST, Prior
-from controlplane.learn.prior import NONE as NO_PRIOR
+from controlplane.learn.prior import MOST
 from controlplane.learn.pull import Pull, on_trial
 from controlplane.learn.quality import DIGITS, QualityPredictor
 from controlplane.learn.search import Search
-from controlplane.learn.settings import LearnerSettings
 from controlplane.learn.state import State
 from controlplane.learn.verdict import dissent
 from controlplane.observations import Labelled, Observation
@@ -32,15 +30,6 @@ from dataplane.contract.terms import JudgeTable
 
 class Learner(State):
     """See the module's docstring. ``tiers`` are named from the cheapest to the dearest."""
-
-    def __init__(
-        self,
-        tiers: tuple[str, ...],
-        settings: LearnerSettings | None = None,
-        prior: Prior = NO_PRIOR,
-    ) -> None:
-        super().__init__(tiers, settings, prior)
-        self._alarms: list[str] = []
 
     # -- see
 

@@ -45,6 +45,7 @@ class State:
         self.binned_at = 0
         self.seated_at = 0  # when the tiers became these
         self.bins: judge.Bins | None = None
+        self._alarms: list[str] = []  # not told yet; the turn that saves this tells them
 
     def to_json(self) -> str:
         """The whole state with its schema version and checksum."""
