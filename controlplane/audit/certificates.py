@@ -1,9 +1,9 @@
 """Certified cutoffs: below which raw score nothing may be accepted, and when that is void.
 
-A certificate stands on a *ground*: one judge, one local model, and 50 bins of raw scores whose
-edges were frozen before the first query that certifies. Such a query is drawn with a probability
-that is the same for all, and both its local answer and the dearest tier's are labelled. A query
-whose labels are not all there counts as lost where they could hide a loss.
+A certificate stands on a *ground*: one judge, one model at either end of the chain, and 50 bins of
+raw scores whose edges were frozen before the first query that certifies. Such a query is drawn with
+a probability that is the same for all, and both its local answer and the dearest tier's are
+labelled. A query whose labels are not all there counts as lost where they could hide a loss.
 
 Each attempt to certify, of whatever ground, has its share of one delta: with the confidence asked
 for, no certificate of a segment that was ever issued is wrong on its ground.
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
 import numpy as np
@@ -31,19 +31,23 @@ RIGHT = 0.5  # an answer whose label is at least that is right
 RATES_KEPT = 1_000
 FIRST = UUID(int=0)
 
+End = Literal["local", "cloud"]
+ENDS: tuple[End, ...] = ("local", "cloud")
+
 Event = tuple[str, dict[str, object]]
 
 
 class Ground(BaseModel):
     """What a segment's certificate stands on; only queries after ``since`` count.
 
-    ``pairs`` and ``lost`` are counts by bin; ``tried`` is how many pairs the last attempt had.
+    ``models`` has the local tier's and the dearest's by ``ENDS``, once known. ``pairs`` and
+    ``lost`` are counts by bin; ``tried`` is how many pairs the last attempt had.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     judge: str
-    local_model: str = ""
+    models: dict[End, str] = {}
     since: UUID = FIRST
     scores: list[float] = []
     edges: list[float] | None = None
@@ -113,7 +117,8 @@ class Ground(BaseModel):
                 accepted=found.accepted,
                 judge=self.judge,
                 edges=digest(self.edges),
-                local_model=self.local_model,
+                local_model=self.models.get("local", ""),
+                cloud_model=self.models.get("cloud", ""),
             )
 
 
@@ -178,7 +183,7 @@ class Certifier:
         for segment in live.segments:
             ground = self.grounds.get(segment.name)
             if ground is None or ground.judge != live.judge.judge:
-                yield from self._anew(segment.name, live.judge.judge, "", "the judge changed")
+                yield from self._anew(segment.name, live.judge.judge, {}, "the judge changed")
         for seen in observations:
             self.newest = max(self.newest, seen.decision_id)
             yield from self._met(live, seen)
@@ -187,23 +192,23 @@ class Certifier:
                 ground.saw(float(live.judge.clip(seen.score)))
 
     def _met(self, live: PolicyDocument, seen: Observation) -> Iterable[Event]:
-        """The local model that answered, if one did; another one is another ground."""
-        name, model = live.segment(seen.segment).name, seen.models.get(live.local.name)
-        ground = self.grounds[name]
-        if model is None or model == ground.local_model or seen.decision_id <= ground.since:
-            return
-        if not ground.local_model:
-            ground.local_model = model
-            return
-        why = f"{ground.local_model} was the local model, now it is {model}"
-        yield from self._anew(name, live.judge.judge, model, why)
+        """The models at the ends that answered, if they did; another one is another ground."""
+        name = live.segment(seen.segment).name
+        for end, tier in zip(ENDS, (live.local.name, live.cloud.name), strict=True):
+            ground, model = self.grounds[name], seen.models.get(tier)
+            if model is None or seen.decision_id <= ground.since:
+                continue
+            was = ground.models.setdefault(end, model)
+            if model != was:
+                why = f"{was} was the {end} model, now it is {model}"
+                yield from self._anew(name, ground.judge, ground.models | {end: model}, why)
 
-    def _anew(self, name: str, judge: str, model: str, why: str) -> Iterable[Event]:
+    def _anew(self, name: str, judge: str, models: dict[End, str], why: str) -> Iterable[Event]:
         """Another ground: nothing of the one before is known of it, but how often one tried."""
         before = self.grounds.get(name)
         attempts = before.attempts if before else 0
         self.grounds[name] = Ground(
-            judge=judge, local_model=model, since=self.newest, attempts=attempts
+            judge=judge, models=models, since=self.newest, attempts=attempts
         )
         if before and before.certificate:
             yield voided(name, before.certificate, why)

@@ -325,7 +325,7 @@ class CertifiedCutoff(Frozen):
     ``risk`` bounds the share of queries lost to wrong acceptances at or above it, at confidence
     1 - ``delta``, this ``attempt``'s share of what the objective allows for all attempts; it comes
     from ``losses`` among ``labels`` queries, of which ``accepted`` lie at or above. ``least_bin``
-    of ``bins`` begins at the score. Void with ``judge``, ``edges`` (a digest) or ``local_model``.
+    of ``bins`` begins at the score. Void with ``judge``, ``edges`` (a digest) or either model.
     """
 
     score: float
@@ -342,6 +342,7 @@ class CertifiedCutoff(Frozen):
     judge: Name
     edges: Name
     local_model: str
+    cloud_model: Annotated[str, Field(exclude_if=lambda model: not model)] = ""
 
     @model_validator(mode="after")
     def _holds(self) -> Self:

@@ -293,7 +293,8 @@ def test_a_certificate_comes_from_the_tables_and_goes_at_an_alarm(
         fields: dict[str, Any] = {"objective": asked, "shadow": ShadowTerms(rate=0.1)}
         fields |= {"parent": 1, "version": 2}
         push.publish(connection, policy("always_cloud", audit=AuditTerms(rate=0.1), **fields))
-        judged = {"judge": "logprob", "local_model": "local-model", "edges": [-1.0, -0.5]}
+        models = {"local": "local-model", "cloud": "cloud-model"}
+        judged = {"judge": "logprob", "models": models, "edges": [-1.0, -0.5]}
         ground = Ground.model_validate(judged | {"pairs": [10, 10, 279], "lost": [0, 0, 0]})
         certifier = Certifier({"default": ground}, rates={2: 0.1})
         states.save_value(connection, CERTIFIER, certifier.to_json())

@@ -18,12 +18,12 @@ from tests.unit.dataplane.policies import CERTIFIED, judge, policy
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RATES = {"audit": AuditTerms(rate=0.2), "shadow": ShadowTerms(rate=0.1)}
 LIVE = policy(objective=CERTIFIED, segment={"mode": "always_cloud"}, **RATES)
-MODEL = "local-model"
+MODELS = {"local": "local-model", "cloud": "cloud-model"}
 
 
 def shadowed(number: int, score: float, *, lost: bool, audit: float = 0.2) -> Labelled:
     """A query that the cloud served, its local answer judged as a shadow; both labelled."""
-    seen = replace(query(number, answered=("cloud",), score=score), models={"local": MODEL})
+    seen = replace(query(number, answered=("cloud",), score=score), models=MODELS)
     local = 0.0 if lost else 1.0
     return Labelled(seen, {"local": local, "cloud": 1.0}, audit, 0.1)
 
@@ -64,7 +64,7 @@ def test_scores_come_first_then_labels_then_a_certificate() -> None:
     assert (held.labels, held.attempt, held.bins) == (LABELS, 1, BINS)
     assert held.delta == pytest.approx(share_of_delta(0.1, 1))
     assert held.risk <= held.limit == 0.05
-    assert held.local_model == MODEL
+    assert (held.local_model, held.cloud_model) == ("local-model", "cloud-model")
 
 
 def test_labels_of_queries_from_before_the_bins_count_for_nothing() -> None:
@@ -108,13 +108,27 @@ def test_an_alarm_voids_it_at_once(certified: tuple[Certifier, PolicyDocument]) 
     assert certifier.standing()[0]["attempts"] == 2
 
 
-def test_another_local_model_voids_it(certified: tuple[Certifier, PolicyDocument]) -> None:
+@pytest.mark.parametrize("tier", ["local", "cloud"])
+def test_another_model_at_either_end_voids_it(
+    certified: tuple[Certifier, PolicyDocument], tier: str
+) -> None:
     certifier, live = certified
-    other = replace(query(9000), models={"local": "another"})
+    other = replace(query(9000), models=MODELS | {tier: "another"})
     found = certifier.review(live, [other], [], [], NOW)
     assert found.policy.segments[0].certificate is None
-    assert "another" in str(found.events[0][1]["reason"])
+    ((_, body),) = found.events
+    assert f"{MODELS[tier]} was the {tier} model, now it is another" in str(body["reason"])
     assert not certifier.standing()[0]["bins_frozen"]
+    late = replace(query(8000), models=MODELS)  # from before it
+    assert certifier.review(found.policy, [late], [], [], NOW).events == ()
+
+
+def test_a_model_between_the_ends_is_not_what_it_stands_on(
+    certified: tuple[Certifier, PolicyDocument],
+) -> None:
+    certifier, live = certified
+    other = replace(query(9000), models=MODELS | {"middle": "another"})
+    assert certifier.review(live, [other], [], [], NOW).policy is live
 
 
 def test_another_judge_voids_it(certified: tuple[Certifier, PolicyDocument]) -> None:
