@@ -9,6 +9,7 @@ from controlplane.connection import Connection
 from controlplane.cycle import LEARNER
 from controlplane.learn.advise import Advice
 from controlplane.learn.learner import Learner
+from controlplane.learn.pull import UNCERTIFIED, lacks_certificate
 from controlplane.learn.settings import LearnerSettings
 from controlplane.learn.verdict import verdict
 from dataplane.contract.terms import Mode
@@ -40,7 +41,10 @@ def give(connection: Connection, settings: LearnerSettings, now: datetime) -> Gi
     live = registry.live(connection)
     learner = _restored(states.load(connection, LEARNER), settings)
     advice = (learner and learner.advise(live, now)) or NOTHING
-    return Given(now, live.version, live.segments[0].mode, verdict(advice), advice)
+    said = verdict(advice)
+    if lacks_certificate(live):
+        said = f"{said} But {UNCERTIFIED}."
+    return Given(now, live.version, live.segments[0].mode, said, advice)
 
 
 def _restored(body: str | None, settings: LearnerSettings) -> Learner | None:

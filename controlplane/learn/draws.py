@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from controlplane.audit import sample
-from controlplane.learn.pull import uncertified
+from controlplane.learn.pull import lacks_certificate
 from controlplane.learn.settings import DrawRates, LearnerSettings
 from dataplane.contract.policy import PolicyDocument
 
@@ -28,7 +28,7 @@ class Want:
         if self.trial:  # a shadow is evidence only where both answers are labelled
             least = draft.shadow.undecided
             rates = rates.at_least(DrawRates(least, least))
-        return rates.at_least(settings.cold) if uncertified(draft) else rates
+        return rates.at_least(settings.cold) if lacks_certificate(draft) else rates
 
 
 def at(draft: PolicyDocument, rates: DrawRates, held_out: float) -> PolicyDocument:

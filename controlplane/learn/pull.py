@@ -22,7 +22,7 @@ ON_TRIAL = "a certified cutoff is asked for, and the judge is on trial: always t
 UNJUDGED = "a certified cutoff is asked for, and this arm does not judge: always the cloud"
 
 
-def uncertified(policy: PolicyDocument) -> bool:
+def lacks_certificate(policy: PolicyDocument) -> bool:
     """Whether a certificate is asked for, and none holds."""
     return bool(policy.objective.wrong_acceptances) and policy.segments[0].certificate is None
 
@@ -53,7 +53,7 @@ class Pull:
 
     def pulled(self) -> tuple[Arm, str]:
         """The arm to serve, and why."""
-        if uncertified(self.draft):
+        if lacks_certificate(self.draft):
             return ALWAYS_CLOUD, UNCERTIFIED
         certified = self.draft.segments[0].certificate is not None
         if certified and on_trial(self.draft):
@@ -97,7 +97,7 @@ class Pull:
         """Where the judge is on trial; None where it is not, until labels tell of its scores, and
         while nothing may be accepted whatever they are.
         """
-        if not on_trial(self.draft) or uncertified(self.draft):
+        if not on_trial(self.draft) or lacks_certificate(self.draft):
             return None
         labels = self.search.basis.labels
         told = labels.weight[~np.isnan(labels.score) & ~np.isnan(labels.right[:, 0])]

@@ -16,6 +16,7 @@ from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from tests.command import Run, penstock
 from tests.unit.controlplane.learn.test_advise import USELESS, live, taught
+from tests.unit.dataplane.policies import CERTIFIED
 
 
 @pytest.fixture
@@ -86,6 +87,18 @@ def test_the_api_and_the_command_give_the_same_advice(
     assert "policy v1 serves always_cloud" in shown
     with store() as connection:
         assert states.load(connection, LEARNER) == state
+
+
+def test_a_missing_certificate_is_told(
+    store: Connect, state: str, client: TestClient, reader: dict[str, str]
+) -> None:
+    remember(store, state)
+    with store() as connection:
+        asked = {"objective": CERTIFIED, "version": 2, "parent": 1}
+        push.publish(connection, live(judge_usd=5e-5).model_copy(update=asked))
+    told = client.get("/v1/advice", headers=reader).json()
+    assert told["verdict"].startswith("routing, do not judge: ")
+    assert told["verdict"].endswith("no local answer is accepted: always the cloud.")
 
 
 def test_a_state_of_another_version_is_one_line(
