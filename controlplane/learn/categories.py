@@ -46,6 +46,14 @@ def told(labels: Labels, tier: int) -> Told:
     return Told(count, worth / np.maximum(total, 1e-12))
 
 
+def usual_words(traffic: Traffic, predictor: QualityPredictor) -> dict[int, float]:
+    """The log-odds that the words of a usual query of each category come to."""
+    kinds, said = traffic.categories(), traffic.log_odds(predictor.words())
+    queries = np.bincount(kinds, minlength=SIZE)
+    mean = np.bincount(kinds, said, SIZE) / np.maximum(queries, 1)
+    return {kind: float(mean[kind]) for kind in np.flatnonzero(queries).tolist() if kind}
+
+
 def shifts(traffic: Traffic, predictor: QualityPredictor, told: Told) -> dict[int, float]:
     """By how much the weight of each category should differ from what was learned step by step."""
     kinds, weight = traffic.categories(), traffic.weights()

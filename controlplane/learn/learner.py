@@ -186,8 +186,9 @@ class Learner(State):
         if not labels.category.any():
             return
         for tier, predictor in enumerate(self.quality):
-            told = categories.told(labels, tier)
-            predictor.shift(categories.shifts(self.evidence.contexts, predictor, told))
+            told, contexts = categories.told(labels, tier), self.evidence.contexts
+            predictor.believe(categories.usual_words(contexts, predictor))
+            predictor.shift(categories.shifts(contexts, predictor, told))
 
     def _told(self, labels: Labels) -> list[float]:
         """The effective number of labels that tell of each tier."""

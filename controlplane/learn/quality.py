@@ -9,6 +9,7 @@ from river import linear_model, optim
 from river.utils import VectorDict
 
 from controlplane.learn.packing import packed, unpacked
+from controlplane.learn.wording import Wording
 from dataplane.contract.rule import Array, expit
 from dataplane.contract.terms import LinearEstimator
 from dataplane.features import TEXT, Features
@@ -26,35 +27,55 @@ class QualityPredictor:
     The level, that is the log-odds of a usual query, goes with the mean of all labels. By features
     that most queries share it would follow the last few dozen, by some three points of quality, and
     away from the p_hat of older labels: the intercept takes back what a step does to it. Beside it
-    is a shift for each category, which ``categories`` reckons.
+    is a shift for each category, which ``categories`` reckons, and words count as far as
+    ``wording`` has them believed. ``labels``: those of a recording that taught it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, labels: int = 0) -> None:
         self._optimizer = optim.AdaGrad(LEARNING_RATE, eps=FIRST_SQUARE)
         self._model = linear_model.LogisticRegression(optimizer=self._optimizer, intercept_lr=0.0)
         self._exported: LinearEstimator | None = None
         self.shifts: dict[int, float] = {}
+        self.wording = Wording(labels)
 
     def predict(self, features: Features) -> float:
         """p_hat in (0, 1), by weights that are not rounded yet."""
-        known = self._model._weights
-        total = sum(known.get(bucket, 0.0) for bucket in features.buckets)
-        total += self.shifts.get(features.category, 0.0)
+        words, named = self._says(features)
+        total = self.wording.share * words + named + self.shifts.get(features.category, 0.0)
         return float(expit(self._model.intercept + features.weight * total))
+
+    def _says(self, features: Features, usual: Array | None = None) -> tuple[float, float]:
+        """The sums of the weights of its words and of its category's, as learned step by step.
+
+        Each times ``usual`` (BUCKETS,), if that is given.
+        """
+        known, end = self._model._weights, len(features.buckets) - (features.category > 0)
+        weights = [known.get(bucket, 0.0) for bucket in features.buckets]
+        if usual is not None:
+            weights = [w * usual[at] for w, at in zip(weights, features.buckets, strict=True)]
+        return sum(weights[:end]), sum(weights[end:])
 
     def learn(self, features: Features, right: float, usual: Array) -> None:
         """One label of the tier's answer, in [0, 1]; ``usual`` (BUCKETS,): the mean of queries."""
-        surprise, before = right - self.predict(features), self._at(features, usual)
+        p_hat, before = self.predict(features), self._usual(features, usual)
+        if features.category:
+            said = features.weight * self._says(features)[0]
+            self.wording.heard(features.category, said, p_hat, right)
         self._model.learn_one(self._vector(features), right)
         self._shorten(features)
-        mean = surprise / SLOPE / (self._optimizer.n_iterations + FIRST_LABELS)
-        self._model.intercept += mean - (self._at(features, usual) - before)
+        mean = (right - p_hat) / SLOPE / (self._optimizer.n_iterations + FIRST_LABELS)
+        self._model.intercept += mean - (self._usual(features, usual) - before)
         self._exported = None
 
-    def _at(self, features: Features, usual: Array) -> float:
+    def _usual(self, features: Features, usual: Array) -> float:
         """The share of a usual query's log-odds that is due to these buckets."""
-        known = self._model._weights
-        return float(sum(known.get(bucket, 0.0) * usual[bucket] for bucket in features.buckets))
+        words, named = self._says(features, usual)
+        return self.wording.share * words + named
+
+    def believe(self, usual_words: Mapping[int, float]) -> None:
+        """Words count as far as they are believed from here on; see ``Wording.met``."""
+        self.wording.met(usual_words)
+        self._exported = None
 
     def shift(self, shifts: Mapping[int, float]) -> None:
         """What the weight of each category is shifted by from here on, whatever steps it takes."""
@@ -71,22 +92,20 @@ class QualityPredictor:
     def estimator(self) -> LinearEstimator:
         """The predictor as plain numbers, as a policy carries them."""
         if self._exported is None:
-            self._exported = self._export()
+            self._exported = _estimator(float(self._model.intercept), self._counted())
         return self._exported
 
-    def _export(self) -> LinearEstimator:
-        weights = dict(self._model.weights)
+    def words(self) -> LinearEstimator:
+        """What words alone say, and all of it."""
+        return _estimator(0.0, {at: w for at, w in self._model.weights.items() if at < TEXT})
+
+    def _counted(self) -> dict[int, float]:
+        share = self.wording.share
+        weights = {at: w * share if at < TEXT else w for at, w in self._model.weights.items()}
         for category, by in self.shifts.items():
             bucket = TEXT + category - 1
             weights[bucket] = weights.get(bucket, 0.0) + by
-        buckets = np.array(sorted(weights), dtype=np.intp)
-        rounded = np.array([weights[bucket] for bucket in buckets.tolist()]).round(DIGITS)
-        kept = np.flatnonzero(rounded)
-        return LinearEstimator(
-            intercept=round(float(self._model.intercept), DIGITS),
-            buckets=tuple(buckets[kept].tolist()),
-            weights=tuple(rounded[kept].tolist()),
-        )
+        return weights
 
     @staticmethod
     def _vector(features: Features) -> dict[int, float]:
@@ -102,14 +121,15 @@ class QualityPredictor:
             "squares": packed(_single(self._optimizer.g2, buckets)),
             "steps": int(self._optimizer.n_iterations),
             "shifts": list(self.shifts.items()),
+            "wording": self.wording.state(),
         }
 
     @classmethod
     def restore(cls, state: dict[str, Any] | None) -> "QualityPredictor":
         """Inverse of ``state``; of None, one that has learned nothing."""
-        predictor = cls()
         if state is None:
-            return predictor
+            return cls()
+        predictor = cls(state["steps"])
         model, optimizer = predictor._model, predictor._optimizer
         buckets = unpacked(state["buckets"], np.uint16).tolist()
         weights, squares = (
@@ -119,8 +139,21 @@ class QualityPredictor:
         model._weights = VectorDict(dict(zip(buckets, weights, strict=True)), model.initializer)
         optimizer.g2.update(dict(zip(buckets, squares, strict=True)))
         optimizer.n_iterations = state["steps"]
-        predictor.shifts = dict(state.get("shifts", ()))  # a prior has none
+        if "wording" in state:  # a prior has none, and no shifts
+            predictor.shifts = dict(state["shifts"])
+            predictor.wording = Wording.restore(state["wording"])
         return predictor
+
+
+def _estimator(intercept: float, weights: Mapping[int, float]) -> LinearEstimator:
+    buckets = np.array(sorted(weights), dtype=np.intp)
+    rounded = np.array([weights[bucket] for bucket in buckets.tolist()]).round(DIGITS)
+    kept = np.flatnonzero(rounded)
+    return LinearEstimator(
+        intercept=round(intercept, DIGITS),
+        buckets=tuple(buckets[kept].tolist()),
+        weights=tuple(rounded[kept].tolist()),
+    )
 
 
 def _single(values: Mapping[Hashable, float], buckets: NDArray[np.uint16]) -> NDArray[np.float32]:

@@ -5,14 +5,15 @@ import pytest
 
 from controlplane.evaluate.replay import EPOCH, Replay, Row
 from controlplane.learn import categories
-from controlplane.learn.categories import PRIOR, Told, shifts, told
+from controlplane.learn.categories import PRIOR, Told, shifts, told, usual_words
 from controlplane.learn.evidence import Labels
 from controlplane.learn.learner import Learner
 from controlplane.learn.quality import QualityPredictor
 from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.learn.traffic import Traffic
 from dataplane.contract.policy import PolicyDocument
-from dataplane.features import of_text
+from dataplane.contract.rule import logit
+from dataplane.features import BUCKETS, of_text
 from tests.unit.controlplane.learn.rows import CLOUD_USD, LOCAL_USD
 from tests.unit.dataplane.policies import policy
 
@@ -55,6 +56,23 @@ def test_reckoned_again_it_goes_no_further() -> None:
     before = mean_p_hat(traffic, predictor, PROOFS)
     predictor.shift(shifts(traffic, predictor, said))
     assert mean_p_hat(traffic, predictor, PROOFS) == pytest.approx(before, abs=1e-3)
+
+
+def test_words_are_believed_about_the_usual_ones_of_a_category() -> None:
+    """Half of what the words of a query say beyond those of a usual one, and the same mean."""
+    traffic, predictor = seen(90), QualityPredictor()
+    first, said = of_text("Tell me of 3 and 1", "sums"), says(SUMS, 1e6, 0.7)
+    for right in (1.0, 1.0, 1.0):
+        predictor.learn(first, right, np.zeros(BUCKETS))
+    predictor.shift(shifts(traffic, predictor, said))
+    in_full = logit(predictor.predict(first)) - logit(0.7)
+    predictor.believe(usual_words(traffic, predictor))
+    predictor.shift(shifts(traffic, predictor, said))
+    assert predictor.wording.share == pytest.approx(0.5)
+    assert mean_p_hat(traffic, predictor, SUMS) == pytest.approx(0.7, abs=0.003)
+    p_hat = predictor.predict(first)
+    assert (logit(p_hat) - logit(0.7)) / in_full == pytest.approx(0.5, abs=0.1)
+    assert p_hat == pytest.approx(predictor.estimator().p_hat(first), abs=1e-4)
 
 
 def test_a_category_without_queries_or_labels_is_left_alone() -> None:
