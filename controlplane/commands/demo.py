@@ -11,6 +11,7 @@ from dataplane.contract.errors import OperatorError
 
 if TYPE_CHECKING:
     from controlplane.demo.options import RealCloud
+    from controlplane.demo.report import Report
     from controlplane.demo.site import Site
     from controlplane.launch import Program
 
@@ -48,18 +49,22 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
     from controlplane.demo.story import run  # noqa: PLC0415
     from controlplane.launch import stop_like_ctrl_c  # noqa: PLC0415
 
+    if json_to is not None and not json_to.parent.is_dir():
+        raise OperatorError(f"--json {json_to}: there is no folder {json_to.parent}: create it")
     real = None if cloud == "simulated" else _real_cloud(model, input_price, output_price, queries)
     options = Options(
         queries=queries, target_quality=target, seed=seed, freeze=freeze, keep=keep, cloud=real
     )
     console = Console(stderr=True)
     stop_like_ctrl_c()
-    report = run(options, console, _linger if console.is_terminal and sys.stdin.isatty() else None)
-    text = report.model_dump_json(indent=2)
-    if json_to == Path("-"):
-        typer.echo(text)
-    elif json_to is not None:
-        json_to.write_text(f"{text}\n", "utf-8")
+    asks = console.is_terminal and sys.stdin.isatty()
+
+    def last(report: "Report", place: "Site", dashboard: "Program") -> None:
+        _write(report, json_to)
+        if asks:
+            _linger(place, dashboard)
+
+    report = run(options, console, last)
     if keep is not None:
         typer.echo(f"the run's data stays in {keep}: look at it by", err=True)
         typer.echo(f"  penstock dashboard --config {keep / 'penstock.yaml'}", err=True)
@@ -67,6 +72,14 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
         typer.echo("the run's data is gone: --keep DIR would keep it for the dashboard", err=True)
     if report.missed:
         raise typer.Exit(MISSED)
+
+
+def _write(report: "Report", file: Path | None) -> None:
+    text = report.model_dump_json(indent=2)
+    if file == Path("-"):
+        typer.echo(text)
+    elif file is not None:
+        file.write_text(f"{text}\n", "utf-8")
 
 
 def _linger(place: "Site", dashboard: "Program") -> None:

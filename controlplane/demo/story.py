@@ -29,7 +29,7 @@ from controlplane.start import start_policy
 from controlplane.steps import Steps
 from dataplane.contract.keys import Scope
 
-Linger: TypeAlias = Callable[[Site, Program], None]
+Last: TypeAlias = Callable[[Report, Site, Program], None]
 
 LOOK_EVERY_S = 0.5
 PROMPT_CHARS = 20.0  # of a usual query
@@ -47,10 +47,10 @@ class House:
     verifier: Part
 
 
-def run(options: Options, console: Console, linger: Linger | None = None) -> Report:
+def run(options: Options, console: Console, last: Last) -> Report:
     """One demo from nothing to its report; raises ``OperatorError``.
 
-    ``linger`` is called last, while the run's data can still be looked at by a dashboard.
+    ``last`` comes last, while the run's data can still be looked at by a dashboard.
     """
     started = time.monotonic()
     steps = Steps(console)
@@ -71,8 +71,7 @@ def run(options: Options, console: Console, linger: Linger | None = None) -> Rep
         told = account(connection, options, lines, tally, scores, time.monotonic() - started)
         gate = [words(each) for each in ledger.events_since(connection, 0) if each.kind == "gate"]
         close(console, told, baselines(scores), options, gate)
-        if linger is not None:
-            linger(place, parts.dashboard(place, store))
+        last(told, place, parts.dashboard(place, store))
     return told
 
 

@@ -2,9 +2,10 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
+from rich.console import Console
 
 from controlplane.cli import main
 from controlplane.demo import story
@@ -21,9 +22,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
     """What the story was asked to do; it does nothing of it and reports a run on target."""
     options: list[Options] = []
 
-    def told(asked: Options, *_: Any) -> Report:
+    def told(asked: Options, _: Console, last: Callable[..., None]) -> Report:
         options.append(asked)
-        return report(quality_last_two_thirds=0.87 if asked.seed == 13 else 0.9)
+        found = report(quality_last_two_thirds=0.87 if asked.seed == 13 else 0.9)
+        last(found, "the place", "the dashboard")
+        return found
 
     monkeypatch.setattr(story, "run", told)
     return options
@@ -66,6 +69,14 @@ def test_the_figures_go_to_a_file_or_to_the_output(run: Run, tmp_path: Path) -> 
     run("--json", str(tmp_path / "out.json"))
     assert Report.model_validate_json(out) == report()
     assert (tmp_path / "out.json").read_text() == out
+
+
+def test_a_missing_folder_is_told_before_anything_is_run(
+    run: Run, asked: list[Options], tmp_path: Path
+) -> None:
+    code, _, said = run("--json", str(tmp_path / "none" / "out.json"))
+    assert (code, asked) == (2, [])
+    assert f"there is no folder {tmp_path / 'none'}: create it" in said
 
 
 def test_missing_the_tolerance_is_exit_code_1(run: Run) -> None:
