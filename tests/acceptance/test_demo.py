@@ -166,7 +166,9 @@ def test_a_real_provider_is_asked_once_and_no_more(tmp_path: Path) -> None:
     cloud = RealCloud("SIMULATED-cloud", "sk-real", 2.5, 10.0, f"http://127.0.0.1:{port}/v1")
     said = io.StringIO()
     with running(stand_in, tmp_path):
-        told = run(Options(queries=200, rate_per_s=0, cloud=cloud), Console(file=said), lambda *_: None)
+        told = run(
+            Options(queries=200, rate_per_s=0, cloud=cloud), Console(file=said), lambda *_: None
+        )
     assert told.decisions_in_postgres == 200
     assert told.cost_usd > 0
     assert told.always_cloud_cost_usd is None

@@ -20,7 +20,10 @@ from dataplane.sandbox import MODEL_PATH
 
 pytestmark = pytest.mark.slow
 
-PENSTOCK = (sys.executable, "-c", "from controlplane.cli import main; main()")
+CTRL_C = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # as at a terminal
+)
+PENSTOCK = (sys.executable, "-c", f"{CTRL_C}; from controlplane.cli import main; main()")
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = """\
 listen: 127.0.0.1:{gateway}
@@ -109,9 +112,9 @@ def test_everything_comes_up_answers_and_stops_in_order(folder: Path) -> None:
         )
         assert answered.headers["x-penstock-tier"] == "local"
         process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
         assert process.stderr is not None
         assert process.stderr.read().strip().endswith("stopped")
-        assert process.wait(30) == 0
     assert not any(listens(port) for port in ports)
     assert not (folder / ".penstock" / "postgres" / "postmaster.pid").exists()
 
