@@ -116,8 +116,8 @@ class Outcome:
 class Once(QualityPredictor):
     """Learns of a prompt once: a stream drawn with replacement must not teach p_hat its answers."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, labels: int = 0) -> None:
+        super().__init__(labels)
         self._seen: set[Features] = set()
 
     def learn(self, features: Features, right: float, usual: Array) -> None:
