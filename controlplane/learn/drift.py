@@ -17,10 +17,10 @@ from controlplane.learn.cusum import LabelCharts
 from controlplane.learn.evidence import Record
 from controlplane.learn.quality import packed_estimator, unpacked_estimator
 from controlplane.learn.settings import LearnerSettings
-from controlplane.learn.traffic import Columns, Traffic
+from controlplane.learn.traffic import Columns, Traffic, log_odds, side_by_side
 from controlplane.observations import Observation
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.rule import Array, logit
+from dataplane.contract.rule import Array, expit, logit, picked
 from dataplane.contract.terms import Frozen, JudgeTable, LinearEstimator, Platt, Trust
 from dataplane.features import Features
 
@@ -45,18 +45,18 @@ class Reference(Frozen):
         """Inverse of ``state``."""
         return cls(**state | {"estimator": unpacked_estimator(state["estimator"])})
 
-    def p_hat(self, features: Features) -> float:
-        """The query's p_hat, as it was when this was frozen."""
-        return self.estimator.p_hat(features)
+    def p_hat(self, queries: Sequence[Features]) -> Array:
+        """The p_hat of queries (N,), as it was when this was frozen."""
+        return expit(log_odds(self.estimator, *side_by_side(queries)))
 
     def standing(self, p_hat: float | Array, score: float | Array) -> Array:
         """The share of scores expected of such a query that lie below this one, ties halved."""
         bins = self.judge.bins
         p = self.calibration.probability(logit(p_hat))[..., None]
         expected = p * bins.f1 + (1 - p) * bins.f0
-        at = np.searchsorted(bins.edges, self.judge.clipped(score), side="right")[..., None]
+        at = np.searchsorted(bins.edges, self.judge.clipped(score), side="right")
         middle = np.cumsum(expected, axis=-1) - expected / 2
-        return np.asarray(np.take_along_axis(middle, at, axis=-1)[..., 0])
+        return picked(middle, at)
 
 
 class DriftDetector:
@@ -147,12 +147,17 @@ class Watch:
             self._trust = trust
             self._scores.restart()
 
-    def see(self, seen: Observation, at: int, recent: Traffic) -> Alarm | None:
+    def p_hats(self, queries: Sequence[Features]) -> list[float | None]:
+        """What ``see`` wants to know of queries beside themselves; all at once is far cheaper."""
+        if self._reference is None or not queries:
+            return [None] * len(queries)
+        return [*self._reference.p_hat(queries).tolist()]
+
+    def see(self, seen: Observation, p_hat: float | None, at: int, recent: Traffic) -> Alarm | None:
         """One more query, the last of the ``recent`` ones, and the alarm that it raises."""
         reference = self._reference
-        if reference is None:
+        if reference is None or p_hat is None:
             return None
-        p_hat = reference.p_hat(seen.features)
         changed = self._mix.update(p_hat)
         if changed is not None:
             return self._alarm("mix", at, at - changed)

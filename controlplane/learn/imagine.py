@@ -200,7 +200,7 @@ def _until(per_bin: Array, first: Places) -> Array:
     """(N, A): sums of (N, 1 or A, K) over the bins below ``first``."""
     none = np.zeros((*per_bin.shape[:-1], 1))
     sums = np.concatenate([none, np.cumsum(per_bin, axis=-1)], axis=-1)
-    return np.asarray(np.take_along_axis(sums, first[..., None], axis=-1)[..., 0])
+    return rule.picked(sums, first)
 
 
 def _from(per_bin: Array, first: Places) -> Array:

@@ -46,11 +46,13 @@ class Learner(State):
 
         Only what a policy can decide: a request that pinned its tier says nothing of an arm.
         """
-        for seen in filter(self._tells, observations):
+        telling = [each for each in observations if self._tells(each)]
+        p_hats = self.watch.p_hats([each.features for each in telling])
+        for seen, p_hat in zip(telling, p_hats, strict=True):
             self.observed += 1
             self.evidence.saw(seen.features, seen.score)
             self.usage.saw(seen.features, seen.used_by(seen.answered))
-            self._heed(self.watch.see(seen, self.observed, self.evidence.contexts))
+            self._heed(self.watch.see(seen, p_hat, self.observed, self.evidence.contexts))
 
     def _tells(self, seen: Observation) -> bool:
         """Whether a policy could choose; one of the tiers between the ends may have been away."""

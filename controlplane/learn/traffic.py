@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -131,6 +132,13 @@ def log_odds(estimator: LinearEstimator, buckets: Buckets, sizes: NDArray[np.int
     rows = np.repeat(np.arange(len(sizes)), sizes)
     sums = np.bincount(rows, weights=estimator.table.take(buckets), minlength=len(sizes))
     return np.asarray(estimator.intercept + sums / np.sqrt(np.maximum(sizes, 1)))
+
+
+def side_by_side(queries: Sequence[Features]) -> tuple[Buckets, NDArray[np.intp]]:
+    """The buckets of queries, one after the other, and how many each has (N,)."""
+    sizes = np.array([len(each.buckets) for each in queries], dtype=np.intp)
+    buckets = np.fromiter(chain.from_iterable(each.buckets for each in queries), np.uint16)
+    return buckets, sizes
 
 
 def _stack(seen: deque[_Seen]) -> tuple[Buckets, NDArray[np.intp], Array, Array]:

@@ -41,6 +41,15 @@ def expit(x: float | Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-np.minimum(np.maximum(x, -40.0), 40.0))), dtype=np.float64)
 
 
+def picked(values: Array, at: Places) -> Array:
+    """Of ``values`` (..., K) those at the places ``at`` (...) of the last axis.
+
+    As ``np.take_along_axis``, which takes several times as long.
+    """
+    rows = np.arange(0, values.size, values.shape[-1]).reshape(values.shape[:-1])
+    return np.asarray(values.reshape(-1).take(rows + at))
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
     """Expected costs of a query, in units of one mean cloud call; ``dear`` of each dear tier."""
@@ -219,8 +228,7 @@ def cutoff(
     last = len(raw) - 1
     below = last - np.argmax(escalates[..., ::-1], axis=-1)  # the highest bin that escalates
     above = np.minimum(below + 1, last)
-    at_below = np.take_along_axis(margin, below[..., None], axis=-1)[..., 0]
-    at_above = np.take_along_axis(margin, above[..., None], axis=-1)[..., 0]
+    at_below, at_above = picked(margin, below), picked(margin, above)
     span = np.where(above > below, at_above - at_below, 1.0)
     crossing = raw[below] + (raw[above] - raw[below]) * (-at_below / span)
     inner = np.where(below == last, highest, crossing)

@@ -64,7 +64,7 @@ def test_one_query_stands_where_it_stands_among_many() -> None:
         float(found.standing(*each)) for each in zip(p_hat.tolist(), score.tolist(), strict=True)
     ]
     assert together.tolist() == alone
-    assert found.p_hat(of_text("anything")) == 0.5
+    assert found.p_hat([of_text("anything"), of_text("all")]).tolist() == [0.5, 0.5]
 
 
 def alarm_after(values: Array, detector: DriftDetector) -> int | None:
@@ -105,7 +105,8 @@ def test_scores_of_other_answers_are_no_drift_where_the_judge_begins_to_decide(
         right = rng.random() < (0.5 if at < 600 else 0.8)
         seen = query(at, score=float(rng.normal(1.2 * right, 1.0)))
         recent.append(seen.features, seen.score)
-        raised.append(watch.see(seen, at, recent))
+        (p_hat,) = watch.p_hats([seen.features])
+        raised.append(watch.see(seen, p_hat, at, recent))
     assert any(raised) == alarms
 
 

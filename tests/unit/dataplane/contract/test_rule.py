@@ -148,6 +148,16 @@ def test_many_lambdas_at_once_are_bitwise_each_alone(
         assert float(rule.cutoff(b, c, lambda_, RAW, -20, 0.01)) == cutoffs[i]
 
 
+@pytest.mark.parametrize(("shape", "broadcast"), [((), ()), ((7,), (7,)), ((7, 1), (7, 3))])
+def test_places_are_picked_along_the_last_axis(
+    shape: tuple[int, ...], broadcast: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(1)
+    values, at = rng.random((*shape, 5)), rng.integers(0, 5, broadcast)
+    wanted = np.take_along_axis(values, at[..., None], axis=-1)[..., 0]
+    assert (rule.picked(values, at) == wanted).all()
+
+
 def test_logit_and_expit_are_inverse_and_bounded() -> None:
     p = np.array([0.0, 1e-9, 0.2, 0.5, 1.0])
     assert np.isfinite(rule.logit(p)).all()
