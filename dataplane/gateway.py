@@ -5,13 +5,14 @@ What is decided, and when something is tried again, is told here; how a tier is 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
 from dataplane import errors
 from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.publication import Rival
 from dataplane.contract.records import Record, new_decision_id
 from dataplane.errors import ApiError
 from dataplane.guarded_tier import GuardedTier
@@ -32,6 +33,10 @@ class Policies(Protocol):
 
     def policy_for(self, conversation: str | None) -> PolicyDocument:
         """The policy that decides for this conversation; without one, name the decision's id."""
+        ...
+
+    def rivals_of(self, policy: PolicyDocument) -> Sequence[Rival]:
+        """What is compared with it."""
         ...
 
 
@@ -82,7 +87,8 @@ class Gateway:
         decision_id = new_decision_id()
         policy = self._policies.policy_for(query.conversation or str(decision_id))
         eligibility = self._eligibility(query, policy)
-        trail = Trail(decision_id, query, policy, eligibility, self._timeout_s)
+        rivals = self._policies.rivals_of(policy)
+        trail = Trail(decision_id, query, policy, eligibility, self._timeout_s, rivals)
         if not trail.tiers_left:
             raise self._none_left(query)
         return trail

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from dataplane import snapshot
 from dataplane.contract.policy import MAX_BYTES, PolicyDocument
-from dataplane.contract.publication import CHANNEL, InForce, Part, parts, reason
+from dataplane.contract.publication import CHANNEL, InForce, Part, Rival, parts, reason
 from dataplane.feed import Connection
 
 NEWEST = """
@@ -91,7 +91,8 @@ def admit(offer: Offer, tiers: Collection[str]) -> InForce:
     except ValueError as error:
         raise RefusedError(0, reason(error)) from error
     documents = tuple(_document(offer, part, tiers) for part in named)
-    return InForce(offer.seq, documents, tuple(part.share for part in named))
+    shares, draws = tuple(part.share for part in named), tuple(part.draw for part in named)
+    return InForce(offer.seq, documents, shares, draws)
 
 
 def _document(offer: Offer, part: Part, tiers: Collection[str]) -> PolicyDocument:
@@ -148,6 +149,10 @@ class Subscription:
     def policy_for(self, conversation: str | None) -> PolicyDocument:
         """The document that decides for a conversation (without one: give the decision's id)."""
         return self._current.document_for(conversation)
+
+    def rivals_of(self, policy: PolicyDocument) -> tuple[Rival, ...]:
+        """What is compared with the document that decides."""
+        return self._current.rivals_of(policy)
 
     @property
     def policy_age_seconds(self) -> float:

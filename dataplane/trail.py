@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 
 from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.publication import Rival
 from dataplane.contract.records import (
     Attempt,
     Completion,
@@ -62,6 +63,7 @@ class Trail:
         policy: PolicyDocument,
         eligibility: Eligibility,
         timeout_s: float,
+        rivals: Sequence[Rival] = (),
     ) -> None:
         self._started_s = time.monotonic()
         self._waited_s = 0.0
@@ -73,6 +75,7 @@ class Trail:
         self.seed = randbits(63)
         self._features = features = extract(query.messages, query.category)
         self._eligibility = eligibility
+        self._rivals = () if eligibility.excluded else rivals
         self._context = consider(policy, features, policy.segments[0].name, eligibility.eligible)
         self.answers: dict[str, Answer] = {}
         self.errors: list[TierError] = []
@@ -232,7 +235,8 @@ class Trail:
     def _draws(self) -> list[Draw]:
         """The draws that fell, but for a shadow on a tier that may not answer this query."""
         segment = self._context.segment.name
-        drawn = draw(self.policy, segment, self._features, self.state, self.seed)
+        rivals = () if self.errors else self._rivals
+        drawn = draw(self.policy, segment, self._features, self.state, self.seed, rivals)
         may = self._eligibility.eligible
         return [
             Draw(
@@ -247,11 +251,14 @@ class Trail:
         ]
 
     def _tried(self, draws: Sequence[Draw]) -> list[JudgeScore]:
-        """The score of a local answer that was served unjudged, for the judge's trial alone."""
+        """The score of a local answer that was served unjudged, for the judge's trial or a rival's
+        sake alone.
+        """
         local, judge = self.answers.get(self.policy.local.name), self.policy.judge.judge
         shadowed = any(one.kind == "shadow" for one in draws)
         unjudged = local is not None and self.score is None and JUDGE in self._eligibility.eligible
-        if not (shadowed and unjudged and on_trial(self._context.segment)):
+        wanted = on_trial(self._context.segment) or self._rivals
+        if not (shadowed and unjudged and wanted):
             return []
         assert local is not None
         if local.logprobs is None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from dataplane.contract.policy import PolicyDocument, issue
+from dataplane.contract.publication import Rival
 from dataplane.contract.records import Record
 from dataplane.contract.terms import (
     AuditTerms,
@@ -69,14 +70,19 @@ def policy(mode: Mode = "cascade", *, lambda_: float = 0.2, **fields: Any) -> Po
 
 
 class FixedPolicies:
-    """One policy for every conversation."""
+    """One policy for every conversation, and what is compared with it."""
 
-    def __init__(self, document: PolicyDocument) -> None:
+    def __init__(self, document: PolicyDocument, rivals: Sequence[Rival] = ()) -> None:
         self.document = document
+        self.rivals = rivals
 
     def policy_for(self, conversation: str | None) -> PolicyDocument:
         """Always the same."""
         return self.document
+
+    def rivals_of(self, policy: PolicyDocument) -> Sequence[Rival]:
+        """Always the same."""
+        return self.rivals
 
 
 class KeptRecords:

@@ -5,6 +5,7 @@ from dataplane.strategies.cascading import calibrated
 from dataplane.strategies.choose import choose
 from dataplane.strategies.courses import Courses, Queries, courses
 from dataplane.strategies.draws import Drawn, draw, probabilities, probability
+from dataplane.strategies.rivals import may_serve
 
 __all__ = [
     "JUDGE",
@@ -21,6 +22,7 @@ __all__ = [
     "consider",
     "courses",
     "draw",
+    "may_serve",
     "probabilities",
     "probability",
 ]

@@ -1,17 +1,20 @@
 """Audit and shadow draws of a completed query: their probability is known before any label."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.publication import Rival
 from dataplane.contract.rule import Array
 from dataplane.contract.terms import SegmentDraws, SegmentPolicy
 from dataplane.features import Features
 from dataplane.strategies.base import State
 from dataplane.strategies.courses import Queries
 from dataplane.strategies.interest import interest
+from dataplane.strategies.rivals import drawn_for
 from dataplane.strategies.seeded import uniform
 
 
@@ -33,21 +36,29 @@ def on_trial(segment: SegmentPolicy) -> bool:
 
 
 def draw(
-    policy: PolicyDocument, segment: str, features: Features, state: State, seed: int
+    policy: PolicyDocument,
+    segment: str,
+    features: Features,
+    state: State,
+    seed: int,
+    rivals: Sequence[Rival] = (),
 ) -> tuple[Drawn, ...]:
-    """The draws of one completed query.
+    """The draws of one completed query, all of whose tiers could have answered if it has rivals.
 
     One uniform number serves both kinds, so the rarer is a subset of the more frequent one and
     shadow answers are labelled too. Every silent tier is shadowed, or none.
     """
     u, draws = uniform(seed, "draw"), policy.audit.of(segment)
-    drawn = []
+    rivalled = drawn_for(rivals, policy, segment, features, state, u)
+    chance, drawn = rivalled, list[Drawn]()
     if draws is not None and u < draws.greatest:
-        chance = probability(policy, draws, features, state.score)
-        drawn = [Drawn("audit", chance)] if u < chance else []
+        chance = max(chance, probability(policy, draws, features, state.score))
+    if u < chance:
+        drawn.append(Drawn("audit", chance))
     silent = [tier.name for tier in policy.tiers if tier.name not in state.answered]
-    if state.answered and u < policy.shadow.rate:
-        drawn += [Drawn("shadow", policy.shadow.rate, tier) for tier in silent]
+    rate = max(policy.shadow.rate, rivalled)
+    if state.answered and u < rate:
+        drawn += [Drawn("shadow", rate, tier) for tier in silent]
     return tuple(drawn)
 
 

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.publication import Rival
 from dataplane.contract.records import (
     Attempt,
     Completion,
@@ -18,7 +19,7 @@ from dataplane.contract.records import (
     Step,
     Text,
 )
-from dataplane.contract.terms import AuditTerms, SegmentDraws, ShadowTerms
+from dataplane.contract.terms import AuditTerms, Mode, SegmentDraws, ShadowTerms
 from dataplane.errors import ApiError
 from dataplane.features import Features, extract
 from dataplane.gateway import Gateway, Reply
@@ -46,6 +47,7 @@ class House:
         between: Sequence[FakeTier] = (),
         keep: Keep = "sampled",
         timeout_s: float = 5.0,
+        rivals: Sequence[Rival] = (),
     ) -> None:
         self.local = local or FakeTier("local", ["from local"], logprob=SURE)
         self.cloud = cloud or FakeTier("cloud", ["from cloud"], logprob=None)
@@ -55,7 +57,7 @@ class House:
         guarded = {t.name: GuardedTier(t, timeout_s) for t in self.tiers}
         self.gateway = Gateway(
             guarded,
-            FixedPolicies(document),
+            FixedPolicies(document, rivals),
             self.kept,
             self.telemetry,
             keep=keep,
@@ -186,6 +188,39 @@ def test_while_the_judge_is_on_trial_it_is_asked_where_a_shadow_fell_and_decides
         house = House(document)
         asyncio.run(house.ask())
         assert house.kept.of(JudgeScore) == []
+
+
+@pytest.mark.parametrize(
+    ("rival", "drawn", "judged"),
+    [("always_cloud", 2, True), ("cascade", 2, True), ("always_local", 0, False)],
+)
+def test_a_rival_has_drawn_what_it_might_serve_otherwise(
+    rival: Mode, drawn: int, judged: bool
+) -> None:
+    """A cascade's choice hinges on the score of the local answer: it is judged unseen."""
+    quiet: dict[str, Any] = {"audit": AuditTerms(rate=0.0), "shadow": ShadowTerms(rate=0.0)}
+    house = House(policy("always_local", **quiet), rivals=[Rival(policy(rival, version=2), 1.0)])
+    asyncio.run(house.ask())
+    assert house.actions() == ["call:local", "reply"]
+    draws = house.kept.of(Draw)
+    assert [(one.kind, one.tier, one.probability) for one in draws] == [
+        ("audit", None, 1.0), ("shadow", "cloud", 1.0)
+    ][:drawn]  # fmt: skip
+    assert len(house.kept.of(JudgeScore)) == judged
+    assert {score.purpose for score in house.kept.of(JudgeScore)} <= {"shadow"}
+
+
+def test_a_rival_is_not_compared_where_not_all_could_have_answered() -> None:
+    quiet: dict[str, Any] = {"audit": AuditTerms(rate=0.0), "shadow": ShadowTerms(rate=0.0)}
+    rivals = [Rival(policy("always_local", version=2), 1.0)]
+    failing = FakeTier("local", [error()], logprob=SURE)
+    for house, asked in (
+        (House(policy("always_local", **quiet), rivals=rivals, local=failing), question()),
+        (House(policy("always_cloud", **quiet), rivals=rivals), question(model="cloud")),
+    ):
+        asyncio.run(house.ask(asked))
+        assert house.completion().final_tier == "cloud"
+        assert house.kept.of(Draw) == []
 
 
 @pytest.mark.parametrize("logprob", [SURE, DOUBTFUL])

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.contract.publication import InForce, Part, parts
+from dataplane.contract.publication import InForce, Part, Rival, parts
 from tests.policies import policy
 
 
@@ -24,6 +24,8 @@ def in_force(*shares: float) -> InForce:
         ([{"version": 1, "share": 0.4}], "must sum to 1"),
         ([{"version": 1, "share": 0.5}, {"version": 1, "share": 0.5}], "named twice"),
         ([{"version": 1, "shares": 1}], "Extra inputs"),
+        ([{"version": 1}, {"version": 2, "share": 0}], "2 has neither a share nor a draw"),
+        ([{"version": 1}, {"version": 2, "share": 0, "draw": 1.1}], "1.draw"),
     ],
 )
 def test_what_is_no_whole_is_refused(stated: Any, problem: str) -> None:
@@ -36,6 +38,15 @@ def test_shares_that_make_a_whole_are_parts() -> None:
     stated = [{"version": 3, "share": 0.95}, {"version": 4, "share": 0.05}]
     assert parts(stated) == (Part(version=3, share=0.95), Part(version=4, share=0.05))
     assert parts([{"version": 1}]) == (Part(version=1, share=1.0),)
+
+
+def test_what_has_no_share_decides_nothing_and_is_compared_with_what_does() -> None:
+    first, second = policy(version=1), policy(version=2)
+    found = InForce(7, (first, second), (1.0, 0.0), (0.0, 0.3))
+    assert {found.document_for(f"c{n}").version for n in range(200)} == {1}
+    assert found.rivals_of(first) == (Rival(second, 0.3),)
+    assert found.rivals_of(second) == ()
+    assert in_force(0.5, 0.5).rivals_of(first) == ()
 
 
 def test_a_conversation_keeps_its_document() -> None:
