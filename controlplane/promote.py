@@ -1,0 +1,244 @@
+"""THE LIFE OF A PROPOSAL: candidate > shadow > canary > live > settled.
+
+Refused on the way, rolled back once live, or retired by whoever publishes another policy. Pure:
+what is known of a proposal and the time go in, its next stage and why come out.
+
+- *candidate*: the data planes validate it; where one refuses it, it is refused.
+- *shadow*: it decides nothing. Of the queries that it might serve otherwise than the live policy a
+  share is drawn, and pairs of labels show whether it is as good but for a margin that was settled
+  before the first of them (``stats.contest``); what it would have spent needs no label.
+- *canary*: a small share of conversations, for what no label tells: errors, waiting, cost.
+- *live*: in the place of the policy before, which stays beside it to be compared, and comes back by
+  itself where pairs show that the margin does not hold after all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from math import exp, log
+from typing import Any, Literal, TypeAlias
+
+from controlplane.stats.contest import Claim, Contest, verdict
+from controlplane.stats.moments import Moments, beyond
+
+Stage: TypeAlias = Literal[
+    "candidate", "shadow", "canary", "live", "settled", "refused", "rolled_back", "retired"
+]
+CLEARLY = 3.0  # standard errors: these figures are looked at again and again
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long each stage may take, and what it asks for.
+
+    ``draw`` is the share that is drawn of queries which a proposal might serve otherwise.
+    """
+
+    draw: float = 0.3
+    answer_within: timedelta = timedelta(minutes=10)
+    shadow_within: timedelta = timedelta(days=14)
+    canary_share: float = 0.05
+    canary_queries: int = 300
+    canary_within: timedelta = timedelta(days=7)
+    slower: float = 1.2  # times the live policy's usual latency
+    watched: int = 2000  # queries once live, until it is settled
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The queries that a policy decided: which failed, the log of the milliseconds and the USD of
+    those that did not.
+    """
+
+    failed: Moments = field(default_factory=Moments)
+    log_ms: Moments = field(default_factory=Moments)
+    usd: Moments = field(default_factory=Moments)
+
+    def told(self, *, failed: bool, latency_ms: float, usd: float) -> "Served":
+        """With one more query."""
+        failures = self.failed.told(float(failed))
+        if failed:
+            return replace(self, failed=failures)
+        log_ms = self.log_ms.told(log(max(latency_ms, 1e-3)))
+        return Served(failures, log_ms, self.usd.told(usd))
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Version ``version`` on its way to be live in the place of ``against``.
+
+    ``contest``: pairs of this stage. ``saved``: USD a query that the live policy spends more than
+    it would. ``canary`` and ``beside`` are what both served since the canary began.
+    """
+
+    version: int
+    against: int
+    claim: Claim
+    since: datetime
+    stage: Stage = "candidate"
+    why: str = "proposed"
+    contest: Contest = field(default_factory=Contest)
+    saved: Moments = field(default_factory=Moments)
+    canary: Served = field(default_factory=Served)
+    beside: Served = field(default_factory=Served)
+
+    def state(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self) | {"since": self.since.isoformat(), "contest": self.contest.state()}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> "Proposal":
+        """Inverse of ``state``."""
+        parts = {
+            "claim": Claim(**state["claim"]),
+            "since": datetime.fromisoformat(state["since"]),
+            "contest": Contest.restored(state["contest"]),
+            "saved": Moments(**state["saved"]),
+            "canary": _served(state["canary"]),
+            "beside": _served(state["beside"]),
+        }
+        return cls(**{**state, **parts})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a stage hinges on beside the evidence.
+
+    ``answers``: of each data plane to the newest publication that names the proposal, None for an
+    ACK, else why it was refused. ``planes``: those that are alive. ``misses``: whether the live
+    policy misses its target.
+    """
+
+    answers: Mapping[str, str | None]
+    planes: frozenset[str]
+    misses: bool = False
+
+
+def margin(live_low: float, target: float, tolerance: float) -> float:
+    """What a proposal may lose, by the lower bound of the live policy's quality: what is left above
+    the promise. Never by what the live policy was allowed to lose before, or quality would creep
+    down from one to the next. Below 0 it has to be better by as much.
+
+    >>> round(margin(0.912, 0.92, 0.02), 3)
+    0.012
+    """
+    return live_low - (target - tolerance)
+
+
+def advance(proposal: Proposal, known: Known, terms: Terms, now: datetime) -> Proposal:
+    """The proposal in the stage that it is in now, itself where nothing moved."""
+    refusal = next(
+        (f"{plane} refuses it: {why}" for plane, why in known.answers.items() if why), None
+    )
+    if refusal and proposal.stage in ("candidate", "shadow", "canary"):
+        return _moved(proposal, "refused", refusal, now)
+    match proposal.stage:
+        case "candidate":
+            return _validated(proposal, known, terms, now)
+        case "shadow":
+            return _compared(proposal, known, terms, now)
+        case "canary":
+            return _tried(proposal, terms, now)
+        case "live":
+            return _watched(proposal, terms, now)
+    return proposal
+
+
+def _validated(proposal: Proposal, known: Known, terms: Terms, now: datetime) -> Proposal:
+    silent = known.planes - known.answers.keys()
+    if known.answers and not silent:
+        return _moved(proposal, "shadow", f"{len(known.answers)} data planes validated it", now)
+    if now - proposal.since < terms.answer_within:
+        return proposal
+    who = ", ".join(sorted(silent)) or "any data plane"
+    return _moved(proposal, "refused", f"no answer of {who} within {terms.answer_within}", now)
+
+
+def _compared(proposal: Proposal, known: Known, terms: Terms, now: datetime) -> Proposal:
+    said, told = verdict(proposal.contest, proposal.claim), _pairs(proposal)
+    saved = proposal.saved
+    cheaper = saved.mean > CLEARLY * saved.standard_error
+    dearer = -saved.mean > CLEARLY * saved.standard_error
+    spends = f"{abs(saved.mean) * 1e6:.1f} USD per million queries {'less' if cheaper else 'more'}"
+    if said == "fails":
+        return _moved(proposal, "refused", f"it is worse by more than its margin: {told}", now)
+    if said == "holds" and (cheaper or known.misses):
+        why = spends if cheaper else "the live policy misses its target"
+        return _moved(proposal, "canary", f"as good but for its margin: {told}; {why}", now)
+    if said == "holds" and dearer:
+        return _moved(proposal, "refused", f"as good but for its margin, at {spends}", now)
+    if now - proposal.since >= terms.shadow_within:
+        return _moved(proposal, "refused", f"undecided in {terms.shadow_within}: {told}", now)
+    return proposal
+
+
+def _tried(proposal: Proposal, terms: Terms, now: datetime) -> Proposal:
+    canary, live = proposal.canary, proposal.beside
+    allowed = replace(live.log_ms, mean=live.log_ms.mean + log(terms.slower))
+    slower = exp(min(canary.log_ms.mean - live.log_ms.mean, 50.0))
+    for clearly, what in (
+        (beyond(canary.failed, live.failed), f"{canary.failed.mean:.1%} of its queries fail"),
+        (beyond(canary.log_ms, allowed), f"it takes {slower:.2f} times as long"),
+        (beyond(canary.usd, live.usd), f"it spends {canary.usd.mean:.3g} USD a query"),
+    ):
+        if clearly > CLEARLY:
+            beside = f"as a canary beside {live.failed.count} queries of the live policy"
+            return _moved(proposal, "refused", f"{what} {beside}", now)
+    if canary.failed.count >= terms.canary_queries:
+        why = f"{canary.failed.count} canary queries: no more errors, no slower, no dearer"
+        return _moved(proposal, "live", why, now)
+    if now - proposal.since >= terms.canary_within:
+        few = f"{canary.failed.count} canary queries in {terms.canary_within}"
+        return _moved(proposal, "refused", f"{few}, {terms.canary_queries} wanted", now)
+    return proposal
+
+
+def _watched(proposal: Proposal, terms: Terms, now: datetime) -> Proposal:
+    if verdict(proposal.contest, proposal.claim) == "fails":
+        why = f"it is worse than version {proposal.against} by more than its margin"
+        return _moved(proposal, "rolled_back", f"{why}: {_pairs(proposal)}", now)
+    if proposal.contest.queries >= terms.watched:
+        why = f"nothing against it in {proposal.contest.queries} queries"
+        return _moved(proposal, "settled", f"{why}: {_pairs(proposal)}", now)
+    return proposal
+
+
+def decided(proposal: Proposal, stage: Stage, who: str, reason: str, now: datetime) -> Proposal:
+    """The same by somebody's word. Raises ``ValueError`` where it is too late for that."""
+    allowed: dict[Stage, tuple[Stage, ...]] = {
+        "live": ("candidate", "shadow", "canary"),
+        "refused": ("candidate", "shadow", "canary"),
+        "rolled_back": ("live", "settled"),
+        "retired": ("live", "settled"),
+    }
+    if proposal.stage not in allowed.get(stage, ()):
+        raise ValueError(f"version {proposal.version} is {proposal.stage}: it cannot be {stage}")
+    return _moved(proposal, stage, f"{who}: {reason}", now)
+
+
+def _moved(proposal: Proposal, stage: Stage, why: str, now: datetime) -> Proposal:
+    """Each stage gathers evidence of its own."""
+    return replace(
+        proposal,
+        stage=stage,
+        why=why,
+        since=now,
+        contest=Contest(),
+        canary=Served(),
+        beside=Served(),
+    )
+
+
+def _pairs(proposal: Proposal) -> str:
+    contest = proposal.contest
+    share = contest.share(proposal.claim.level)
+    evidence = max(contest.for_it.log_evidence, contest.against.log_evidence)
+    return (
+        f"{contest.pairs} pairs among {contest.queries} queries, {share.estimate:.1%} of which it "
+        f"may serve otherwise (e-value {exp(min(evidence, 50.0)):.3g}, "
+        f"{1 / proposal.claim.level:.3g} wanted; margin {proposal.claim.margin:.3g})"
+    )
+
+
+def _served(state: Mapping[str, Any]) -> Served:
+    return Served(**{name: Moments(**moments) for name, moments in state.items()})
