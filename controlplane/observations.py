@@ -56,13 +56,15 @@ class Labelled:
     ``right``: tier to the labelled value of its answer in [0, 1]; a tier is absent where it did
     not answer or its label was unsure. ``audit_probability`` is that of the audit draw;
     ``shadow_probability`` that of the draw which made the silent tiers answer (they answer only
-    if both fell, and the rarer is a subset of the other), 0 where none could fall.
+    if both fell, and the rarer is a subset of the other), 0 where none could fall. ``rival`` is the
+    version for whose sake it was drawn.
     """
 
     observation: Observation
     right: Mapping[str, float]
     audit_probability: float
     shadow_probability: float
+    rival: int | None = None
 
     def probability(self, tier: str) -> float:
         """Probability with which this query's label of ``tier`` came to be asked for."""

@@ -17,6 +17,7 @@ from dataplane.features import Features
 from dataplane.strategies import Drawn
 
 BATCH = 2_000  # completions in one cycle: a backlog is worked off in steps
+UNDRAWN = {"shadow_probability": 0.0, "rival": None}
 BEFORE_ALL = ("-infinity", "-infinity", str(UUID(int=0)))
 
 
@@ -131,16 +132,13 @@ class PostgresLog:
         if not wanted:
             return []
         right = self._labels(wanted)
-        shadows = {
-            row["decision_id"]: row["probability"]
-            for row in self._rows("shadow_draws_of", arrays(wanted))
-        }
+        draws = {row.pop("decision_id"): row for row in self._rows("draws_of", arrays(wanted))}
         return [
             Labelled(
                 observation=observation,
                 right=right.get(observation.decision_id, {}),
                 audit_probability=told[observation.decision_id]["probability"],
-                shadow_probability=shadows.get(observation.decision_id, 0.0),
+                **draws.get(observation.decision_id, UNDRAWN),
             )
             for observation in self.observations(wanted)
         ]
@@ -250,8 +248,10 @@ class MemoryLog:
         observation = self._tasks.pop(decision_id)
         if score is not None and observation.score is None:
             observation = replace(observation, score=score)
-        chance = {draw.kind: draw.probability for draw in self._drawn.pop(decision_id)}
-        told = Labelled(observation, dict(right), chance["audit"], chance.get("shadow", 0.0))
+        draws = {draw.kind: draw for draw in self._drawn.pop(decision_id)}
+        audit, shadow = draws["audit"], draws.get("shadow")
+        shadowed = shadow.probability if shadow else 0.0
+        told = Labelled(observation, dict(right), audit.probability, shadowed, audit.rival)
         self._ended[decision_id] = told
         if right:
             self._resolved.append(told)

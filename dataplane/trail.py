@@ -245,6 +245,7 @@ class Trail:
                 kind=one.kind,
                 tier=one.tier,
                 probability=one.probability,
+                rival=one.rival,
             )
             for one in drawn
             if one.tier is None or one.tier in may

@@ -1,7 +1,7 @@
 """Queries that were served, as the data plane would have recorded and shipped them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
@@ -106,9 +106,7 @@ def records(
         )
     )
     fallen = list(drawn)
-    found += [
-        Draw(**child, kind=one.kind, tier=one.tier, probability=one.probability) for one in fallen
-    ]
+    found += [Draw(**child, **asdict(one)) for one in fallen]
     if fallen:
         found.append(Text(**child, key="prompt", body=PROMPT))
         found.append(Text(**child, key="options", body=OPTIONS))

@@ -149,10 +149,12 @@ SELECT told.at, told.decision_id, told.key, told.value, 'ground_truth',
 FROM told JOIN settled ON settled.at = told.at AND settled.decision_id = told.decision_id
 ON CONFLICT DO NOTHING;
 
--- name: shadow_draws_of
-SELECT d.decision_id, d.probability
+-- name: draws_of
+SELECT d.decision_id, max(d.rival) AS rival,
+    coalesce(max(d.probability) FILTER (WHERE d.kind = 'shadow'), 0) AS shadow_probability
 FROM unnest(%(ats)s::timestamptz[], %(ids)s::uuid[]) AS wanted (at, id)
-JOIN draws d ON d.at = wanted.at AND d.decision_id = wanted.id AND d.kind = 'shadow';
+JOIN draws d ON d.at = wanted.at AND d.decision_id = wanted.id
+GROUP BY d.decision_id;
 
 -- name: load_watermark
 SELECT plane, segment, "offset" FROM watermarks;

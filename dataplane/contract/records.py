@@ -204,13 +204,18 @@ class Completion(_Child):
 
 
 class Draw(_Child):
-    """A completed query drawn for ground truth or a shadow answer, and with what probability."""
+    """A completed query drawn for ground truth or a shadow answer, and with what probability.
+
+    ``rival``: the version of a policy that might have served it otherwise, where that is why it
+    would have been drawn in any case (``contract.publication``).
+    """
 
     table: ClassVar[str] = "draws"
 
     kind: Literal["audit", "shadow"]
     tier: Name | None = None
     probability: Annotated[float, Field(gt=0, le=1)]
+    rival: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _a_shadow_calls_a_tier(self) -> Self:

@@ -198,6 +198,7 @@ class DrawRow(Sourced, table=True):
     kind: Words
     tier: MaybeWords = None
     probability: Real
+    rival: int | None = None
 
 
 class OutcomeRow(Sourced, table=True):

@@ -20,11 +20,12 @@ from dataplane.strategies.seeded import uniform
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One draw that fell: for a shadow, the tier that shall answer unseen."""
+    """One draw that fell: for a shadow, the tier that shall answer unseen. As ``records.Draw``."""
 
     kind: Literal["audit", "shadow"]
     probability: float
     tier: str | None = None
+    rival: int | None = None
 
 
 def on_trial(segment: SegmentPolicy) -> bool:
@@ -49,16 +50,17 @@ def draw(
     shadow answers are labelled too. Every silent tier is shadowed, or none.
     """
     u, draws = uniform(seed, "draw"), policy.audit.of(segment)
-    rivalled = drawn_for(rivals, policy, segment, features, state, u)
-    chance, drawn = rivalled, list[Drawn]()
+    rival = drawn_for(rivals, policy, segment, features, state, u)
+    share, sake = (rival.draw, rival.policy.version) if rival else (0.0, None)
+    chance, drawn = share, list[Drawn]()
     if draws is not None and u < draws.greatest:
         chance = max(chance, probability(policy, draws, features, state.score))
     if u < chance:
-        drawn.append(Drawn("audit", chance))
+        drawn.append(Drawn("audit", chance, rival=sake))
     silent = [tier.name for tier in policy.tiers if tier.name not in state.answered]
-    rate = max(policy.shadow.rate, rivalled)
+    rate = max(policy.shadow.rate, share)
     if state.answered and u < rate:
-        drawn += [Drawn("shadow", rate, tier) for tier in silent]
+        drawn += [Drawn("shadow", rate, tier, sake) for tier in silent]
     return tuple(drawn)
 
 

@@ -40,14 +40,13 @@ def drawn_for(
     features: Features,
     state: State,
     u: float,
-) -> float:
-    """The greatest share that is drawn of queries like this one for a rival's sake, if ``u`` falls
-    below it; else 0, and it is not reckoned whether the rival would serve it otherwise.
+) -> Rival | None:
+    """The rival for whose sake a query is drawn on which ``u`` fell; of several the one that draws
+    the greatest share. What they would serve is reckoned only where ``u`` is below that.
     """
     served = frozenset(state.answered[-1:])
-    shares = [0.0]
-    for each in rivals:
+    for each in sorted(rivals, key=lambda rival: rival.draw, reverse=True):
         score = state.score if each.policy.judge.judge == policy.judge.judge else None
         if u < each.draw and may_serve(each.policy, segment, features, score) != served:
-            shares.append(each.draw)
-    return max(shares)
+            return each
+    return None

@@ -109,6 +109,20 @@ class LogBattery:
         assert labelled.probability("cloud") == 0.1
         assert labelled.probability("local") == 0.05
 
+    def test_it_is_known_for_whose_sake_a_query_was_drawn(
+        self, traffic: Traffic, opened: Opened
+    ) -> None:
+        seen, usual = query(1), query(2)
+        shadow = Drawn("shadow", 0.3, "cloud", rival=7)
+        traffic.complete(seen, [Drawn("audit", 0.3, rival=7), shadow])
+        traffic.complete(usual, [AUDIT])
+        with opened() as log:
+            log.new({})
+        for each in (seen, usual):
+            traffic.resolve(each, {"local": 1.0})
+        with opened() as log:
+            assert [labelled.rival for labelled in log.labelled()] == [7, None]
+
     def test_several_silent_tiers_are_shadowed_at_once(
         self, traffic: Traffic, opened: Opened
     ) -> None:

@@ -58,12 +58,14 @@ def test_where_arms_are_drawn_it_may_serve_anything() -> None:
     assert may_serve(document, "default", TEXT, -0.1) == {"local", "cloud"}
 
 
-def shares(rivals: list[Rival], answered: str = "local") -> tuple[float, float, set[float]]:
-    """Shares of queries that were audited and shadowed, and the probabilities that were logged."""
+def shares(
+    rivals: list[Rival], answered: str = "local"
+) -> tuple[float, float, set[tuple[float, int | None]]]:
+    """Shares of queries that were audited and shadowed, and what was logged: probability, rival."""
     document, state = policy(segment={"mode": "route"}, **QUIET), State((answered,), None)
     found = [draw(document, "default", TEXT, state, seed, rivals) for seed in SEEDS]
     kinds = [{one.kind for one in each} for each in found]
-    logged = {one.probability for each in found for one in each}
+    logged = {(one.probability, one.rival) for each in found for one in each}
     assert {"shadow"} not in kinds
     audits, shadows = (sum(kind in each for each in kinds) for kind in ("audit", "shadow"))
     return audits / len(SEEDS), shadows / len(SEEDS), logged
@@ -73,7 +75,7 @@ def test_what_it_might_serve_otherwise_is_drawn_with_the_probability_that_is_log
     other = Rival(policy(segment={"mode": "always_cloud"}, version=2), 0.4)
     audits, shadows, logged = shares([other])
     assert [audits, shadows] == pytest.approx([0.4, 0.4], abs=0.01)
-    assert logged == {0.4}
+    assert logged == {(0.4, 2)}
 
 
 def test_what_it_would_serve_alike_is_drawn_as_ever() -> None:
@@ -85,7 +87,7 @@ def test_a_rival_takes_no_draw_away() -> None:
     seldom = Rival(policy(segment={"mode": "always_cloud"}, version=2), 0.06)
     audits, shadows, logged = shares([seldom])
     assert [audits, shadows] == pytest.approx([0.1, 0.06], abs=0.01)
-    assert logged == {0.1, 0.06}
+    assert logged == {(0.1, 2), (0.1, None), (0.06, 2)}
 
 
 def test_a_score_of_another_judge_tells_nothing_of_what_it_would_serve() -> None:
