@@ -12,7 +12,7 @@ what is known of a proposal and the time go in, its next stage and why come out.
   itself where pairs show that the margin does not hold after all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from math import exp, log
@@ -46,41 +46,32 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The queries that a policy decided: which failed, the log of the milliseconds and the USD of
-    those that did not.
+    """The queries that a policy decided: which failed (1 or 0), the log of the milliseconds and the
+    USD of those that were answered.
     """
 
     failed: Moments = field(default_factory=Moments)
     log_ms: Moments = field(default_factory=Moments)
     usd: Moments = field(default_factory=Moments)
 
-    def told(self, *, failed: bool, latency_ms: float, usd: float) -> "Served":
-        """With one more query."""
-        failures = self.failed.told(float(failed))
-        if failed:
-            return replace(self, failed=failures)
-        log_ms = self.log_ms.told(log(max(latency_ms, 1e-3)))
-        return Served(failures, log_ms, self.usd.told(usd))
-
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """Version ``version`` on its way to be live in the place of ``against``.
 
-    ``contest``: pairs of this stage. ``saved``: USD a query that the live policy spends more than
-    it would. ``canary`` and ``beside`` are what both served since the canary began.
+    ``structural`` is the version since which ``against`` was only retuned. ``contest``: pairs of
+    this stage. ``saved``: USD a query that the live policy spends more than it would.
     """
 
     version: int
     against: int
+    structural: int
     claim: Claim
     since: datetime
     stage: Stage = "candidate"
     why: str = "proposed"
     contest: Contest = field(default_factory=Contest)
     saved: Moments = field(default_factory=Moments)
-    canary: Served = field(default_factory=Served)
-    beside: Served = field(default_factory=Served)
 
     def state(self) -> dict[str, Any]:
         """As JSON values."""
@@ -94,8 +85,6 @@ class Proposal:
             "since": datetime.fromisoformat(state["since"]),
             "contest": Contest.restored(state["contest"]),
             "saved": Moments(**state["saved"]),
-            "canary": _served(state["canary"]),
-            "beside": _served(state["beside"]),
         }
         return cls(**{**state, **parts})
 
@@ -105,13 +94,17 @@ class Known:
     """What a stage hinges on beside the evidence.
 
     ``answers``: of each data plane to the newest publication that names the proposal, None for an
-    ACK, else why it was refused. ``planes``: those that are alive. ``misses``: whether the live
-    policy misses its target.
+    ACK, else why it was refused; ``planes`` are those that answered the one before. ``misses``:
+    whether the live policy misses its target. ``canary``, ``beside``: what the proposal and the
+    live policy served since the stage began. ``structural``: the live policy's.
     """
 
-    answers: Mapping[str, str | None]
-    planes: frozenset[str]
+    structural: int
+    answers: Mapping[str, str | None] = field(default_factory=dict)
+    planes: frozenset[str] = frozenset()
     misses: bool = False
+    canary: Served = field(default_factory=Served)
+    beside: Served = field(default_factory=Served)
 
 
 def margin(live_low: float, target: float, tolerance: float) -> float:
@@ -127,31 +120,29 @@ def margin(live_low: float, target: float, tolerance: float) -> float:
 
 def advance(proposal: Proposal, known: Known, terms: Terms, now: datetime) -> Proposal:
     """The proposal in the stage that it is in now, itself where nothing moved."""
-    refusal = next(
-        (f"{plane} refuses it: {why}" for plane, why in known.answers.items() if why), None
-    )
-    if refusal and proposal.stage in ("candidate", "shadow", "canary"):
-        return _moved(proposal, "refused", refusal, now)
-    match proposal.stage:
-        case "candidate":
-            return _validated(proposal, known, terms, now)
-        case "shadow":
-            return _compared(proposal, known, terms, now)
-        case "canary":
-            return _tried(proposal, terms, now)
-        case "live":
-            return _watched(proposal, terms, now)
-    return proposal
+    if proposal.stage not in STEPS:
+        return proposal
+    expected = proposal.version if proposal.stage == "live" else proposal.structural
+    if known.structural != expected:
+        ended: Stage = "retired" if proposal.stage == "live" else "refused"
+        return _moved(proposal, ended, f"version {known.structural} was published meanwhile", now)
+    refusals = [f"{plane} refuses it: {why}" for plane, why in known.answers.items() if why]
+    if refusals and proposal.stage != "live":
+        return _moved(proposal, "refused", refusals[0], now)
+    return STEPS[proposal.stage](proposal, known, terms, now)
 
 
 def _validated(proposal: Proposal, known: Known, terms: Terms, now: datetime) -> Proposal:
-    silent = known.planes - known.answers.keys()
-    if known.answers and not silent:
-        return _moved(proposal, "shadow", f"{len(known.answers)} data planes validated it", now)
-    if now - proposal.since < terms.answer_within:
+    """Those that are silent are waited for; one that never comes must not hold it up for ever."""
+    silent, late = known.planes - known.answers.keys(), now - proposal.since >= terms.answer_within
+    if known.answers and (late or not silent):
+        without = f", without a word of {', '.join(sorted(silent))}" if silent else ""
+        why = f"validated by {len(known.answers)} data planes{without}"
+        return _moved(proposal, "shadow", why, now)
+    if not late:
         return proposal
-    who = ", ".join(sorted(silent)) or "any data plane"
-    return _moved(proposal, "refused", f"no answer of {who} within {terms.answer_within}", now)
+    why = f"no data plane answered within {terms.answer_within}"
+    return _moved(proposal, "refused", why, now)
 
 
 def _compared(proposal: Proposal, known: Known, terms: Terms, now: datetime) -> Proposal:
@@ -172,8 +163,8 @@ def _compared(proposal: Proposal, known: Known, terms: Terms, now: datetime) -> 
     return proposal
 
 
-def _tried(proposal: Proposal, terms: Terms, now: datetime) -> Proposal:
-    canary, live = proposal.canary, proposal.beside
+def _tried(proposal: Proposal, known: Known, terms: Terms, now: datetime) -> Proposal:
+    canary, live = known.canary, known.beside
     allowed = replace(live.log_ms, mean=live.log_ms.mean + log(terms.slower))
     slower = exp(min(canary.log_ms.mean - live.log_ms.mean, 50.0))
     for clearly, what in (
@@ -193,7 +184,7 @@ def _tried(proposal: Proposal, terms: Terms, now: datetime) -> Proposal:
     return proposal
 
 
-def _watched(proposal: Proposal, terms: Terms, now: datetime) -> Proposal:
+def _watched(proposal: Proposal, _: Known, terms: Terms, now: datetime) -> Proposal:
     if verdict(proposal.contest, proposal.claim) == "fails":
         why = f"it is worse than version {proposal.against} by more than its margin"
         return _moved(proposal, "rolled_back", f"{why}: {_pairs(proposal)}", now)
@@ -224,8 +215,6 @@ def _moved(proposal: Proposal, stage: Stage, why: str, now: datetime) -> Proposa
         why=why,
         since=now,
         contest=Contest(),
-        canary=Served(),
-        beside=Served(),
     )
 
 
@@ -240,5 +229,10 @@ def _pairs(proposal: Proposal) -> str:
     )
 
 
-def _served(state: Mapping[str, Any]) -> Served:
-    return Served(**{name: Moments(**moments) for name, moments in state.items()})
+Step: TypeAlias = Callable[[Proposal, Known, Terms, datetime], Proposal]
+STEPS: Mapping[Stage, Step] = {
+    "candidate": _validated,
+    "shadow": _compared,
+    "canary": _tried,
+    "live": _watched,
+}

@@ -25,12 +25,18 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TERMS = Terms()
 CLAIM = Claim(margin=0.01)
 OURS = frozenset({"a", "b"})
-WELL = Known({"a": None, "b": None}, OURS)
+STRUCTURAL = 4
+WELL = Known(STRUCTURAL, {"a": None, "b": None}, OURS)
 ENDS = {"settled", "refused", "rolled_back", "retired"}
 
 
 def proposal(stage: Stage, **fields: Any) -> Proposal:
-    return Proposal(version=7, against=6, claim=CLAIM, since=NOW, stage=stage, **fields)
+    return Proposal(7, 6, STRUCTURAL, CLAIM, NOW, stage, **fields)
+
+
+def known(stage: Stage = "shadow", **fields: Any) -> Known:
+    """With the live policy that there should be in this stage."""
+    return replace(WELL, structural=7 if stage == "live" else STRUCTURAL, **fields)
 
 
 def contest(differences: Iterable[float], queries: int = 1500) -> Contest:
@@ -54,13 +60,25 @@ LATER = NOW + timedelta(days=30)
 
 
 @pytest.mark.parametrize(
-    ("before", "known", "now", "stage", "words"),
+    ("before", "told", "now", "stage", "words"),
     [
-        (proposal("candidate"), WELL, NOW, "shadow", "2 data planes validated it"),
-        (proposal("candidate"), Known({"a": None}, OURS), NOW, "candidate", ""),
-        (proposal("candidate"), Known({"a": None}, OURS), LATER, "refused", "no answer of b"),
-        (proposal("candidate"), Known({}, frozenset()), LATER, "refused", "any data plane"),
-        (proposal("shadow"), Known({"a": "NaN"}, OURS), NOW, "refused", "a refuses it: NaN"),
+        (proposal("candidate"), WELL, NOW, "shadow", "validated by 2 data planes"),
+        (proposal("candidate"), known(answers={"a": None}), NOW, "candidate", ""),
+        (
+            proposal("candidate"),
+            known(answers={"a": None}),
+            LATER,
+            "shadow",
+            "1 data planes, without a word of b",
+        ),
+        (
+            proposal("candidate"),
+            known(answers={}, planes=frozenset()),
+            LATER,
+            "refused",
+            "no data plane answered",
+        ),
+        (proposal("shadow"), known(answers={"a": "NaN"}), NOW, "refused", "a refuses it: NaN"),
         (proposal("shadow"), WELL, NOW, "shadow", ""),
         (proposal("shadow", contest=GOOD, saved=CHEAPER), WELL, NOW, "canary", "2.0 USD per mil"),
         (proposal("shadow", contest=GOOD), WELL, NOW, "shadow", ""),
@@ -75,62 +93,75 @@ LATER = NOW + timedelta(days=30)
         (proposal("shadow", contest=BAD, saved=CHEAPER), WELL, NOW, "refused", "120 pairs among"),
         (proposal("shadow", saved=CHEAPER), WELL, LATER, "refused", "undecided in 14 days"),
         (proposal("canary"), WELL, NOW, "canary", ""),
-        (proposal("canary", canary=served(), beside=served()), WELL, NOW, "live", "400 canary"),
+        (proposal("canary"), known(canary=served(), beside=served()), NOW, "live", "400 canary"),
         (
-            proposal("canary", canary=served(failed=0.2), beside=served()),
-            WELL,
+            proposal("canary"),
+            known(canary=served(failed=0.2), beside=served()),
             NOW,
             "refused",
             "20.0% of its queries fail",
         ),
         (
-            proposal("canary", canary=served(log_ms=6.5), beside=served()),
-            WELL,
+            proposal("canary"),
+            known(canary=served(log_ms=6.5), beside=served()),
             NOW,
             "refused",
             "it takes 1.65 times as long",
         ),
         (
-            proposal("canary", canary=served(usd=2e-5), beside=served()),
-            WELL,
+            proposal("canary"),
+            known(canary=served(usd=2e-5), beside=served()),
             NOW,
             "refused",
             "it spends 2e-05 USD a query",
         ),
         (
-            proposal("canary", canary=served(count=50), beside=served()),
-            WELL,
+            proposal("canary"),
+            known(canary=served(count=50), beside=served()),
             LATER,
             "refused",
             "50 canary queries in 7 days",
         ),
-        (proposal("live", contest=GOOD), WELL, LATER, "live", ""),
-        (proposal("live", contest=BAD), WELL, NOW, "rolled_back", "worse than version 6"),
-        (proposal("live", contest=contest([], 2500)), WELL, NOW, "settled", "2500 queries"),
+        (proposal("live", contest=GOOD), known("live"), LATER, "live", ""),
+        (proposal("live", contest=BAD), known("live"), NOW, "rolled_back", "worse than version 6"),
+        (
+            proposal("live", contest=contest([], 2500)),
+            known("live"),
+            NOW,
+            "settled",
+            "2500 queries",
+        ),
     ],
 )
 def test_what_is_known_leads_to_the_next_stage(
-    before: Proposal, known: Known, now: datetime, stage: Stage, words: str
+    before: Proposal, told: Known, now: datetime, stage: Stage, words: str
 ) -> None:
-    after = advance(before, known, TERMS, now)
+    after = advance(before, told, TERMS, now)
     assert after.stage == stage
     if stage == before.stage:
         assert after is before
         return
     assert words in after.why
-    assert (after.since, after.contest, after.canary) == (now, Contest(), Served())
+    assert (after.since, after.contest) == (now, Contest())
 
 
 def test_a_slower_canary_is_allowed_what_the_terms_allow() -> None:
-    slower = proposal("canary", canary=served(log_ms=6.15), beside=served())
-    assert advance(slower, WELL, TERMS, NOW).stage == "live"
-    assert advance(slower, WELL, replace(TERMS, slower=1.0), NOW).stage == "refused"
+    slower = known(canary=served(log_ms=6.15), beside=served())
+    assert advance(proposal("canary"), slower, TERMS, NOW).stage == "live"
+    assert advance(proposal("canary"), slower, replace(TERMS, slower=1.0), NOW).stage == "refused"
+
+
+@pytest.mark.parametrize("stage", ["candidate", "shadow", "canary", "live"])
+def test_a_policy_that_is_published_meanwhile_ends_it(stage: Stage) -> None:
+    after = advance(proposal(stage), replace(WELL, structural=9), TERMS, NOW)
+    assert after.stage == ("retired" if stage == "live" else "refused")
+    assert "version 9 was published" in after.why
 
 
 def test_an_ended_one_never_moves() -> None:
     for stage in ENDS:
         ended = proposal(stage, contest=BAD)  # type: ignore[arg-type] # a set of literals
-        assert advance(ended, Known({"a": "no"}, OURS), TERMS, LATER) is ended
+        assert advance(ended, known(answers={"a": "no"}), TERMS, LATER) is ended
 
 
 @pytest.mark.parametrize("stage", get_args(Stage))
@@ -163,14 +194,8 @@ def test_ten_in_a_row_just_inside_their_margins_keep_the_promise(lows: list[floa
 
 
 def test_it_goes_on_exactly_where_it_was() -> None:
-    first = proposal("live", contest=GOOD, saved=CHEAPER, canary=served(), beside=served())
+    first = proposal("live", contest=GOOD, saved=CHEAPER)
     again = Proposal.restored(json.loads(json.dumps(first.state())))
     assert again == first
-    assert advance(again, WELL, TERMS, LATER) == advance(first, WELL, TERMS, LATER)
-
-
-def test_a_failed_query_tells_of_nothing_but_failing() -> None:
-    found = Served().told(failed=False, latency_ms=100.0, usd=1e-5)
-    found = found.told(failed=True, latency_ms=1.0, usd=0.0)
-    assert found.failed == Moments(2, 0.5, 0.5)
-    assert (found.log_ms.count, found.usd.count) == (1, 1)
+    told = known("live")
+    assert advance(again, told, TERMS, LATER) == advance(first, told, TERMS, LATER)
