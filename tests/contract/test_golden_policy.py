@@ -17,6 +17,7 @@ DIGESTS = {  # of a first document, and of such with what was added since
     "policy_costs": "7009d9ccc11d0eca6152273a18b9624d3d6eabc157f22352a12ff44277600b4c",
     "policy_audit": "8e28cc3a85680fd7db109fb5e83a3cd849a5c1177a7fa9dbe2551f0fa408eb70",
     "policy_certified": "af5c397453c002b87545ac5cb569be664eb9d9a9339293b1b623eefbc44f9ce8",
+    "policy_certified_ends": "feb827e4b2b2d745960c1e11019f1f500e1e4befb1060ac3a0fe97b4c6903bbf",
     "policy_trial": "8420f5210921273b43710445fba7a41d303ba75d94ad9dc8ed6ba75ed3aa0005",
 }
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.contract.records import KINDS
+from dataplane.contract.records import KINDS, Draw
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -22,3 +22,8 @@ def test_every_field_is_shown(golden_records: dict[str, Any], kind: str) -> None
 
 def test_every_kind_is_shown(golden_records: dict[str, Any]) -> None:
     assert set(golden_records) == set(KINDS)
+
+
+def test_a_draw_of_a_version_that_knew_no_rivals_has_none(golden_records: dict[str, Any]) -> None:
+    older = {name: value for name, value in golden_records["draws"].items() if name != "rival"}
+    assert Draw.model_validate_json(json.dumps(older)).rival is None
