@@ -15,7 +15,7 @@ from typing import Protocol
 
 from psycopg.types.json import Jsonb
 
-from controlplane import push, registry, states
+from controlplane import promote, proposals, push, registry, states
 from controlplane.audit import budget, held_out, promise
 from controlplane.audit.certificates import Certifier, Event, Review
 from controlplane.audit.labels import Terms
@@ -37,6 +37,7 @@ FROZEN = "frozen"
 CERTIFIER = "certifier"
 WIDTH = 0.02  # half-width of served quality that is wanted where nothing is stated
 UNDOUBLED = Terms(double=0.0)
+ROLLOUT_TERMS = promote.Terms()
 
 
 class Learner(Protocol):
@@ -161,6 +162,7 @@ class Cycle:
         terms: Terms = UNDOUBLED,
         width: float | None = None,
         per_day: int | None = None,
+        rollout: promote.Terms = ROLLOUT_TERMS,
     ) -> None:
         self._connect = connect
         self._leader = leader
@@ -169,6 +171,7 @@ class Cycle:
         self._terms = terms
         self._width = width
         self._per_day = per_day
+        self._rollout = rollout
         self._kept: _Kept | None = None
 
     def run(self, now: datetime) -> Turn:
@@ -180,6 +183,7 @@ class Cycle:
             raise
         if done.proposal is not None:
             self._push(live, done.proposal)
+        self._promote()
         return done
 
     def _turn(self, now: datetime) -> tuple[PolicyDocument, Turn]:
@@ -212,10 +216,43 @@ class Cycle:
             if (held := certifier.to_json()) != before[1]:
                 states.save_value(connection, CERTIFIER, held)
             self._count(connection, live, done, now)
+            self._follow(connection, live, done.observations, log, frozen, now)
             if log.resolved:
                 self._evaluate(connection, live)
             self._leader.check()
         return live, done
+
+    def _follow(
+        self,
+        connection: Connection,
+        live: PolicyDocument,
+        observations: Sequence[Observation],
+        log: Log,
+        frozen: bool,
+        now: datetime,
+    ) -> None:
+        """Lead the proposal that is on its way from stage to stage.
+
+        Frozen, it waits; but what went live may come back.
+        """
+        rollout = proposals.load(connection)
+        if rollout.proposal is None or not rollout.open:
+            return
+        rollout.observe(observations)
+        rollout.hear(*log.in_order(rollout.place))
+        if not frozen or rollout.proposal.stage == "live":
+            known = proposals.known(connection, rollout.proposal, live.version)
+            if rollout.step(known, live.version, self._rollout, now):
+                record_event(connection, "proposal", proposals.summary(rollout.proposal))
+        proposals.save(connection, rollout)
+
+    def _promote(self) -> None:
+        """Put in force what the proposal's stage wants."""
+        with self._connect() as connection:
+            try:
+                proposals.put_in_force(connection, self._rollout, self._leader.check)
+            except registry.ConflictError as conflict:
+                record_event(connection, "conflict", {"reason": str(conflict)})
 
     def _hold(self, connection: Connection) -> _Kept:
         """The learner in step with its saved state, which stays locked until the turn ends."""

@@ -122,8 +122,10 @@ def advance(proposal: Proposal, known: Known, terms: Terms, now: datetime) -> Pr
     """The proposal in the stage that it is in now, itself where nothing moved."""
     if proposal.stage not in STEPS:
         return proposal
-    expected = proposal.version if proposal.stage == "live" else proposal.structural
-    if known.structural != expected:
+    expected = {proposal.structural}  # until the publication that puts it in force, live or not
+    if proposal.stage == "live":
+        expected.add(proposal.version)
+    if known.structural not in expected:
         ended: Stage = "retired" if proposal.stage == "live" else "refused"
         return _moved(proposal, ended, f"version {known.structural} was published meanwhile", now)
     refusals = [f"{plane} refuses it: {why}" for plane, why in known.answers.items() if why]

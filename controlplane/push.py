@@ -43,20 +43,24 @@ class Ack:
 
 
 def publish(connection: Connection, policy: PolicyDocument) -> int:
-    """Store a new version and put all traffic on it in place of its parent, both or neither.
+    """Store a new version and put it in force in place of its parent, both or neither.
 
+    What is in force beside that stays: a canary, and what is compared.
     Returns the publication's number; raises `ConflictError` if the parent is no longer live.
     """
     with connection.transaction():
         newest = registry.latest(connection)
         live, parent = (newest.leading, newest.seq) if newest else (None, None)
+        beside = [part for part in newest.parts if part.version != live] if newest else []
         if live != policy.parent:
             raise ConflictError(
                 f"policy version {policy.version} replaces version {policy.parent}, but "
                 f"{live} is live: read the live policy and decide again"
             )
         registry.store(connection, policy)
-        return put_in_force(connection, [Part(version=policy.version)], parent, policy.reason)
+        share = 1 - sum(part.share for part in beside)
+        in_force = [Part(version=policy.version, share=share), *beside]
+        return put_in_force(connection, in_force, parent, policy.reason)
 
 
 def put_in_force(

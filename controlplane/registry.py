@@ -28,6 +28,15 @@ WITH RECURSIVE line AS (
 )
 SELECT version, parent, kind, author, reason, digest, created_at FROM line ORDER BY version DESC
 """
+STRUCTURAL = """
+WITH RECURSIVE line AS (
+    SELECT version, parent, kind FROM policies WHERE version = %(version)s
+    UNION ALL
+    SELECT p.version, p.parent, p.kind FROM policies p JOIN line ON p.version = line.parent
+    WHERE line.kind <> 'proposal'
+)
+SELECT min(version) AS began FROM line
+"""
 LATEST = "SELECT seq, in_force, reason, published_at FROM publications ORDER BY seq DESC LIMIT 1"
 
 
@@ -130,12 +139,9 @@ def lineage(connection: Connection, version: int) -> Sequence[Version]:
 
 
 def structural(connection: Connection, version: int) -> int:
-    """The last version up to this one that was more than a retune."""
-    statement = (
-        "SELECT max(version) AS began FROM policies WHERE kind = 'proposal' AND version <= %s"
-    )
-    row = connection.execute(statement, (version,)).fetchone()
-    return (row and row["began"]) or 1
+    """The nearest ancestor of a version, or itself, that was more than a retune; else the first."""
+    row = connection.execute(STRUCTURAL, {"version": version}).fetchone()
+    return (row and row["began"]) or version
 
 
 def latest(connection: Connection) -> Publication | None:

@@ -553,3 +553,21 @@ SELECT
         WHERE r.at = %(at)s AND r.decision_id = %(id)s ORDER BY r.kind) AS draws,
     ARRAY(SELECT to_jsonb(r) FROM outcomes r
         WHERE r.at = %(at)s AND r.decision_id = %(id)s ORDER BY r.observed_at) AS outcomes;
+
+
+-- ============================================================================ proposals
+
+-- name: served_since
+-- What a canary and the policies beside it served since a moment. A client that went away tells
+-- nothing of either.
+SELECT d.policy_version = %(version)s AS canary, count(*) AS queries,
+    count(*) FILTER (WHERE c.status = 'error') AS failed,
+    count(*) FILTER (WHERE c.status = 'ok') AS answered,
+    avg(ln(greatest(c.latency_ms, 0.001))) FILTER (WHERE c.status = 'ok') AS log_ms,
+    var_samp(ln(greatest(c.latency_ms, 0.001))) FILTER (WHERE c.status = 'ok') AS log_ms_variance,
+    avg(c.cost_usd) FILTER (WHERE c.status = 'ok') AS usd,
+    var_samp(c.cost_usd) FILTER (WHERE c.status = 'ok') AS usd_variance
+FROM completions c
+JOIN decisions d ON d.at = c.at AND d.id = c.decision_id
+WHERE c.at >= %(since)s AND c.status <> 'aborted'
+GROUP BY 1;

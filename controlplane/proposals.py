@@ -1,0 +1,200 @@
+"""Proposals on the store: made and ended by an operator's word, and what their stages hinge on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from math import exp
+from typing import Any
+
+from controlplane import push, registry, states
+from controlplane.audit.promise import STRUCTURAL
+from controlplane.connection import Connection
+from controlplane.explain import shelf
+from controlplane.observations import Place
+from controlplane.promote import Known, Proposal, Served, Stage, Terms, decided, margin
+from controlplane.registry import ConflictError
+from controlplane.rollout import Rollout
+from controlplane.sql import SQL
+from controlplane.stats.contest import Claim
+from controlplane.stats.moments import Moments
+from dataplane.contract.errors import OperatorError
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.terms import QualityTarget
+
+ROLLOUT = "rollout"
+AT_RANDOM = "a policy whose arms are drawn at random cannot be compared: propose it without arms"
+
+
+def load(connection: Connection) -> Rollout:
+    """The rollout, which stays locked until the transaction ends."""
+    documents = shelf(connection)
+    states.lock(connection, ROLLOUT, Rollout(documents).to_json())
+    body = states.load(connection, ROLLOUT)
+    assert body is not None
+    return Rollout.from_json(body, documents)
+
+
+def save(connection: Connection, rollout: Rollout) -> None:
+    """Keep it, where it moved."""
+    if states.load(connection, ROLLOUT) != (body := rollout.to_json()):
+        states.save(connection, ROLLOUT, body)
+
+
+def propose(
+    connection: Connection, document: PolicyDocument, place: Place, who: str, now: datetime
+) -> Proposal:
+    """Store a document as a proposal to take the live policy's place, and let its life begin.
+
+    ``place``: how far draws were heard of by now; its pairs come after.
+    Raises ``OperatorError`` where another one is on its way, where it has another objective, or
+    where the live policy's quality is not known yet; ``ConflictError`` where its parent is not the
+    live policy.
+    """
+    live, rollout = registry.live(connection), load(connection)
+    if rollout.open:
+        assert rollout.proposal is not None
+        raise ConflictError(
+            f"version {rollout.proposal.version} is on its way ({rollout.proposal.stage}): "
+            "wait for its end, or refuse it"
+        )
+    if document.parent != live.version:
+        raise ConflictError(
+            f"the proposal's parent is version {document.parent}, but {live.version} is live: "
+            "read the live policy and propose again"
+        )
+    if document.objective != live.objective:
+        raise OperatorError("a proposal serves the live objective: change that by itself first")
+    if any(segment.arms for segment in document.segments):
+        raise OperatorError(AT_RANDOM)
+    claim = Claim(_margin(connection, live))
+    said = {"version": registry.next_version(connection), "kind": "proposal", "author": "operator"}
+    stored = document.model_copy(update=said | {"issued_at": now}).rederived()
+    registry.store(connection, stored)
+    structural = registry.structural(connection, live.version)
+    why = f"proposed by {who}: {stored.reason}"
+    rollout.proposal = Proposal(stored.version, live.version, structural, claim, now, why=why)
+    rollout.place = place
+    save(connection, rollout)
+    return rollout.proposal
+
+
+def _margin(connection: Connection, live: PolicyDocument) -> float:
+    """What a proposal may lose; of an objective that states no quality, nothing."""
+    aim = live.objective
+    if not isinstance(aim, QualityTarget) or aim.reference != "ground_truth":
+        return 0.0
+    rows = connection.execute(SQL["latest_estimates"]).fetchall()
+    known = next((row for row in rows if row["window"] == STRUCTURAL), None)
+    if known is None or known["lo"] is None:
+        raise OperatorError(
+            "the live policy's quality has no interval yet, so no margin can be settled: "
+            "wait for labels (`penstock label status`)"
+        )
+    return margin(known["lo"], aim.target_quality, aim.tolerance)
+
+
+def say(
+    connection: Connection, version: int, stage: Stage, who: str, reason: str, now: datetime
+) -> Proposal:
+    """Move a proposal by somebody's word; raises ``OperatorError`` where it cannot be moved so."""
+    rollout = load(connection)
+    proposal = rollout.proposal
+    if proposal is None or proposal.version != version:
+        on_its_way = f"version {proposal.version} was the last" if proposal else "there was none"
+        raise OperatorError(f"version {version} is not the proposal on its way: {on_its_way}")
+    try:
+        moved = decided(proposal, stage, who, reason, now)
+    except ValueError as error:
+        raise OperatorError(str(error)) from None
+    against = registry.live(connection).version if stage == "live" else proposal.against
+    rollout.proposal = replace(moved, against=against)
+    save(connection, rollout)
+    return rollout.proposal
+
+
+def known(connection: Connection, proposal: Proposal, live: int) -> Known:
+    """What the proposal's next step hinges on, beside the evidence."""
+    newest = registry.latest(connection)
+    named = newest is not None and any(part.version == proposal.version for part in newest.parts)
+    answers = _answers(connection, newest.seq, proposal.version) if newest and named else {}
+    before = push.acks(connection, newest.seq - 1) if newest else []
+    canary, beside = _served(connection, proposal)
+    return Known(
+        structural=registry.structural(connection, live),
+        answers=answers,
+        planes=frozenset(each.plane for each in before),
+        canary=canary,
+        beside=beside,
+    )
+
+
+def _answers(connection: Connection, seq: int, version: int) -> dict[str, str | None]:
+    answers = (each for each in push.acks(connection, seq) if each.version in (version, 0))
+    return {
+        each.plane: None if each.status == "ack" else (each.reason or "refused") for each in answers
+    }
+
+
+def _served(connection: Connection, proposal: Proposal) -> tuple[Served, Served]:
+    if proposal.stage != "canary":
+        return Served(), Served()
+    asked = {"version": proposal.version, "since": proposal.since}
+    rows = {row["canary"]: row for row in connection.execute(SQL["served_since"], asked)}
+    return _of(rows.get(True)), _of(rows.get(False))
+
+
+def _of(row: Mapping[str, Any] | None) -> Served:
+    if row is None:
+        return Served()
+    failed = row["failed"] / row["queries"]
+    return Served(
+        _moments(row["queries"], failed, failed * (1 - failed)),
+        _moments(row["answered"], row["log_ms"], row["log_ms_variance"]),
+        _moments(row["answered"], row["usd"], row["usd_variance"]),
+    )
+
+
+def _moments(count: int, mean: float | None, variance: float | None) -> Moments:
+    return Moments(count, mean or 0.0, (variance or 0.0) * max(count - 1, 0))
+
+
+def put_in_force(
+    connection: Connection, terms: Terms, check: Callable[[], None] = lambda: None
+) -> int | None:
+    """Put in force what the stage wants, if it is not; the publication's number, None if it was.
+
+    ``check`` is called just before, and may raise. Raises ``ConflictError`` where somebody
+    published meanwhile.
+    """
+    rollout, newest = load(connection), registry.latest(connection)
+    if rollout.proposal is None or newest is None:
+        return None
+    structural = registry.structural(connection, newest.leading)
+    wanted = rollout.in_force(newest.leading, structural, terms)
+    if newest.parts == wanted:
+        return None
+    check()
+    proposal = rollout.proposal
+    reason = f"version {proposal.version} is {proposal.stage}: {proposal.why}"
+    return push.put_in_force(connection, wanted, newest.seq, reason[:2000])
+
+
+def summary(proposal: Proposal) -> dict[str, Any]:
+    """What a person wants to know of a proposal."""
+    contest, level = proposal.contest, proposal.claim.level
+    share = contest.share(level)
+    return {
+        "version": proposal.version,
+        "against": proposal.against,
+        "stage": proposal.stage,
+        "since": proposal.since.isoformat(),
+        "reason": proposal.why,
+        "margin": proposal.claim.margin,
+        "queries": contest.queries,
+        "pairs": contest.pairs,
+        "parts_on": {"share": share.estimate, "low": share.low, "high": share.high},
+        "e_value_for": exp(min(contest.for_it.log_evidence, 50.0)),
+        "e_value_against": exp(min(contest.against.log_evidence, 50.0)),
+        "e_value_wanted": 1 / level,
+        "saves_usd_per_query": proposal.saved.mean if proposal.saved.count else None,
+    }

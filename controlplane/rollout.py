@@ -1,0 +1,174 @@
+"""Rollout: the proposal that is on its way, followed from turn to turn of the cycle.
+
+It counts the queries on which the proposal and the live policy may part, which needs no label; it
+is told the pairs, which were drawn for the rival's sake and labelled; and it says which versions
+are to be in force. The rival decides nothing: the proposal until it is live, and from then on the
+policy before it.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Self, TypeAlias
+
+import numpy as np
+
+from controlplane.learn.imagine import Outlook, imagine
+from controlplane.learn.policy_family import Arm, Arms
+from controlplane.observations import Labelled, Observation, Place
+from controlplane.promote import Known, Proposal, Terms, advance
+from controlplane.stats.contest import compared, seen
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.publication import Part
+from dataplane.contract.rule import Array
+from dataplane.strategies import Queries, may_serve
+
+Documents: TypeAlias = Callable[[int], PolicyDocument | None]
+
+COMPARED = ("candidate", "shadow", "canary", "live")
+MOST = 500  # queries of a turn that are looked at: a share of many is known well enough
+
+
+class Rollout:
+    """At most one proposal, and how far in the order of the draws it was told of pairs."""
+
+    def __init__(self, documents: Documents, proposal: Proposal | None = None) -> None:
+        self.documents = documents
+        self.proposal = proposal
+        self.place: Place = ()
+
+    @property
+    def open(self) -> bool:
+        """Whether it may still move by itself."""
+        return self.proposal is not None and self.proposal.stage in COMPARED
+
+    @property
+    def rival(self) -> int | None:
+        """The version that is compared with the live one."""
+        if self.proposal is None or not self.open:
+            return None
+        live = self.proposal.stage == "live"
+        return self.proposal.against if live else self.proposal.version
+
+    def observe(self, observations: Sequence[Observation]) -> None:
+        """Completed queries, each once, that the live policy decided."""
+        rival = self._rival()
+        if self.proposal is None or rival is None or self.proposal.stage not in ("shadow", "live"):
+            return
+        told = [each for each in observations if self._tells(each)][:MOST]
+        contest = self.proposal.contest
+        parted = sum(_may_part(rival, each) for each in told)
+        contest = seen(contest, queries=len(told), parted=parted)
+        self.proposal = replace(self.proposal, contest=contest)
+        if self.proposal.stage == "shadow":
+            self._charge(rival, told)
+
+    def _tells(self, each: Observation) -> bool:
+        """Since the stage began, by the policy that leads, and all tiers could have answered."""
+        assert self.proposal is not None
+        return (
+            each.at >= self.proposal.since
+            and each.policy_version != self.rival
+            and not each.excluded
+            and self.documents(each.policy_version) is not None
+        )
+
+    def _charge(self, rival: PolicyDocument, told: Sequence[Observation]) -> None:
+        """What each query was expected to cost by the policy that decided it, less by the rival."""
+        assert self.proposal is not None
+        saved = self.proposal.saved
+        for version in sorted({each.policy_version for each in told}):
+            part = [each for each in told if each.policy_version == version]
+            live = self.documents(version)
+            assert live is not None
+            for more in (_usd(live, part) - _usd(rival, part)).tolist():
+                saved = saved.told(more)
+        self.proposal = replace(self.proposal, saved=saved)
+
+    def hear(self, resolved: Sequence[Labelled], reached: Place) -> None:
+        """Resolved audit draws, each once, in the order of the draws."""
+        self.place = reached
+        rival = self._rival()
+        if self.proposal is None or rival is None or self.proposal.stage not in ("shadow", "live"):
+            return
+        for each in resolved:
+            if each.rival != self.rival or not self._tells(each.observation):
+                continue
+            better = difference(rival, each)
+            if better is not None:
+                gained = -better if self.proposal.stage == "live" else better
+                contest = compared(self.proposal.contest, gained, self.proposal.claim)
+                self.proposal = replace(self.proposal, contest=contest)
+
+    def step(self, known: Known, live: int, terms: Terms, now: datetime) -> bool:
+        """Whether the proposal is in another stage now; ``live`` is what would come back."""
+        if self.proposal is None:
+            return False
+        after = advance(self.proposal, known, terms, now)
+        moved = after is not self.proposal
+        self.proposal = after
+        if moved and after.stage == "live":
+            self.proposal = replace(after, against=live)
+        return moved
+
+    def in_force(self, live: int, structural: int, terms: Terms) -> tuple[Part, ...]:
+        """What is to be in force where ``live`` leads, which is a retune of ``structural``."""
+        proposal = self.proposal
+        if proposal is None:
+            return (Part(version=live),)
+        took_over = structural == proposal.version
+        if proposal.stage == "rolled_back" and took_over:
+            return (Part(version=proposal.against),)
+        if not self.open:
+            return (Part(version=live),)
+        assert self.rival is not None
+        if proposal.stage == "live" and not took_over:
+            live = proposal.version
+        share = terms.canary_share if proposal.stage == "canary" else 0.0
+        beside = Part(version=self.rival, share=share, draw=terms.draw)
+        return Part(version=live, share=1 - share), beside
+
+    def _rival(self) -> PolicyDocument | None:
+        return None if self.rival is None else self.documents(self.rival)
+
+    def to_json(self) -> str:
+        """The whole state."""
+        state = self.proposal and self.proposal.state()
+        return json.dumps({"proposal": state, "place": list(self.place)})
+
+    @classmethod
+    def from_json(cls, text: str, documents: Documents) -> Self:
+        """Inverse of ``to_json``."""
+        state = json.loads(text)
+        made = cls(documents, state["proposal"] and Proposal.restored(state["proposal"]))
+        made.place = tuple(state["place"])
+        return made
+
+
+def difference(rival: PolicyDocument, labelled: Labelled) -> float | None:
+    """The label of the answer that the rival would have served, less that of the one served.
+
+    None where that is not known: a label is missing, or the score that the rival's choice hinges
+    on. Both answers' labels are wanted even where both serve the same one: or those that part would
+    be missing more often than those that do not.
+    """
+    seen_ = labelled.observation
+    served = may_serve(rival, seen_.segment, seen_.features, seen_.score)
+    wanted = {tier.name for tier in rival.tiers if tier.name in (*seen_.answered, *served)}
+    if len(served) > 1 or not labelled.right.keys() >= wanted:
+        return None
+    (other,) = served
+    return labelled.right[other] - labelled.right[seen_.served]
+
+
+def _may_part(rival: PolicyDocument, each: Observation) -> bool:
+    return may_serve(rival, each.segment, each.features, each.score) != {each.served}
+
+
+def _usd(document: PolicyDocument, observations: Sequence[Observation]) -> Array:
+    """What a document expects each query (N,) to be billed, at its score where that is known."""
+    scores = [np.nan if each.score is None else each.score for each in observations]
+    queries = Queries.of(document, [each.features for each in observations], np.array(scores))
+    arm = Arms((Arm.of(document.segments[0]),))
+    return imagine(Outlook.of(document, queries), arm.columns).usd[:, 0]
