@@ -3,6 +3,7 @@
 Every route declares its scope; one without is refused to everybody (and fails the suite).
 """
 
+import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -12,20 +13,32 @@ import psycopg
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from controlplane import advice, explain, gates, objective, refusals, registry, states
+from controlplane import (
+    advice,
+    explain,
+    gates,
+    objective,
+    operators,
+    proposals,
+    refusals,
+    registry,
+    states,
+)
 from controlplane.access import Access, Holder
 from controlplane.audit import funnel, graded, labels
 from controlplane.audit.certificates import Certifier
 from controlplane.audit.tasks import Labeller, Task, Verdict
 from controlplane.connection import Connect
-from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED, record_event, summary
+from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED, summary
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import DecisionKey
 from controlplane.sql import SQL
 from dataplane.contract.keys import Scope
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.publication import reason
 from dataplane.contract.records import millisecond
-from dataplane.contract.terms import Accepts, WrongAcceptances
+from dataplane.contract.terms import Accepts, Mode, WrongAcceptances
 
 SCOPE = "x-penstock-scope"
 PUBLIC = "public"
@@ -91,6 +104,19 @@ class AcceptBody(Body):
     """The segment in which the judge may decide from now on."""
 
     segment: Name = "default"
+
+
+class ProposalBody(Body):
+    """A policy to take the live one's place: a whole document, or the live one in another mode."""
+
+    document: dict[str, Any] | None = None
+    mode: Mode | None = None
+
+
+class ReasonBody(Body):
+    """Why, in words that are kept."""
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
 class FreezeBody(Body):
@@ -262,9 +288,64 @@ def set_objective(body: ObjectiveBody, caller: Caller, parts: Given) -> dict[str
 def freeze(body: FreezeBody, caller: Caller, parts: Given) -> dict[str, bool]:
     """Stop the learner from moving the policy, or let it; it goes on learning either way."""
     with parts.connect() as connection:
-        states.save_value(connection, FROZEN, body.frozen)
-        record_event(connection, "freeze", {"frozen": body.frozen, "key": caller.id})
+        operators.freeze(connection, caller.id, frozen=body.frozen)
     return {"frozen": body.frozen}
+
+
+@router.get("/v1/proposal", **scoped("read"))
+def read_proposal(parts: Given) -> dict[str, Any]:
+    """The proposal that is on its way, or the last one, with its evidence so far."""
+    with parts.connect() as connection:
+        found = proposals.read(connection)
+    return {"proposal": found and proposals.summary(found)}
+
+
+@router.post("/v1/proposal", **scoped("admin"))
+def propose_policy(body: ProposalBody, caller: Caller, parts: Given) -> dict[str, Any]:
+    """A policy that is to take the live one's place, once pairs of labels show that it may."""
+    with parts.connect() as connection:
+        document = _proposed(body, registry.live(connection))
+        found = operators.propose(connection, document, f"key {caller.id}", _now())
+    return proposals.summary(found)
+
+
+def _proposed(body: ProposalBody, live: PolicyDocument) -> PolicyDocument:
+    if (body.document is None) == (body.mode is None):
+        raise HTTPException(400, "propose either a document or a mode")
+    if body.mode is not None:
+        return operators.in_mode(live, body.mode)
+    try:
+        return PolicyDocument.from_json(json.dumps(body.document))
+    except ValueError as error:
+        raise HTTPException(400, f"document: {reason(error)}") from None
+
+
+@router.post("/v1/proposal/{version}/{stage}", **scoped("admin"))
+def move_proposal(
+    version: int,
+    stage: Literal["live", "refused", "rolled_back"],
+    body: ReasonBody,
+    caller: Caller,
+    parts: Given,
+) -> dict[str, Any]:
+    """Promote a proposal without waiting for its evidence, refuse it, or roll it back."""
+    with parts.connect() as connection:
+        who = f"key {caller.id}"
+        found = operators.move(connection, version, stage, who, body.reason, _now())
+    return proposals.summary(found)
+
+
+@router.post("/v1/policies/{version}/restore", **scoped("admin"))
+def restore_policy(
+    version: int, body: ReasonBody, caller: Caller, parts: Given, *, pin: bool = False
+) -> dict[str, Any]:
+    """Put a stored version in force, alone; pinned, the learner moves nothing from then on."""
+    with parts.connect() as connection:
+        who = f"key {caller.id}"
+        if registry.missing(connection, [version]):
+            raise HTTPException(404, f"policy version {version} is not stored")
+        operators.restore(connection, version, who, body.reason, _now(), pin=pin)
+    return {"live": version, "pinned": pin}
 
 
 @router.get("/healthz", **scoped(PUBLIC))

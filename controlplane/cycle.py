@@ -37,7 +37,6 @@ FROZEN = "frozen"
 CERTIFIER = "certifier"
 WIDTH = 0.02  # half-width of served quality that is wanted where nothing is stated
 UNDOUBLED = Terms(double=0.0)
-ROLLOUT_TERMS = promote.Terms()
 
 
 class Learner(Protocol):
@@ -162,7 +161,7 @@ class Cycle:
         terms: Terms = UNDOUBLED,
         width: float | None = None,
         per_day: int | None = None,
-        rollout: promote.Terms = ROLLOUT_TERMS,
+        rollout: promote.Terms = proposals.USUAL,
     ) -> None:
         self._connect = connect
         self._leader = leader

@@ -22,7 +22,12 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import QualityTarget
 
 ROLLOUT = "rollout"
+USUAL = Terms()
 AT_RANDOM = "a policy whose arms are drawn at random cannot be compared: propose it without arms"
+
+
+class RefusedError(OperatorError):
+    """What cannot be proposed, or moved so."""
 
 
 def load(connection: Connection) -> Rollout:
@@ -32,6 +37,12 @@ def load(connection: Connection) -> Rollout:
     body = states.load(connection, ROLLOUT)
     assert body is not None
     return Rollout.from_json(body, documents)
+
+
+def read(connection: Connection) -> Proposal | None:
+    """The proposal that is on its way, or the last one; nothing is locked."""
+    body = states.load(connection, ROLLOUT)
+    return None if body is None else Rollout.from_json(body, shelf(connection)).proposal
 
 
 def save(connection: Connection, rollout: Rollout) -> None:
@@ -45,10 +56,9 @@ def propose(
 ) -> Proposal:
     """Store a document as a proposal to take the live policy's place, and let its life begin.
 
-    ``place``: how far draws were heard of by now; its pairs come after.
-    Raises ``OperatorError`` where another one is on its way, where it has another objective, or
-    where the live policy's quality is not known yet; ``ConflictError`` where its parent is not the
-    live policy.
+    ``place``: how far draws were heard of by now; its pairs come after. Raises ``ConflictError``
+    where another one is on its way or the parent is not live, ``RefusedError`` where it serves
+    another objective, draws its arms, or the live policy's quality is not known yet.
     """
     live, rollout = registry.live(connection), load(connection)
     if rollout.open:
@@ -63,9 +73,9 @@ def propose(
             "read the live policy and propose again"
         )
     if document.objective != live.objective:
-        raise OperatorError("a proposal serves the live objective: change that by itself first")
+        raise RefusedError("a proposal serves the live objective: change that by itself first")
     if any(segment.arms for segment in document.segments):
-        raise OperatorError(AT_RANDOM)
+        raise RefusedError(AT_RANDOM)
     claim = Claim(_margin(connection, live))
     said = {"version": registry.next_version(connection), "kind": "proposal", "author": "operator"}
     stored = document.model_copy(update=said | {"issued_at": now}).rederived()
@@ -86,7 +96,7 @@ def _margin(connection: Connection, live: PolicyDocument) -> float:
     rows = connection.execute(SQL["latest_estimates"]).fetchall()
     known = next((row for row in rows if row["window"] == STRUCTURAL), None)
     if known is None or known["lo"] is None:
-        raise OperatorError(
+        raise RefusedError(
             "the live policy's quality has no interval yet, so no margin can be settled: "
             "wait for labels (`penstock label status`)"
         )
@@ -101,11 +111,11 @@ def say(
     proposal = rollout.proposal
     if proposal is None or proposal.version != version:
         on_its_way = f"version {proposal.version} was the last" if proposal else "there was none"
-        raise OperatorError(f"version {version} is not the proposal on its way: {on_its_way}")
+        raise RefusedError(f"version {version} is not the proposal on its way: {on_its_way}")
     try:
         moved = decided(proposal, stage, who, reason, now)
     except ValueError as error:
-        raise OperatorError(str(error)) from None
+        raise RefusedError(str(error)) from None
     against = registry.live(connection).version if stage == "live" else proposal.against
     rollout.proposal = replace(moved, against=against)
     save(connection, rollout)
@@ -159,7 +169,7 @@ def _moments(count: int, mean: float | None, variance: float | None) -> Moments:
 
 
 def put_in_force(
-    connection: Connection, terms: Terms, check: Callable[[], None] = lambda: None
+    connection: Connection, terms: Terms = USUAL, check: Callable[[], None] = lambda: None
 ) -> int | None:
     """Put in force what the stage wants, if it is not; the publication's number, None if it was.
 

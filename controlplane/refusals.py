@@ -13,6 +13,7 @@ from controlplane.audit.tasks import (
     UnknownTaskError,
 )
 from controlplane.gates import NotEarnedError
+from controlplane.proposals import RefusedError
 from controlplane.registry import ConflictError
 from dataplane.contract.errors import OperatorError
 
@@ -60,6 +61,8 @@ async def _label(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _operator(_: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, RefusedError):
+        return body(400, str(error), "refused")
     return body(409 if isinstance(error, ConflictError | NotEarnedError) else 503, str(error))
 
 

@@ -1,17 +1,31 @@
-"""`penstock policy`: the documents that decide."""
+"""`penstock policy`: what is live, what is coming, and an operator's word on it."""
 
+import getpass
+import json
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from controlplane.commands.options import CONFIG_FILE, ConfigFile, configured
+from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, configured, connected
+from dataplane.contract.errors import OperatorError
+from dataplane.contract.terms import Mode
 
-app = typer.Typer(help="Look at policies.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from controlplane.promote import Stage
+    from dataplane.contract.policy import PolicyDocument
+
+app = typer.Typer(help="What decides, what is coming, and your word on it.", no_args_is_help=True)
+
+VersionNumber: TypeAlias = Annotated[int, typer.Argument(min=1, help="A stored version's number.")]
+Reason: TypeAlias = Annotated[str, typer.Option("--reason", "-r", help="Why; it is kept.")]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.callback()
 def group() -> None:
-    """Look at policies."""  # with a callback, a lone command keeps its name
+    """What decides, what is coming, and your word on it."""
 
 
 @app.command()
@@ -20,3 +34,237 @@ def start(config: ConfigFile = CONFIG_FILE) -> None:
     from controlplane.start import start_policy  # noqa: PLC0415 - a second of SciPy
 
     typer.echo(start_policy(configured(config), datetime.now(UTC)).to_json())
+
+
+@app.command("list")
+def list_(
+    config: ConfigFile = CONFIG_FILE,
+    last: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List versions, newest first: what is in force, who wrote each and why, who took it."""
+    from controlplane import registry  # noqa: PLC0415 - psycopg, only where it is needed
+    from controlplane.sql import SQL  # noqa: PLC0415
+
+    with connected(config) as connection:
+        rows = connection.execute(SQL["policy_list"], {"limit": last}).fetchall()
+        newest = registry.latest(connection)
+    force = {part.version: _share(part.share, part.draw) for part in newest.parts} if newest else {}
+    if as_json:
+        told = [row | {"in_force": force.get(row["version"])} for row in rows]
+        typer.echo(json.dumps(told, indent=2, default=str))
+        return
+    for row in rows:
+        at = f"{row['created_at'].astimezone():%Y-%m-%d %H:%M}"
+        told = [f"{row['kind']} by {row['author']}, {at}", f"taken by {row['acks']}"]
+        told += [f"refused by {row['nacks']}"] if row["nacks"] else []
+        told += [force[row["version"]]] if row["version"] in force else []
+        typer.echo(f"v{row['version']}  {', '.join(told)}\n    {row['reason']}")
+
+
+def _share(share: float, draw: float) -> str:
+    return f"in force for {share:.0%}" if share else f"compared on {draw:.0%} where it may part"
+
+
+@app.command()
+def show(version: VersionNumber, config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
+    """Show a version: how it decides and why; with --json the document itself."""
+    from controlplane import proposals, registry  # noqa: PLC0415 - a second of SciPy
+    from controlplane.objective import words  # noqa: PLC0415
+
+    with connected(config) as connection:
+        policy, found = registry.load(connection, version), proposals.read(connection)
+    if as_json:
+        typer.echo(policy.to_json())
+        return
+    parent = f"from v{policy.parent}" if policy.parent else "the first"
+    issued = f"{policy.issued_at.astimezone():%Y-%m-%d %H:%M}"
+    typer.echo(f"v{version}, {parent}: {policy.kind} by {policy.author}, {issued}")
+    typer.echo(f"  {policy.reason}")
+    typer.echo(f"  objective: {words(policy.objective)}")
+    for segment in policy.segments:
+        typer.echo(
+            f"  segment {segment.name}: {segment.mode}, lambda {segment.lambda_:.4g}, routing "
+            f"threshold {segment.routing_threshold:.4g}, judge cutoff {segment.judge_cutoff:.4g}, "
+            f"judge {'trusted' if segment.trust == 'open' else 'on trial'}"
+        )
+    typer.echo(f"  audits {policy.audit.rate:.1%}, shadows {policy.shadow.rate:.1%}")
+    if found is not None and version in (found.version, found.against):
+        typer.echo(f"  proposal v{found.version} is {found.stage}: {found.why}")
+
+
+@app.command()
+def diff(
+    before: VersionNumber, after: VersionNumber, config: ConfigFile = CONFIG_FILE,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Say in words what changes from one version to another."""
+    from controlplane import registry  # noqa: PLC0415 - psycopg, only where it is needed
+    from controlplane.differences import differences  # noqa: PLC0415
+
+    with connected(config) as connection:
+        both = [registry.load(connection, version) for version in (before, after)]
+    said = differences(*both)
+    if as_json:
+        typer.echo(json.dumps(said, indent=2))
+        return
+    for line in said or [f"v{before} and v{after} decide alike"]:
+        typer.echo(line)
+
+
+@app.command()
+def status(config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
+    """Say how far the proposal is that is on its way, or what became of the last one."""
+    from controlplane import proposals  # noqa: PLC0415 - a second of SciPy
+
+    with connected(config) as connection:
+        found = proposals.read(connection)
+    told = proposals.summary(found) if found else None
+    if as_json:
+        typer.echo(json.dumps(told, indent=2))
+    elif told is None:
+        typer.echo("nothing was proposed yet: `penstock policy propose --mode MODE`")
+    else:
+        _tell(told)
+
+
+def _tell(told: dict[str, Any]) -> None:
+    parts = told["parts_on"]
+    typer.echo(f"v{told['version']} in the place of v{told['against']} is {told['stage']}:")
+    typer.echo(f"  {told['reason']}")
+    if not told["queries"]:
+        return
+    typer.echo(
+        f"  {told['pairs']} pairs among {told['queries']} queries; it may serve "
+        f"{parts['share']:.1%} of them otherwise [{parts['low']:.1%}, {parts['high']:.1%}]"
+    )
+    typer.echo(
+        f"  e-values: {told['e_value_for']:.3g} for it, {told['e_value_against']:.3g} against it, "
+        f"{told['e_value_wanted']:.3g} wanted; margin {told['margin']:.3g} of quality"
+    )
+    if told["saves_usd_per_query"] is not None:
+        saves = 1e6 * told["saves_usd_per_query"]
+        typer.echo(f"  expected to save {saves:.1f} USD per million queries")
+
+
+@app.command()
+def propose(
+    file: Annotated[Path | None, typer.Argument(help="A policy as JSON, - to read it.")] = None,
+    mode: Annotated[Mode | None, typer.Option(help="Or the live policy in this mode.")] = None,
+    config: ConfigFile = CONFIG_FILE,
+) -> None:
+    """Propose a policy: it takes the live one's place once pairs of labels show that it may."""
+    from controlplane import operators, registry  # noqa: PLC0415 - a second of SciPy
+
+    if (file is None) == (mode is None):
+        raise OperatorError("propose either a file or --mode MODE")
+    with connected(config) as connection:
+        live = registry.live(connection)
+        document = operators.in_mode(live, mode) if mode else _read(file)
+        found = operators.propose(connection, document, _who(), datetime.now(UTC))
+    typer.echo(f"v{found.version} is proposed in the place of v{found.against}")
+    typer.echo(f"it may lose {found.claim.margin:.3g} of quality: `penstock policy status`")
+
+
+def _read(file: Path | None) -> "PolicyDocument":
+    from dataplane.contract.policy import PolicyDocument  # noqa: PLC0415
+    from dataplane.contract.publication import reason  # noqa: PLC0415
+
+    assert file is not None
+    try:
+        text = typer.get_text_stream("stdin").read() if file == Path("-") else file.read_text()
+    except OSError as error:
+        raise OperatorError(f"{file}: {error.strerror}") from None
+    try:
+        return PolicyDocument.from_json(text)
+    except ValueError as error:
+        raise OperatorError(f"{file}: {reason(error)}") from None
+
+
+@app.command()
+def promote(
+    version: VersionNumber, reason: Reason, config: ConfigFile = CONFIG_FILE, yes: Yes = False
+) -> None:
+    """Put the proposal in force without waiting for its evidence; it is watched all the same."""
+    _move(version, "live", reason, config, yes=yes)
+
+
+@app.command()
+def refuse(
+    version: VersionNumber, reason: Reason, config: ConfigFile = CONFIG_FILE, yes: Yes = False
+) -> None:
+    """Take back the proposal that is on its way."""
+    _move(version, "refused", reason, config, yes=yes)
+
+
+@app.command()
+def rollback(
+    version: VersionNumber, reason: Reason, config: ConfigFile = CONFIG_FILE, yes: Yes = False
+) -> None:
+    """Go back to a stored version. The learner goes on from there, unless it is frozen."""
+    _restore(version, reason, config, yes=yes, pin=False)
+
+
+@app.command()
+def pin(
+    version: VersionNumber, reason: Reason, config: ConfigFile = CONFIG_FILE, yes: Yes = False
+) -> None:
+    """Go back to a stored version and stay there: the learner moves nothing until `unfreeze`."""
+    _restore(version, reason, config, yes=yes, pin=True)
+
+
+@app.command()
+def freeze(config: ConfigFile = CONFIG_FILE) -> None:
+    """Stop the learner from moving the policy; it goes on learning."""
+    _freeze(config, frozen=True)
+
+
+@app.command()
+def unfreeze(config: ConfigFile = CONFIG_FILE) -> None:
+    """Let the learner move the policy again."""
+    _freeze(config, frozen=False)
+
+
+def _freeze(config: Path, *, frozen: bool) -> None:
+    from controlplane import operators  # noqa: PLC0415 - a second of SciPy
+
+    with connected(config) as connection:
+        operators.freeze(connection, _who(), frozen=frozen)
+    typer.echo("the learner moves nothing now" if frozen else "the learner moves the policy again")
+
+
+def _move(version: int, stage: "Stage", reason: str, config: Path, *, yes: bool) -> None:
+    from controlplane import operators, proposals  # noqa: PLC0415 - a second of SciPy
+
+    with connected(config) as connection:
+        found = proposals.read(connection)
+    if found is not None and found.version == version:
+        _tell(proposals.summary(found))
+    _confirm(yes)
+    with connected(config) as connection:
+        operators.move(connection, version, stage, _who(), reason, datetime.now(UTC))
+    typer.echo(f"v{version} is {stage.replace('_', ' ')}")
+
+
+def _restore(version: int, reason: str, config: Path, *, yes: bool, pin: bool) -> None:
+    from controlplane import operators, registry  # noqa: PLC0415 - a second of SciPy
+    from controlplane.differences import differences  # noqa: PLC0415
+
+    with connected(config) as connection:
+        live, wanted = registry.live(connection), registry.load(connection, version)
+    typer.echo(f"v{live.version} is live; v{version} would decide instead:")
+    for line in differences(live, wanted) or ["no difference"]:
+        typer.echo(f"  {line}")
+    _confirm(yes)
+    with connected(config) as connection:
+        operators.restore(connection, version, _who(), reason, datetime.now(UTC), pin=pin)
+    typer.echo(f"v{version} is in force{', pinned' if pin else ''}")
+
+
+def _confirm(yes: bool) -> None:
+    if not yes:
+        typer.confirm("Do it?", abort=True)
+
+
+def _who() -> str:
+    return f"operator {getpass.getuser()}"
