@@ -56,10 +56,10 @@ def list_(
         return
     for row in rows:
         at = f"{row['created_at'].astimezone():%Y-%m-%d %H:%M}"
-        told = [f"{row['kind']} by {row['author']}, {at}", f"taken by {row['acks']}"]
-        told += [f"refused by {row['nacks']}"] if row["nacks"] else []
-        told += [force[row["version"]]] if row["version"] in force else []
-        typer.echo(f"v{row['version']}  {', '.join(told)}\n    {row['reason']}")
+        said = [f"{row['kind']} by {row['author']}, {at}", f"taken by {row['acks']}"]
+        said += [f"refused by {row['nacks']}"] if row["nacks"] else []
+        said += [force[row["version"]]] if row["version"] in force else []
+        typer.echo(f"v{row['version']}  {', '.join(said)}\n    {row['reason']}")
 
 
 def _share(share: float, draw: float) -> str:

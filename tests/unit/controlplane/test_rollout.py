@@ -1,0 +1,147 @@
+"""What a rollout counts, hears, and wants in force; its life on tables is in integration."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from controlplane.observations import Labelled, Observation
+from controlplane.promote import Proposal, Stage, Terms
+from controlplane.rollout import MOST, Rollout, difference
+from controlplane.stats.contest import Claim
+from dataplane.contract.publication import Part
+from tests.policies import policy
+from tests.traffic import query
+
+LIVE, RIVAL = policy("always_cloud"), policy("always_local", version=2, parent=1)
+CASCADE = policy("cascade", version=3, parent=1)
+KNOWN = {each.version: each for each in (LIVE, RIVAL, CASCADE)}
+SINCE = query(0).at
+TERMS = Terms()
+
+
+def rollout(stage: Stage = "shadow", *, version: int = 2, **fields: Any) -> Rollout:
+    proposal = Proposal(version, 1, 1, Claim(0.02), SINCE, stage, **fields)
+    return Rollout(KNOWN.get, proposal)
+
+
+def cloud(number: int, **fields: Any) -> Observation:
+    return query(number, answered=("cloud",), **fields)
+
+
+def found(each: Rollout) -> Proposal:
+    assert each.proposal is not None
+    return each.proposal
+
+
+def labelled(seen: Observation, right: dict[str, float], rival: int | None = 2) -> Labelled:
+    return Labelled(seen, right, 0.3, 0.3, rival)
+
+
+def test_queries_are_counted_by_whether_the_two_may_part() -> None:
+    both = rollout()
+    both.observe([cloud(1), cloud(2), query(3)])  # the rival answers locally, too
+    assert (found(both).contest.queries, found(both).contest.parted) == (3, 2)
+    before = replace(cloud(4), at=SINCE - timedelta(seconds=1))
+    both.observe(
+        [
+            before,
+            cloud(5, policy_version=2),
+            cloud(6, excluded=("local",)),
+            cloud(7, policy_version=9),
+        ]
+    )
+    assert found(both).contest.queries == 3
+
+
+def test_of_much_traffic_a_part_is_looked_at() -> None:
+    both = rollout()
+    both.observe([cloud(number) for number in range(MOST + 50)])
+    assert found(both).contest.queries == MOST
+
+
+def test_what_would_have_been_saved_needs_no_label() -> None:
+    both = rollout()
+    both.observe([cloud(number) for number in range(20)])
+    saved = found(both).saved
+    chars = float(np.mean([cloud(number).features.chars for number in range(20)]))
+    bills = LIVE.bills(chars, 0)
+    assert saved.count == 20
+    assert saved.mean == pytest.approx(float(bills.dear[0] - bills.local), rel=0.01)
+    live = rollout("live")
+    live.observe([query(number, policy_version=2) for number in range(20)])
+    assert found(live).saved.count == 0
+
+
+@pytest.mark.parametrize(
+    ("rival", "seen", "right", "expected"),
+    [
+        (RIVAL, cloud(1), {"local": 1.0, "cloud": 0.0}, 1.0),
+        (RIVAL, cloud(1), {"local": 0.0, "cloud": 0.5}, -0.5),
+        (RIVAL, cloud(1), {"cloud": 0.5}, None),
+        (RIVAL, query(1), {"local": 0.0}, 0.0),
+        (CASCADE, cloud(1, score=-0.001), {"local": 1.0, "cloud": 0.0}, 1.0),
+        (CASCADE, cloud(1, score=-3.9), {"local": 1.0, "cloud": 0.0}, 0.0),
+        (CASCADE, cloud(1), {"local": 1.0, "cloud": 0.0}, None),  # nobody saw the score
+    ],
+)
+def test_a_pair_is_the_rivals_label_less_that_of_what_was_served(
+    rival: Any, seen: Observation, right: dict[str, float], expected: float | None
+) -> None:
+    assert difference(rival, labelled(seen, right)) == expected
+
+
+def test_only_what_was_drawn_for_it_is_heard_and_live_it_is_the_other_way_round() -> None:
+    good = {"local": 1.0, "cloud": 0.0}
+    told: Sequence[Labelled] = [
+        labelled(cloud(1), good),
+        labelled(cloud(2), good, rival=None),
+        labelled(cloud(3), good, rival=9),
+        labelled(replace(cloud(4), at=SINCE - timedelta(seconds=1)), good),
+    ]
+    shadow = rollout()
+    shadow.hear(told, ("there",))
+    assert (found(shadow).contest.pairs, shadow.place) == (1, ("there",))
+    assert found(shadow).contest.for_it.log_evidence > 0
+    live = rollout("live")
+    live.hear([labelled(query(1, policy_version=2), good, rival=1)], ())
+    assert found(live).contest.for_it.log_evidence > 0
+
+
+@pytest.mark.parametrize(
+    ("stage", "live", "structural", "parts"),
+    [
+        ("candidate", 5, 1, [Part(version=5), Part(version=2, share=0, draw=0.3)]),
+        ("canary", 5, 1, [Part(version=5, share=0.95), Part(version=2, share=0.05, draw=0.3)]),
+        ("live", 5, 1, [Part(version=2), Part(version=1, share=0, draw=0.3)]),
+        ("live", 6, 2, [Part(version=6), Part(version=1, share=0, draw=0.3)]),
+        ("rolled_back", 6, 2, [Part(version=1)]),
+        ("rolled_back", 1, 1, [Part(version=1)]),
+        ("settled", 6, 2, [Part(version=6)]),
+        ("refused", 5, 1, [Part(version=5)]),
+    ],
+)
+def test_each_stage_wants_its_versions_in_force(
+    stage: Stage, live: int, structural: int, parts: list[Part]
+) -> None:
+    assert list(rollout(stage).in_force(live, structural, TERMS)) == parts
+
+
+def test_without_a_proposal_nothing_is_compared() -> None:
+    none = Rollout(KNOWN.get)
+    none.observe([cloud(1)])
+    none.hear([labelled(cloud(1), {"local": 1.0, "cloud": 1.0})], ())
+    assert (none.open, none.rival, none.proposal) == (False, None, None)
+    assert none.in_force(4, 1, TERMS) == (Part(version=4),)
+
+
+def test_it_goes_on_exactly_where_it_was() -> None:
+    both = rollout()
+    both.observe([cloud(1), cloud(2)])
+    both.hear([labelled(cloud(1), {"local": 1.0, "cloud": 0.0})], ("a", "b"))
+    again = Rollout.from_json(both.to_json(), KNOWN.get)
+    assert (again.proposal, again.place) == (both.proposal, both.place)
+    assert again.to_json() == both.to_json()
