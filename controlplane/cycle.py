@@ -37,6 +37,7 @@ FROZEN = "frozen"
 CERTIFIER = "certifier"
 WIDTH = 0.02  # half-width of served quality that is wanted where nothing is stated
 UNDOUBLED = Terms(double=0.0)
+RECENT = 2_000  # queries on which a proposal may part from the live policy
 
 
 class Learner(Protocol):
@@ -226,7 +227,7 @@ class Cycle:
         connection: Connection,
         live: PolicyDocument,
         observations: Sequence[Observation],
-        log: Log,
+        log: PostgresLog,
         frozen: bool,
         now: datetime,
     ) -> None:
@@ -242,6 +243,8 @@ class Cycle:
         if not frozen or rollout.proposal.stage == "live":
             known = proposals.known(connection, rollout.proposal, live.version)
             if rollout.step(known, live.version, self._rollout, now):
+                if rollout.proposal.stage == "shadow":
+                    rollout.recall(log.recent(RECENT))
                 record_event(connection, "proposal", proposals.summary(rollout.proposal))
         proposals.save(connection, rollout)
 

@@ -122,6 +122,11 @@ class PostgresLog:
         reached = (last["created_at"].isoformat(), last["at"].isoformat(), str(last["decision_id"]))
         return [told[row["decision_id"]] for row in rows if row["decision_id"] in told], reached
 
+    def recent(self, limit: int) -> list[Observation]:
+        """The last so many answered queries by decision id, observed or not."""
+        rows = self._rows("recent_completions", {"limit": limit})
+        return self.observations([key_of(row) for row in rows])
+
     def latest(self, limit: int) -> list[Labelled]:
         """The last so many labelled queries by decision id, learned from or not; marks nothing."""
         return self._told(self._rows("latest_labelled", {"limit": limit}))

@@ -59,8 +59,9 @@ class Served:
 class Proposal:
     """Version ``version`` on its way to be live in the place of ``against``.
 
-    ``structural`` is the version since which ``against`` was only retuned. ``contest``: pairs of
-    this stage. ``saved``: USD a query that the live policy spends more than it would.
+    ``structural`` is the version since which ``against`` was only retuned. ``contest`` has this
+    stage's pairs, and queries of which ``began`` came before it. ``saved``: USD a query that the
+    live policy spends more than it would.
     """
 
     version: int
@@ -71,6 +72,7 @@ class Proposal:
     stage: Stage = "candidate"
     why: str = "proposed"
     contest: Contest = field(default_factory=Contest)
+    began: int = 0
     saved: Moments = field(default_factory=Moments)
 
     def state(self) -> dict[str, Any]:
@@ -190,8 +192,9 @@ def _watched(proposal: Proposal, _: Known, terms: Terms, now: datetime) -> Propo
     if verdict(proposal.contest, proposal.claim) == "fails":
         why = f"it is worse than version {proposal.against} by more than its margin"
         return _moved(proposal, "rolled_back", f"{why}: {_pairs(proposal)}", now)
-    if proposal.contest.queries >= terms.watched:
-        why = f"nothing against it in {proposal.contest.queries} queries"
+    watched = proposal.contest.queries - proposal.began
+    if watched >= terms.watched:
+        why = f"nothing against it in {watched} queries"
         return _moved(proposal, "settled", f"{why}: {_pairs(proposal)}", now)
     return proposal
 
@@ -210,24 +213,20 @@ def decided(proposal: Proposal, stage: Stage, who: str, reason: str, now: dateti
 
 
 def _moved(proposal: Proposal, stage: Stage, why: str, now: datetime) -> Proposal:
-    """Each stage gathers evidence of its own."""
-    return replace(
-        proposal,
-        stage=stage,
-        why=why,
-        since=now,
-        contest=Contest(),
-    )
+    """Each stage gathers pairs of its own; on how many queries the two part stays known."""
+    before = proposal.contest
+    contest = Contest(queries=before.queries, parted=before.parted)
+    return replace(proposal, stage=stage, why=why, since=now, contest=contest, began=before.queries)
 
 
 def _pairs(proposal: Proposal) -> str:
     contest = proposal.contest
-    share = contest.share(proposal.claim.level)
+    share = contest.share(proposal.claim)
     evidence = max(contest.for_it.log_evidence, contest.against.log_evidence)
     return (
         f"{contest.pairs} pairs among {contest.queries} queries, {share.estimate:.1%} of which it "
         f"may serve otherwise (e-value {exp(min(evidence, 50.0)):.3g}, "
-        f"{1 / proposal.claim.level:.3g} wanted; margin {proposal.claim.margin:.3g})"
+        f"{proposal.claim.evidence:.3g} wanted; margin {proposal.claim.margin:.3g})"
     )
 
 

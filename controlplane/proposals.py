@@ -191,8 +191,8 @@ def put_in_force(
 
 def summary(proposal: Proposal) -> dict[str, Any]:
     """What a person wants to know of a proposal."""
-    contest, level = proposal.contest, proposal.claim.level
-    share = contest.share(level)
+    contest = proposal.contest
+    share = contest.share(proposal.claim)
     return {
         "version": proposal.version,
         "against": proposal.against,
@@ -205,6 +205,6 @@ def summary(proposal: Proposal) -> dict[str, Any]:
         "parts_on": {"share": share.estimate, "low": share.low, "high": share.high},
         "e_value_for": exp(min(contest.for_it.log_evidence, 50.0)),
         "e_value_against": exp(min(contest.against.log_evidence, 50.0)),
-        "e_value_wanted": 1 / level,
+        "e_value_wanted": proposal.claim.evidence,
         "saves_usd_per_query": proposal.saved.mean if proposal.saved.count else None,
     }

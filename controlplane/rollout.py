@@ -27,7 +27,7 @@ from dataplane.strategies import Queries, may_serve
 Documents: TypeAlias = Callable[[int], PolicyDocument | None]
 
 COMPARED = ("candidate", "shadow", "canary", "live")
-MOST = 500  # queries of a turn that are looked at: a share of many is known well enough
+MOST = 2_000  # queries that are looked at in a turn: a share of many is known well enough
 
 
 class Rollout:
@@ -51,8 +51,19 @@ class Rollout:
         live = self.proposal.stage == "live"
         return self.proposal.against if live else self.proposal.version
 
+    def recall(self, observations: Sequence[Observation]) -> None:
+        """Queries from before the shadow: the share on which the two part is known at its start."""
+        self._count(observations)
+        if self.proposal is not None:
+            self.proposal = replace(self.proposal, began=self.proposal.contest.queries)
+
     def observe(self, observations: Sequence[Observation]) -> None:
         """Completed queries, each once, that the live policy decided."""
+        if self.proposal is not None:
+            since = self.proposal.since
+            self._count([each for each in observations if each.at >= since])
+
+    def _count(self, observations: Sequence[Observation]) -> None:
         rival = self._rival()
         if self.proposal is None or rival is None or self.proposal.stage not in ("shadow", "live"):
             return
@@ -65,11 +76,9 @@ class Rollout:
             self._charge(rival, told)
 
     def _tells(self, each: Observation) -> bool:
-        """Since the stage began, by the policy that leads, and all tiers could have answered."""
-        assert self.proposal is not None
+        """Whether a policy that leads decided it, and all tiers could have answered."""
         return (
-            each.at >= self.proposal.since
-            and each.policy_version != self.rival
+            each.policy_version != self.rival
             and not each.excluded
             and self.documents(each.policy_version) is not None
         )
@@ -93,7 +102,8 @@ class Rollout:
         if self.proposal is None or rival is None or self.proposal.stage not in ("shadow", "live"):
             return
         for each in resolved:
-            if each.rival != self.rival or not self._tells(each.observation):
+            late = each.observation.at >= self.proposal.since
+            if each.rival != self.rival or not late or not self._tells(each.observation):
                 continue
             better = difference(rival, each)
             if better is not None:

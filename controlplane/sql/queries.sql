@@ -557,6 +557,10 @@ SELECT
 
 -- ============================================================================ proposals
 
+-- name: recent_completions
+SELECT at, decision_id FROM completions WHERE status = 'ok'
+ORDER BY at DESC, decision_id DESC LIMIT %(limit)s;
+
 -- name: served_since
 -- What a canary and the policies beside it served since a moment. A client that went away tells
 -- nothing of either.

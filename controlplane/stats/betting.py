@@ -8,6 +8,7 @@ Ramdas, JRSS B 86, 2024, section 4; Shafer, JRSS A 184, 2021). The null, the ran
 count must be settled before the outcome is seen; nothing else is assumed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log, log1p
 from typing import Any
@@ -40,12 +41,18 @@ class Wealth:
         return cls(tuple(state["logs"]), state["bets"])
 
 
-def bet(wealth: Wealth, difference: float, null: float = 0.0, least: float = -1.0) -> Wealth:
+def bet(
+    wealth: Wealth,
+    difference: float,
+    null: float = 0.0,
+    least: float = -1.0,
+    stakes: Sequence[float] = STAKES,
+) -> Wealth:
     """Wealth after one difference, against a mean of at most ``null``.
 
     ``least`` is what the difference cannot fall below; both may change from bet to bet, by what
-    was known before it. Raises ``ValueError`` for a difference below ``least`` or a null that is
-    not above it.
+    was known before it. Other ``stakes`` than the usual ones want a wealth of as many. Raises
+    ``ValueError`` for a difference below ``least`` or a null that is not above it.
 
     >>> wealth = Wealth()
     >>> for _ in range(30):
@@ -53,18 +60,20 @@ def bet(wealth: Wealth, difference: float, null: float = 0.0, least: float = -1.
     >>> round(exp(wealth.log_evidence), 1)
     170.4
     """
-    gains = log_gains(difference, null, least)
+    gains = log_gains(difference, null, least, stakes)
     return Wealth(tuple(a + b for a, b in zip(wealth.logs, gains, strict=True)), wealth.bets + 1)
 
 
-def log_gains(difference: float, null: float, least: float) -> tuple[float, ...]:
+def log_gains(
+    difference: float, null: float, least: float, stakes: Sequence[float] = STAKES
+) -> tuple[float, ...]:
     """Log of what each stake's wealth is multiplied by."""
     if not difference >= least:
         raise ValueError(f"a difference of {difference} is below the least, {least}")
     if not null > least:
         raise ValueError(f"a null of {null} is not above the least difference, {least}")
     unit = (difference - null) / (null - least)
-    return tuple(log1p(stake * unit) for stake in STAKES)
+    return tuple(log1p(stake * unit) for stake in stakes)
 
 
 def log_mean_exp(logs: tuple[float, ...]) -> float:

@@ -11,7 +11,8 @@ together (``beta_binomial``); where it matters the end of the band that is harde
 The pairs have to be a uniform sample of S, and what is unlabelled missing without regard to d.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import log
 from typing import Any, Literal
 
@@ -24,22 +25,32 @@ from controlplane.stats.intervals import Interval
 Verdict = Literal["holds", "fails"]
 
 
+STAKES = (0.12, 0.25, 0.5)  # policies that hardly differ are not worth a verdict
+BAND = 0.1  # of the level that goes to the band of s
+NONE = Wealth((0.0,) * len(STAKES))
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """That the new policy's quality is at least the old one's less ``margin``, which is settled
-    before the first pair; ``level`` is the probability of a wrong verdict, and of a wrong band.
+    before the first pair; ``level`` is the probability with which a verdict may be wrong.
     """
 
     margin: float
-    level: float = 0.025
+    level: float = 0.05
+
+    @property
+    def evidence(self) -> float:
+        """What an e-process has to reach."""
+        return 1 / (self.level * (1 - BAND))
 
 
 @dataclass(frozen=True, slots=True)
 class Contest:
     """The evidence so far: of ``queries`` the two may have parted on ``parted``."""
 
-    for_it: Wealth = field(default_factory=Wealth)
-    against: Wealth = field(default_factory=Wealth)
+    for_it: Wealth = NONE
+    against: Wealth = NONE
     queries: int = 0
     parted: int = 0
 
@@ -48,11 +59,9 @@ class Contest:
         """How many were labelled."""
         return max(self.for_it.bets, self.against.bets)
 
-    def share(self, level: float) -> Interval:
+    def share(self, claim: Claim) -> Interval:
         """The share of queries on which the two may part, between bounds that hold at all times."""
-        apart, alike = np.array([float(self.parted)]), np.array([float(self.queries - self.parted)])
-        band = beta_binomial_band(apart, alike, 1 - level)
-        return Interval(float(band.estimate[0]), float(band.low[0]), float(band.high[0]))
+        return _share(self.parted, self.queries - self.parted, claim.level * BAND)
 
     def state(self) -> dict[str, Any]:
         """As JSON values."""
@@ -80,15 +89,15 @@ def compared(contest: Contest, difference: float, claim: Claim) -> Contest:
     >>> verdict(contest, claim)
     'fails'
     """
-    share = contest.share(claim.level)
+    share = contest.share(claim)
     low, high = share.low, share.high
     easy, hard = (high, low) if claim.margin > 0 else (low, high)
     lost = _ratio(claim.margin, easy), _ratio(claim.margin, hard)  # of S, if the claim just holds
     for_it, against = contest.for_it, contest.against
     if lost[0] < 1:
-        for_it = bet(for_it, difference, null=-lost[0])
+        for_it = bet(for_it, difference, null=-lost[0], stakes=STAKES)
     if -1 < lost[1] < 1:
-        against = bet(against, -difference, null=lost[1])
+        against = bet(against, -difference, null=lost[1], stakes=STAKES)
     return replace(contest, for_it=for_it, against=against)
 
 
@@ -97,12 +106,18 @@ def verdict(contest: Contest, claim: Claim) -> Verdict | None:
 
     Where the two part so seldom that nobody could lose, or gain, the margin no label is needed.
     """
-    if contest.queries and contest.share(claim.level).high <= abs(claim.margin):
+    if contest.queries and contest.share(claim).high <= abs(claim.margin):
         return "holds" if claim.margin > 0 else "fails"
-    enough = -log(claim.level)
+    enough = log(claim.evidence)
     if contest.for_it.log_evidence >= enough:
         return "holds"
     return "fails" if contest.against.log_evidence >= enough else None
+
+
+@lru_cache(maxsize=4096)
+def _share(parted: int, alike: int, level: float) -> Interval:
+    counts = np.array([float(parted)]), np.array([float(alike)])
+    return beta_binomial_band(*counts, 1 - level).at(-1)
 
 
 def _ratio(margin: float, share: float) -> float:

@@ -142,7 +142,8 @@ def test_what_is_known_leads_to_the_next_stage(
         assert after is before
         return
     assert words in after.why
-    assert (after.since, after.contest) == (now, Contest())
+    assert (after.since, after.contest.pairs) == (now, 0)
+    assert after.began == after.contest.queries == before.contest.queries
 
 
 def test_a_slower_canary_is_allowed_what_the_terms_allow() -> None:

@@ -57,6 +57,14 @@ def test_queries_are_counted_by_whether_the_two_may_part() -> None:
     assert found(both).contest.queries == 3
 
 
+def test_at_its_start_the_share_is_known_of_the_queries_before() -> None:
+    both = rollout()
+    both.recall([replace(cloud(1), at=SINCE - timedelta(days=1)), query(2)])
+    assert (found(both).contest.queries, found(both).contest.parted, found(both).began) == (2, 1, 2)
+    both.observe([cloud(3)])
+    assert (found(both).contest.queries, found(both).began) == (3, 2)
+
+
 def test_of_much_traffic_a_part_is_looked_at() -> None:
     both = rollout()
     both.observe([cloud(number) for number in range(MOST + 50)])
