@@ -83,7 +83,7 @@ def moved(differences: Array, mean: float) -> Array:
     step, places = np.sign(missing), np.random.default_rng(0).permutation(len(differences))
     turned = differences.copy()
     for bound in (0.0, 1.0):  # first those that the change makes equal, or apart from equal
-        able = places[(turned[places] * step) <= -1 + bound]
+        able = places[((differences * step <= -1 + bound) & (turned == differences))[places]]
         turned[able[: abs(missing)]] += step
         missing -= int(step) * min(len(able), abs(missing))
     return turned
