@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi.responses import PlainTextResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from controlplane import (
@@ -23,6 +24,7 @@ from controlplane import (
     refusals,
     registry,
     states,
+    telemetry,
 )
 from controlplane.access import Access, Holder
 from controlplane.audit import funnel, graded, labels
@@ -34,6 +36,8 @@ from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import DecisionKey
 from controlplane.sql import SQL
+from dataplane.contract.alerting import Alerts
+from dataplane.contract.exposition import MEDIA_TYPE
 from dataplane.contract.keys import Scope
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.publication import reason
@@ -56,6 +60,7 @@ class Parts:
     leader: Leader
     label_terms: labels.Terms
     learner: LearnerSettings
+    alerts: Alerts | None = None
 
 
 class Body(BaseModel):
@@ -346,6 +351,15 @@ def restore_policy(
             raise HTTPException(404, f"policy version {version} is not stored")
         operators.restore(connection, version, who, body.reason, _now(), pin=pin)
     return {"live": version, "pinned": pin}
+
+
+@router.get("/metrics", response_class=PlainTextResponse, **scoped("read"))
+def metrics(parts: Given) -> PlainTextResponse:
+    """Counters and gauges, for Prometheus."""
+    leads = parts.leader.leads()
+    with parts.connect() as connection:
+        text = telemetry.exposition(connection, _now(), leads=leads, alerts=parts.alerts)
+    return PlainTextResponse(text, media_type=MEDIA_TYPE)
 
 
 @router.get("/healthz", **scoped(PUBLIC))

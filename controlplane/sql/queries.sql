@@ -571,3 +571,44 @@ FROM completions c
 JOIN decisions d ON d.at = c.at AND d.id = c.decision_id
 WHERE c.at >= %(since)s AND c.status <> 'aborted'
 GROUP BY 1;
+
+
+-- ============================================================================ alerts and metrics
+
+-- name: events_to_tell
+SELECT id, at, kind, body FROM events
+WHERE id > %(after)s AND kind = ANY(%(kinds)s) ORDER BY id LIMIT %(limit)s;
+
+-- name: newest_event
+SELECT coalesce(max(id), 0) AS id FROM events;
+
+-- name: last_event_before
+SELECT coalesce(max(id), 0) AS id FROM events WHERE at < %(at)s;
+
+-- name: alerts_waiting
+SELECT count(*) AS events, min(at) AS oldest FROM events
+WHERE id > %(after)s AND kind = ANY(%(kinds)s);
+
+-- name: job_run_counts
+SELECT job, coalesce(status, 'running') AS status, count(*) AS runs FROM job_runs
+GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- name: event_counts
+SELECT kind, count(*) AS events FROM events GROUP BY kind ORDER BY kind;
+
+-- name: last_estimates
+-- Those of one evaluation: its rows have one time.
+SELECT "window", quality, lo, hi FROM estimates
+WHERE at = (SELECT max(at) FROM estimates) ORDER BY id;
+
+-- name: last_answers
+-- What each data plane answered last, a row a version in force then. One that was not heard of in
+-- the day before the newest publication, or since, is gone.
+WITH newest AS (SELECT seq, published_at FROM publications ORDER BY seq DESC LIMIT 1), heard AS (
+    SELECT a.plane, a.version, a.status, a.seq, newest.seq AS newest,
+        max(a.seq) OVER (PARTITION BY a.plane) AS last
+    FROM newest JOIN policy_acks a
+        ON a.seq > newest.seq - 1000 AND a.at >= newest.published_at - interval '1 day'
+)
+SELECT plane, version, status, seq < newest AS behind FROM heard WHERE seq = last
+ORDER BY plane, version;
