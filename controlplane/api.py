@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import psycopg
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -23,6 +23,7 @@ from controlplane import (
     proposals,
     refusals,
     registry,
+    spending,
     states,
     telemetry,
 )
@@ -48,6 +49,7 @@ SCOPE = "x-penstock-scope"
 PUBLIC = "public"
 LISTED = 200
 
+Days = Annotated[float, Query(gt=0, le=92)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
 
@@ -257,6 +259,13 @@ def give_advice(parts: Given) -> dict[str, Any]:
     """Which of routing, cascading and cascade routing fits the traffic, and why."""
     with parts.connect() as connection:
         return advice.give(connection, parts.learner, _now()).to_json()
+
+
+@router.get("/v1/cost/drift", **scoped("read"))
+def cost_drift(parts: Given, days: Days = 7.0, before: Days = 7.0) -> dict[str, Any]:
+    """What drove the change of spend between the last days and as many or others before them."""
+    with parts.connect() as connection:
+        return spending.compare(connection, days, before, _now()).to_json()
 
 
 @router.get("/v1/judge/report", **scoped("read"))
