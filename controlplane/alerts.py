@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 TOLD = "alerts"  # the row that remembers how far the receiver was told
 MOST = 20  # alerts in one run
-RUN_S = 30.0  # after which a run begins no further one
+RUN_S = 10.0  # after which a run begins no further one
 FIRST_LOOK_BACK = timedelta(hours=1)  # where nothing was ever told
 REFUSED_FOR = timedelta(hours=1)
 STALE_AFTER = timedelta(days=3)

@@ -17,7 +17,7 @@ import httpx
 
 from dataplane.contract.forbidden import is_forbidden
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = 10.0
 MAY_PASS = frozenset({408, 425, 429})  # of 4xx, those that say nothing of what was sent
 
 Ending: TypeAlias = Literal["sent", "refused", "away"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.contract import alerting, exposition
+from dataplane.contract import alerting
 from dataplane.contract.alerting import SEEN_BY_A_PERSON, signing_key
 from dataplane.contract.configuration import Configuration, ConfigurationError, load
 from tests.unit.dataplane.contract.test_configuration import EXAMPLE, MINIMAL
@@ -22,10 +22,9 @@ def configured(
     return load(path, {"ALERTS_SECRET": SECRET})
 
 
-@pytest.mark.parametrize("module", [alerting, exposition])
-def test_examples(module: object) -> None:
-    ran = doctest.testmod(module)  # type: ignore[arg-type]  # the modules above
-    assert (ran.attempted > 0, ran.failed) == (True, 0)
+def test_examples() -> None:
+    ran = doctest.testmod(alerting)
+    assert (ran.attempted, ran.failed) == (1, 0)
 
 
 def test_without_the_section_nobody_is_told() -> None:
