@@ -12,7 +12,6 @@ from uuid import UUID
 import psycopg
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import PlainTextResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from controlplane import (
     advice,
@@ -31,6 +30,15 @@ from controlplane.access import Access, Holder
 from controlplane.audit import funnel, graded, labels
 from controlplane.audit.certificates import Certifier
 from controlplane.audit.tasks import Labeller, Task, Verdict
+from controlplane.bodies import (
+    AcceptBody,
+    FreezeBody,
+    LabelBody,
+    LeaseBody,
+    ObjectiveBody,
+    ProposalBody,
+    ReasonBody,
+)
 from controlplane.connection import Connect
 from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED, summary
 from controlplane.leader import Leader
@@ -43,14 +51,12 @@ from dataplane.contract.keys import Scope
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.publication import reason
 from dataplane.contract.records import millisecond
-from dataplane.contract.terms import Accepts, Mode, WrongAcceptances
 
 SCOPE = "x-penstock-scope"
 PUBLIC = "public"
 LISTED = 200
 
 Days = Annotated[float, Query(gt=0, le=92)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,73 +69,6 @@ class Parts:
     label_terms: labels.Terms
     learner: LearnerSettings
     alerts: Alerts | None = None
-
-
-class Body(BaseModel):
-    """A request's body: closed, without NaN or infinity."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class LeaseBody(Body):
-    """Ask for label tasks."""
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 1
-    labeller: Name
-
-
-class VerdictBody(Body):
-    """One grade; null is unsure."""
-
-    key: Annotated[str, Field(min_length=1, max_length=1)]
-    value: Annotated[float, Field(ge=0, le=1)] | None
-
-
-class LabelBody(Body):
-    """The grades of one leased query."""
-
-    decision_id: UUID
-    at: AwareDatetime
-    labeller: Name
-    verdicts: Annotated[list[VerdictBody], Field(max_length=26)]
-
-
-class ObjectiveBody(Body):
-    """What to reach from now on, a target or a ceiling; what is not said stays."""
-
-    target_quality: Annotated[float, Field(ge=0, le=1)] | None = None
-    reference: Literal["ground_truth", "always_cloud"] | None = None
-    tolerance: Annotated[float, Field(ge=0, le=1)] | None = None
-    ceiling_usd_per_query: Annotated[float, Field(gt=0)] | None = None
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
-    latency_usd_per_s: Annotated[float, Field(ge=0)] | None = None
-    accepts: Accepts | None = None
-    wrong_acceptances: WrongAcceptances | None = None  # null, said: no longer asked for
-
-
-class AcceptBody(Body):
-    """The segment in which the judge may decide from now on."""
-
-    segment: Name = "default"
-
-
-class ProposalBody(Body):
-    """A policy to take the live one's place: a whole document, or the live one in another mode."""
-
-    document: dict[str, Any] | None = None
-    mode: Mode | None = None
-
-
-class ReasonBody(Body):
-    """Why, in words that are kept."""
-
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-
-
-class FreezeBody(Body):
-    """Whether the learner may move the policy."""
-
-    frozen: bool
 
 
 def scoped(scope: Scope | str) -> dict[str, Any]:

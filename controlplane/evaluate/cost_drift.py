@@ -185,8 +185,9 @@ def _column(values: Iterable[float]) -> Array:
 
 
 def _ratio(part: Array, whole: Array) -> Array:
-    whole = np.broadcast_to(whole, np.broadcast_shapes(part.shape, whole.shape))
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    ratio = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
 
 
 def _known(mine: Array, theirs: Array) -> Array:

@@ -93,7 +93,8 @@ def test_it_shows_neither_its_url_nor_its_key() -> None:
     assert "kkk" not in shown
 
 
-def test_the_client_follows_no_redirect_and_asks_no_proxy() -> None:
+def test_the_client_follows_no_redirect_asks_no_proxy_and_does_not_wait_for_ever() -> None:
     with webhook.client() as made:
         assert not made.follow_redirects
         assert not made.trust_env
+        assert made.timeout == httpx.Timeout(webhook.TIMEOUT_S)
