@@ -43,7 +43,7 @@ OPENINGS = {
     "conflict": "A policy was not published, another came first",
     "refused": "A change of penstock.yaml was refused",
     "objective": "The objective changed",
-    "proposal": "A proposal is live",
+    "proposal": "A proposal moved",
     "retune": "The policy was retuned",
     "freeze": "The freeze switch was set",
 }
