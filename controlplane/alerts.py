@@ -45,6 +45,7 @@ OPENINGS = {
     "objective": "The objective changed",
     "proposal": "A proposal moved",
     "retune": "The policy was retuned",
+    "pin": "A policy was pinned",
     "freeze": "The freeze switch was set",
 }
 

@@ -576,8 +576,13 @@ GROUP BY 1;
 -- ============================================================================ alerts and metrics
 
 -- name: events_to_tell
-SELECT id, at, kind, body FROM events
-WHERE id > %(after)s AND kind = ANY(%(kinds)s) ORDER BY id LIMIT %(limit)s;
+-- A proposal that came back is told as a rollback.
+SELECT id, at, kind, body FROM (
+    SELECT id, at, body,
+        CASE body ->> 'stage' WHEN 'rolled_back' THEN 'rollback' ELSE kind END AS kind
+    FROM events WHERE id > %(after)s
+) AS told
+WHERE kind = ANY(%(kinds)s) ORDER BY id LIMIT %(limit)s;
 
 -- name: newest_event
 SELECT coalesce(max(id), 0) AS id FROM events;
@@ -587,7 +592,8 @@ SELECT coalesce(max(id), 0) AS id FROM events WHERE at < %(at)s;
 
 -- name: alerts_waiting
 SELECT count(*) AS events, min(at) AS oldest FROM events
-WHERE id > %(after)s AND kind = ANY(%(kinds)s);
+WHERE id > %(after)s
+    AND CASE body ->> 'stage' WHEN 'rolled_back' THEN 'rollback' ELSE kind END = ANY(%(kinds)s);
 
 -- name: job_run_counts
 SELECT job, coalesce(status, 'running') AS status, count(*) AS runs FROM job_runs

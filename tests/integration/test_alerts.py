@@ -151,6 +151,18 @@ def test_events_are_told_once_and_in_order_and_only_those_that_are_wanted(
     assert len(set(ids)) == 3
 
 
+def test_a_proposal_that_came_back_is_told_as_a_rollback(store: Connect, leader: Leader) -> None:
+    receiver = Receiver(200)
+    with store() as connection:
+        for stage in ("canary", "live", "rolled_back"):
+            record_event(connection, "proposal", {"stage": stage, "reason": f"now {stage}"})
+    assert job(store, leader, receiver).run(NOW) == "1 sent"
+    (request,) = receiver.told
+    sent = json.loads(request.content)
+    assert (sent["kind"], sent["body"]["stage"]) == ("rollback", "rolled_back")
+    assert sent["summary"] == "A policy was rolled back: now rolled_back."
+
+
 def test_a_run_tells_only_so_many(store: Connect, leader: Leader) -> None:
     receiver = Receiver(200)
     happened(store, *map(str, range(MOST + 3)))
