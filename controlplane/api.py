@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import psycopg
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
+from fastapi.responses import PlainTextResponse
 
 from controlplane import (
     advice,
@@ -22,29 +22,41 @@ from controlplane import (
     proposals,
     refusals,
     registry,
+    spending,
     states,
+    telemetry,
 )
 from controlplane.access import Access, Holder
 from controlplane.audit import funnel, graded, labels
 from controlplane.audit.certificates import Certifier
 from controlplane.audit.tasks import Labeller, Task, Verdict
+from controlplane.bodies import (
+    AcceptBody,
+    FreezeBody,
+    LabelBody,
+    LeaseBody,
+    ObjectiveBody,
+    ProposalBody,
+    ReasonBody,
+)
 from controlplane.connection import Connect
 from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED, summary
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import DecisionKey
 from controlplane.sql import SQL
+from dataplane.contract.alerting import Alerts
+from dataplane.contract.exposition import MEDIA_TYPE
 from dataplane.contract.keys import Scope
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.publication import reason
 from dataplane.contract.records import millisecond
-from dataplane.contract.terms import Accepts, Mode, WrongAcceptances
 
 SCOPE = "x-penstock-scope"
 PUBLIC = "public"
 LISTED = 200
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Days = Annotated[float, Query(gt=0, le=92)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,73 +68,7 @@ class Parts:
     leader: Leader
     label_terms: labels.Terms
     learner: LearnerSettings
-
-
-class Body(BaseModel):
-    """A request's body: closed, without NaN or infinity."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class LeaseBody(Body):
-    """Ask for label tasks."""
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 1
-    labeller: Name
-
-
-class VerdictBody(Body):
-    """One grade; null is unsure."""
-
-    key: Annotated[str, Field(min_length=1, max_length=1)]
-    value: Annotated[float, Field(ge=0, le=1)] | None
-
-
-class LabelBody(Body):
-    """The grades of one leased query."""
-
-    decision_id: UUID
-    at: AwareDatetime
-    labeller: Name
-    verdicts: Annotated[list[VerdictBody], Field(max_length=26)]
-
-
-class ObjectiveBody(Body):
-    """What to reach from now on, a target or a ceiling; what is not said stays."""
-
-    target_quality: Annotated[float, Field(ge=0, le=1)] | None = None
-    reference: Literal["ground_truth", "always_cloud"] | None = None
-    tolerance: Annotated[float, Field(ge=0, le=1)] | None = None
-    ceiling_usd_per_query: Annotated[float, Field(gt=0)] | None = None
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
-    latency_usd_per_s: Annotated[float, Field(ge=0)] | None = None
-    accepts: Accepts | None = None
-    wrong_acceptances: WrongAcceptances | None = None  # null, said: no longer asked for
-
-
-class AcceptBody(Body):
-    """The segment in which the judge may decide from now on."""
-
-    segment: Name = "default"
-
-
-class ProposalBody(Body):
-    """A policy to take the live one's place: a whole document, or the live one in another mode."""
-
-    document: dict[str, Any] | None = None
-    mode: Mode | None = None
-
-
-class ReasonBody(Body):
-    """Why, in words that are kept."""
-
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-
-
-class FreezeBody(Body):
-    """Whether the learner may move the policy."""
-
-    frozen: bool
+    alerts: Alerts | None = None
 
 
 def scoped(scope: Scope | str) -> dict[str, Any]:
@@ -254,6 +200,13 @@ def give_advice(parts: Given) -> dict[str, Any]:
         return advice.give(connection, parts.learner, _now()).to_json()
 
 
+@router.get("/v1/cost/drift", **scoped("read"))
+def cost_drift(parts: Given, days: Days = 7.0, before: Days = 7.0) -> dict[str, Any]:
+    """What drove the change of spend between the last days and as many or others before them."""
+    with parts.connect() as connection:
+        return spending.compare(connection, days, before, _now()).to_json()
+
+
 @router.get("/v1/judge/report", **scoped("read"))
 def report_judge(parts: Given) -> dict[str, Any]:
     """What labels say of the judge, by segment: rates, ranking, calibration, its gate."""
@@ -346,6 +299,15 @@ def restore_policy(
             raise HTTPException(404, f"policy version {version} is not stored")
         operators.restore(connection, version, who, body.reason, _now(), pin=pin)
     return {"live": version, "pinned": pin}
+
+
+@router.get("/metrics", response_class=PlainTextResponse, **scoped("read"))
+def metrics(parts: Given) -> PlainTextResponse:
+    """Counters and gauges, for Prometheus."""
+    leads = parts.leader.leads()
+    with parts.connect() as connection:
+        text = telemetry.exposition(connection, _now(), leads=leads, alerts=parts.alerts)
+    return PlainTextResponse(text, media_type=MEDIA_TYPE)
 
 
 @router.get("/healthz", **scoped(PUBLIC))

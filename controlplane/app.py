@@ -12,8 +12,9 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from controlplane import api, objective, push, registry, schedule
+from controlplane import api, objective, push, registry, schedule, webhook
 from controlplane.access import Access
+from controlplane.alerts import AlertJob
 from controlplane.audit import labels
 from controlplane.connection import Connect, connect
 from controlplane.cycle import Cycle, School
@@ -32,7 +33,9 @@ def build(settings: Settings) -> FastAPI:
     """The app; its jobs run for as long as it is served."""
     database = partial(connect, settings.database_url)
     leader = Leader(settings.database_url)
-    parts = api.Parts(database, Access(database), leader, settings.labels, settings.learner)
+    parts = api.Parts(
+        database, Access(database), leader, settings.labels, settings.learner, settings.alerts
+    )
     app = api.build(parts)
     app.router.lifespan_context = partial(_working, settings, database, leader)
     return app
@@ -79,11 +82,11 @@ def school(settings: Settings) -> School:
 async def _working(
     settings: Settings, database: Connect, leader: Leader, _: FastAPI
 ) -> AsyncIterator[None]:
-    with _client(settings) as client:
-        runner = schedule.Runner(
-            database, leader, _plane(), _actions(settings, database, leader, client)
-        )
-        planned = schedule.jobs(settings.retune_interval_s)
+    with _client(settings) as client, webhook.client() as outside:
+        actions = _actions(settings, database, leader, client)
+        actions |= _alerting(settings, database, leader, outside)
+        runner = schedule.Runner(database, leader, _plane(), actions)
+        planned = schedule.jobs(settings.retune_interval_s, alerts=settings.alerts is not None)
         scheduler = schedule.start(planned, runner, leader)
         try:
             yield
@@ -118,6 +121,15 @@ def _actions(
         return shadow.run(now) if settings.dataplane_key else "no key for the data plane"
 
     return schedule.actions_on(database, cycle=turn, shadow=ask, expire=expire)
+
+
+def _alerting(
+    settings: Settings, database: Connect, leader: Leader, client: httpx.Client
+) -> dict[str, schedule.Action]:
+    if settings.alerts is None:
+        return {}
+    receiver = webhook.Webhook(settings.alerts.url, settings.alerts.key, client)
+    return {"alerts": AlertJob(database, leader, receiver, settings.alerts).run}
 
 
 def _client(settings: Settings) -> httpx.Client:

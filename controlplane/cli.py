@@ -13,6 +13,7 @@ import typer
 from controlplane.commands import (
     advise,
     config,
+    cost,
     dashboard,
     db,
     demo,
@@ -36,7 +37,15 @@ app = typer.Typer(
 )
 for group in (config, db, judge, key, label, policy):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
-for command in (advise.advise, dashboard.dashboard, demo.demo, prior.prior, replay.replay, up.up):
+for command in (
+    advise.advise,
+    cost.cost,
+    dashboard.dashboard,
+    demo.demo,
+    prior.prior,
+    replay.replay,
+    up.up,
+):
     app.command()(command)
 
 

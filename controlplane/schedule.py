@@ -33,14 +33,16 @@ class Job:
     every_s: float
 
 
-def jobs(retune_interval_s: float) -> tuple[Job, ...]:
-    """All jobs of the control plane."""
+def jobs(retune_interval_s: float, *, alerts: bool = False) -> tuple[Job, ...]:
+    """All jobs of the control plane; ``alerts`` only where somebody is to be told."""
+    told = (Job("alerts", 5.0),) if alerts else ()
     return (
         Job("cycle", retune_interval_s),
         Job("shadow", 1.0),
         Job("expire", 5.0),
         Job("partitions", 3600.0),
         Job("forget_runs", 3600.0),
+        *told,
     )
 
 

@@ -9,6 +9,7 @@ from controlplane.database import DatabaseUnavailable
 from controlplane.learn.prior import NONE, Prior, read
 from controlplane.learn.settings import LearnerSettings
 from dataplane.contract.address import Address
+from dataplane.contract.alerting import Alerts
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.errors import OperatorError
 from dataplane.contract.sections import Audit
@@ -36,6 +37,7 @@ class Settings:
     labels: Terms
     draws_per_day: int | None = None
     width: float | None = None
+    alerts: Alerts | None = None
 
 
 def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settings:
@@ -59,6 +61,7 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         labels=label_terms(environ, configuration.audit),
         width=configuration.audit.width,
         draws_per_day=configuration.audit.per_day,
+        alerts=configuration.alerts,
     )
 
 

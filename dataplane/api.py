@@ -14,6 +14,7 @@ from dataplane import chat
 from dataplane.access import Principal
 from dataplane.canary import CanaryCall, CanaryEnding, judge
 from dataplane.contract import keys
+from dataplane.contract.exposition import MEDIA_TYPE
 from dataplane.errors import ApiError, internal, unrecordable
 from dataplane.feedback import Feedback, outcome, truth
 from dataplane.gateway import Gateway, Policies, Recording
@@ -88,7 +89,7 @@ def _state(api: FastAPI, served: Served) -> None:
     @api.get("/metrics", summary="Counters, for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
         text = served.telemetry.exposition()
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(text, media_type=MEDIA_TYPE)
 
     @api.get("/openapi.json", summary="This document")
     async def openapi() -> JSONResponse:

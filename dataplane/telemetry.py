@@ -4,9 +4,9 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+from dataplane.contract.exposition import Kind, Labels, family, sample
 from dataplane.trail import Trail
 
-Labels = tuple[tuple[str, str], ...]
 Gauges = Callable[[], dict[str, float]]
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -91,26 +91,15 @@ class Telemetry:
 
     def _lines(self) -> Iterator[str]:
         for name, counter in sorted(self._counters.items()):
-            samples = (f"{name}{_braced(labels)} {value!r}" for labels, value in counter.items())
+            samples = (sample(name, labels, value) for labels, value in counter.items())
             yield from _family(name, "counter", samples)
         for name, histogram in (("overhead", self._overhead), ("latency", self._latency)):
-            family = f"penstock_{name}_seconds"
-            yield from _family(family, "histogram", histogram.lines(family))
+            called = f"penstock_{name}_seconds"
+            yield from _family(called, "histogram", histogram.lines(called))
         for name, value in self._gauges().items():
-            kind = "counter" if name.endswith("_total") else "gauge"
-            yield from _family(name, kind, [f"{name} {value!r}"])
+            kind: Kind = "counter" if name.endswith("_total") else "gauge"
+            yield from _family(name, kind, [sample(name, (), value)])
 
 
-def _family(name: str, kind: str, samples: Iterable[str]) -> Iterator[str]:
-    yield f"# HELP {name} {_HELP[name]}"
-    yield f"# TYPE {name} {kind}"
-    yield from samples
-
-
-def _braced(labels: Labels) -> str:
-    inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
-    return f"{{{inside}}}" if inside else ""
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+def _family(name: str, kind: Kind, samples: Iterable[str]) -> Iterator[str]:
+    return family(name, kind, _HELP[name], samples)

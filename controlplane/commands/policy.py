@@ -4,13 +4,12 @@ import getpass
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, configured, connected
 from dataplane.contract.errors import OperatorError
-from dataplane.contract.terms import Mode
 
 if TYPE_CHECKING:
     from controlplane.promote import Stage
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What decides, what is coming, and your word on it.", no_args_is_help=True)
 
+# the policy's own type would load NumPy and Pydantic at every `penstock --help`
+Mode: TypeAlias = Literal["route", "cascade", "cascade_route", "always_cloud", "always_local"]
 VersionNumber: TypeAlias = Annotated[int, typer.Argument(min=1, help="A stored version's number.")]
 Reason: TypeAlias = Annotated[str, typer.Option("--reason", "-r", help="Why; it is kept.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

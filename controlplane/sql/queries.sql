@@ -575,3 +575,87 @@ FROM completions c
 JOIN decisions d ON d.at = c.at AND d.id = c.decision_id
 WHERE c.at >= %(since)s AND c.status <> 'aborted'
 GROUP BY 1;
+
+
+-- ============================================================================ alerts and metrics
+
+-- name: events_to_tell
+-- A proposal that came back is told as a rollback.
+SELECT id, at, kind, body FROM (
+    SELECT id, at, body,
+        CASE body ->> 'stage' WHEN 'rolled_back' THEN 'rollback' ELSE kind END AS kind
+    FROM events WHERE id > %(after)s
+) AS told
+WHERE kind = ANY(%(kinds)s) ORDER BY id LIMIT %(limit)s;
+
+-- name: newest_event
+SELECT coalesce(max(id), 0) AS id FROM events;
+
+-- name: last_event_before
+SELECT coalesce(max(id), 0) AS id FROM events WHERE at < %(at)s;
+
+-- name: alerts_waiting
+SELECT count(*) AS events, min(at) AS oldest FROM events
+WHERE id > %(after)s
+    AND CASE body ->> 'stage' WHEN 'rolled_back' THEN 'rollback' ELSE kind END = ANY(%(kinds)s);
+
+-- name: job_run_counts
+SELECT job, coalesce(status, 'running') AS status, count(*) AS runs FROM job_runs
+GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- name: event_counts
+SELECT kind, count(*) AS events FROM events GROUP BY kind ORDER BY kind;
+
+-- name: last_estimates
+-- Those of one evaluation: its rows have one time.
+SELECT "window", quality, lo, hi FROM estimates
+WHERE at = (SELECT max(at) FROM estimates) ORDER BY id;
+
+-- name: last_answers
+-- What each data plane answered last, a row a version in force then. One that was not heard of in
+-- the day before the newest publication, or since, is gone.
+WITH newest AS (SELECT seq, published_at FROM publications ORDER BY seq DESC LIMIT 1), heard AS (
+    SELECT a.plane, a.version, a.status, a.seq, newest.seq AS newest,
+        max(a.seq) OVER (PARTITION BY a.plane) AS last
+    FROM newest JOIN policy_acks a
+        ON a.seq > newest.seq - 1000 AND a.at >= newest.published_at - interval '1 day'
+)
+SELECT plane, version, status, seq < newest AS behind FROM heard WHERE seq = last
+ORDER BY plane, version;
+
+
+-- ============================================================================ cost drift
+
+-- name: queries_by_segment
+SELECT segment, count(*) AS queries, min(at) AS first_at FROM decisions
+WHERE at >= %(since)s AND at < %(until)s GROUP BY segment ORDER BY segment;
+
+-- name: spend
+-- Calls of a span by segment, tier and purpose: what tokens cost by the prices of the policy that
+-- charged them, and in all. Postgres carries a bound on `at` to no joined table.
+WITH counted AS MATERIALIZED (
+    SELECT d.segment, d.policy_version, a.tier, a.purpose, count(*) AS calls,
+        sum(a.prompt_tokens) AS prompt_tokens, sum(a.completion_tokens) AS completion_tokens,
+        sum(a.cost_usd) AS cost_usd
+    FROM attempts a JOIN decisions d ON d.at = a.at AND d.id = a.decision_id
+    WHERE a.at >= %(since)s AND a.at < %(until)s AND d.at >= %(since)s AND d.at < %(until)s
+    GROUP BY d.segment, d.policy_version, a.tier, a.purpose
+), prices AS MATERIALIZED (
+    SELECT p.version, tier ->> 'name' AS tier,
+        unit * (tier ->> 'input_usd_per_mtok')::float8 AS prompt,
+        unit * (tier ->> 'output_usd_per_mtok')::float8 AS completion
+    FROM policies p
+    CROSS JOIN LATERAL jsonb_array_elements(p.document::jsonb -> 'tiers') AS tier
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN tier ->> 'billing' = 'none' THEN 0 ELSE 1e-6::float8 END AS unit
+    ) AS billed
+    WHERE p.version IN (SELECT policy_version FROM counted)
+)
+SELECT c.segment, c.tier, c.purpose, sum(c.calls)::float8 AS calls,
+    sum(c.prompt_tokens)::float8 AS prompt_tokens,
+    sum(c.completion_tokens)::float8 AS completion_tokens,
+    sum(c.prompt_tokens * coalesce(p.prompt, 0))::float8 AS prompt_usd,
+    sum(c.completion_tokens * coalesce(p.completion, 0))::float8 AS completion_usd,
+    sum(c.cost_usd) AS cost_usd
+FROM counted c LEFT JOIN prices p ON p.version = c.policy_version AND p.tier = c.tier
+GROUP BY c.segment, c.tier, c.purpose ORDER BY c.segment, c.tier, c.purpose;

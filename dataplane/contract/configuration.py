@@ -15,6 +15,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from dataplane.contract import located
 from dataplane.contract.address import Address
+from dataplane.contract.alerting import Alerts
 from dataplane.contract.errors import OperatorError
 from dataplane.contract.located import Loc, Located, Problem
 from dataplane.contract.sections import (
@@ -73,6 +74,7 @@ class Configuration(Section):
     shadow: Shadow = Shadow()
     learner: Learner = Learner()
     limits: Limits = Limits()
+    alerts: Alerts | None = None
 
     def database_environment(self) -> dict[str, str]:
         """The database URLs under the names that the environment has for them."""

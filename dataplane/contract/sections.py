@@ -3,7 +3,6 @@
 The sections ``price`` and ``expected`` of a tier carry the names of the policy's ``TierTerms``.
 """
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from pydantic import (
 )
 
 from dataplane.contract.address import Address
+from dataplane.contract.forbidden import is_forbidden
 from dataplane.contract.terms import (
     HELD_OUT,
     TRUSTED,
@@ -58,16 +58,9 @@ def _upstream(url: str) -> str:
         raise ValueError("must be an http:// or https:// URL")
     if parts.username or parts.query or parts.fragment:
         raise ValueError("must be a plain URL; credentials go into api_key")
-    if _link_local(parts.hostname):
+    if is_forbidden(parts.hostname):
         raise ValueError("is a link-local address, where clouds keep their credentials")
     return url.rstrip("/")
-
-
-def _link_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_link_local
-    except ValueError:
-        return False
 
 
 def _bandit(value: Any) -> Any:

@@ -21,7 +21,8 @@ import httpx
 import orjson
 from httpx_aiohttp import AiohttpTransport
 
-from dataplane.tiers.addresses import GuardedResolver, is_forbidden
+from dataplane.contract.forbidden import is_forbidden
+from dataplane.tiers.addresses import GuardedResolver
 from dataplane.tiers.base import ErrorKind, TierError, TierUnusableError
 
 MAX_BODY_BYTES = 32 * 2**20

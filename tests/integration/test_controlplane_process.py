@@ -1,18 +1,23 @@
 """``python -m controlplane`` as a process: it starts, leads, hands over, and says what is wrong."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 
 import httpx
 import pytest
 
 from controlplane import keys, registry
 from controlplane.connection import connect
+from controlplane.cycle import record_event
 from controlplane.database import Database
 from controlplane.launch import Part, Program, free_ports, running
 from tests.traffic import PostgresTraffic, query
@@ -34,10 +39,12 @@ learner: {{retune_interval_s: 0.2}}
 """
 
 
-def program(directory: Path, database: Database, name: str) -> Program:
+def program(
+    directory: Path, database: Database, name: str, section: str = "", **environment: str
+) -> Program:
     gateway, control = free_ports(2)
     file = directory / f"{name}.yaml"
-    file.write_text(CONFIGURATION.format(gateway=gateway, control=control))
+    file.write_text(CONFIGURATION.format(gateway=gateway, control=control) + section)
     return Program(
         name,
         "controlplane",
@@ -45,6 +52,7 @@ def program(directory: Path, database: Database, name: str) -> Program:
         {
             **os.environ,
             "DATABASE_URL_CONTROLPLANE": database.url_for("penstock_controlplane"),
+            **environment,
         },
         ready_url=f"http://127.0.0.1:{control}/readyz",
     )
@@ -82,6 +90,31 @@ def test_it_publishes_the_start_policy_and_observes(
         for number in range(3):
             traffic.complete(query(number))
         until(lambda: status(plane, key)["observed"] == 3)
+
+
+def test_it_tells_a_webhook_what_happened(tmp_path: Path, database: Database) -> None:
+    told: Queue[dict[str, object]] = Queue()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quietly."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        section = f"alerts: {{webhook: '{url}', secret: '${{HOOK_SECRET}}', kinds: [freeze]}}"
+        plane = program(tmp_path, database, "one", section, HOOK_SECRET="whsec_" + "QUFB" * 8)
+        with running(plane, tmp_path):
+            with connect(database.url_for("penstock_controlplane")) as connection:
+                record_event(connection, "freeze", {"frozen": True, "key": "k"})
+            said = told.get(timeout=DEADLINE_S)
+        server.shutdown()
+    assert (said["kind"], said["body"]) == ("freeze", {"frozen": True, "key": "k"})
 
 
 def test_of_two_one_leads_and_the_other_takes_over_from_the_killed(

@@ -8,10 +8,15 @@ from controlplane.schedule import due, jobs
 
 
 def test_jobs_are_named_once_and_the_cycle_follows_the_configuration() -> None:
-    planned = jobs(2.0)
+    planned = jobs(2.0, alerts=True)
     names = [job.name for job in planned]
     assert len(set(names)) == len(names)
     assert next(job.every_s for job in planned if job.name == "cycle") == 2.0
+
+
+def test_nobody_is_told_where_no_webhook_is_named() -> None:
+    told = {job.name for job in jobs(2.0, alerts=True)} - {job.name for job in jobs(2.0)}
+    assert told == {"alerts"}
 
 
 @pytest.mark.parametrize("every_s", [1.0, 2.0, 30.0, 3600.0])

@@ -4,8 +4,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from dataplane.tiers import addresses
-from dataplane.tiers.addresses import GuardedResolver, is_forbidden
+from dataplane.contract import forbidden
+from dataplane.contract.forbidden import is_forbidden
+from dataplane.tiers.addresses import GuardedResolver
 from dataplane.tiers.base import TierError, TierUnusableError
 from dataplane.tiers.openai import OpenAITier
 from tests.scripted_upstream import Exchange, scripted
@@ -45,7 +46,7 @@ async def test_a_tier_asks_the_guarded_resolver(monkeypatch: pytest.MonkeyPatch)
         await exchange.reply({})
 
     async with scripted(play) as upstream:
-        monkeypatch.setattr(addresses, "_METADATA", {ip_address("127.0.0.1")})
+        monkeypatch.setattr(forbidden, "_METADATA", {ip_address("127.0.0.1")})
         by_name = upstream.base_url.replace("127.0.0.1", "localhost")
         tier = OpenAITier("cloud", "big", by_name)
         with pytest.raises(TierError) as caught:

@@ -1,0 +1,143 @@
+"""What was spent lately, set against the time before it, and what drove the change in words."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from controlplane.connection import Connection
+from controlplane.evaluate.cost_drift import (
+    Calls,
+    Cell,
+    CostDrift,
+    Driver,
+    Period,
+    decompose,
+)
+from controlplane.sql import SQL
+
+MISSING = 0.1  # share of the earlier period that may lie before its first query, untold
+SMALL = 1e-9  # USD
+
+WORDS: dict[Driver, tuple[str, str]] = {  # as they raise spend, and as they lower it
+    "volume": ("more queries", "fewer queries"),
+    "mix": ("a dearer mix of segments", "a cheaper mix of segments"),
+    "routing": ("the policy calling dearer tiers", "the policy calling cheaper tiers"),
+    "tokens": ("more tokens a call", "fewer tokens a call"),
+    "price": ("higher prices", "lower prices"),
+    "judging": ("more judging", "less judging"),
+    "shadowing": ("more shadowing and auditing", "less shadowing and auditing"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """The last ``days`` days until ``at``, set against the ``earlier_days`` days before them.
+
+    The earlier period's counts and spend are scaled to the length of the later one. ``first_at``
+    is its first query, None where it has none.
+    """
+
+    at: datetime
+    days: float
+    earlier_days: float
+    first_at: datetime | None
+    before: Period
+    after: Period
+    drift: CostDrift
+
+    @property
+    def sentence(self) -> str:
+        """What drove the change."""
+        if self.first_at is None:
+            return (
+                f"Spend was {self.drift.after_usd:,.4g} USD in {_days(self.days)}; nothing is "
+                "known of the time before: there is nothing to compare with yet."
+            )
+        return f"{_change(self.drift, self.days)}{self._warning()}"
+
+    def _warning(self) -> str:
+        first, start = self.first_at, self.at - timedelta(days=self.days + self.earlier_days)
+        if first is None or (first - start) < MISSING * timedelta(days=self.earlier_days):
+            return ""
+        return f" The earlier period has no queries before {first:%Y-%m-%d %H:%M} UTC."
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; USD throughout."""
+        drift = self.drift
+        return {
+            "at": self.at.isoformat(),
+            "days": self.days,
+            "before": self.earlier_days,
+            "first_at": self.first_at and self.first_at.isoformat(),
+            "sentence": self.sentence,
+            "before_usd": drift.before_usd,
+            "after_usd": drift.after_usd,
+            "change_usd": drift.change_usd,
+            "effects": drift.effects,
+            "cells": [
+                cell._asdict()
+                | {"before_usd": self.spent(self.before, cell)}
+                | {"after_usd": self.spent(self.after, cell)}
+                | {"effects": effects}
+                for cell, effects in drift.by_cell.items()
+            ],
+        }
+
+    @staticmethod
+    def spent(period: Period, cell: Cell) -> float:
+        """USD of one cell."""
+        return period.calls[cell].usd if cell in period.calls else 0.0
+
+
+def compare(connection: Connection, days: float, earlier_days: float, now: datetime) -> Spending:
+    """Read both periods and set them against each other; nothing is written."""
+    turn = now - timedelta(days=days)
+    first_at, before = _period(connection, turn - timedelta(days=earlier_days), turn)
+    _, after = _period(connection, turn, now)
+    before = before.times(days / earlier_days)
+    return Spending(now, days, earlier_days, first_at, before, after, decompose(before, after))
+
+
+def _period(
+    connection: Connection, since: datetime, until: datetime
+) -> tuple[datetime | None, Period]:
+    span = {"since": since, "until": until}
+    counted = connection.execute(SQL["queries_by_segment"], span).fetchall()
+    rows = connection.execute(SQL["spend"], span).fetchall()
+    calls = {
+        Cell(row["segment"], row["tier"], row["purpose"]): Calls(
+            calls=row["calls"],
+            prompt_tokens=row["prompt_tokens"],
+            completion_tokens=row["completion_tokens"],
+            prompt_usd=row["prompt_usd"],
+            completion_usd=row["completion_usd"],
+            fee_usd=row["cost_usd"] - row["prompt_usd"] - row["completion_usd"],
+        )
+        for row in rows
+    }
+    queries = {row["segment"]: row["queries"] for row in counted}
+    return min((row["first_at"] for row in counted), default=None), Period(queries, calls)
+
+
+def _change(drift: CostDrift, days: float) -> str:
+    change, span = drift.change_usd, _days(days)
+    ranked = sorted(drift.effects.items(), key=lambda each: -abs(each[1]))
+    causes = [_cause(drift, driver, usd) for driver, usd in ranked[:2] if abs(usd) > SMALL]
+    if not causes:
+        return f"Spend did not change: {drift.after_usd:,.4g} USD in {span}."
+    share = f" ({change / drift.before_usd:+.1%})" if drift.before_usd > SMALL else ""
+    moved = "rose" if change > 0 else "fell"
+    said = f"Spend {moved} by {abs(change):,.4g} USD{share}, to {drift.after_usd:,.4g} in {span}"
+    return f"{said}, chiefly by {', then by '.join(causes)}."
+
+
+def _cause(drift: CostDrift, driver: Driver, usd: float) -> str:
+    words = f"{WORDS[driver][usd < 0]} ({usd:+,.4g} USD"
+    if driver in ("volume", "mix"):
+        return f"{words})"
+    cell = drift.foremost(driver)
+    return f"{words}, most of it {cell.tier} in segment {cell.segment})"
+
+
+def _days(days: float) -> str:
+    return f"{days:g} day{'' if days == 1 else 's'}"
