@@ -27,7 +27,7 @@ class Part(Frozen):
 
     version: Annotated[int, Field(ge=1, lt=1 << 31)]
     share: Annotated[float, Field(ge=0, le=1)] = 1.0
-    draw: Annotated[float, Field(ge=0, le=1)] = 0.0
+    draw: Annotated[float, Field(ge=0, le=1, exclude_if=lambda draw: not draw)] = 0.0
 
 
 _PARTS = TypeAdapter(Annotated[tuple[Part, ...], Field(min_length=1, max_length=8)])

@@ -49,6 +49,13 @@ def test_what_has_no_share_decides_nothing_and_is_compared_with_what_does() -> N
     assert in_force(0.5, 0.5).rivals_of(first) == ()
 
 
+def test_a_part_without_draws_is_written_as_a_release_that_knew_none_reads_it() -> None:
+    assert Part(version=3).model_dump() == {"version": 3, "share": 1.0}
+    assert Part(version=3, share=0, draw=0.3).model_dump() == {
+        "version": 3, "share": 0, "draw": 0.3
+    }  # fmt: skip
+
+
 def test_a_conversation_keeps_its_document() -> None:
     split = in_force(0.5, 0.5)
     first = [split.document_for(f"c{n}").version for n in range(50)]
