@@ -44,6 +44,7 @@ from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED, summary
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import DecisionKey
+from controlplane.promote import Terms
 from controlplane.sql import SQL
 from dataplane.contract.alerting import Alerts
 from dataplane.contract.exposition import MEDIA_TYPE
@@ -69,6 +70,7 @@ class Parts:
     label_terms: labels.Terms
     learner: LearnerSettings
     alerts: Alerts | None = None
+    proposals: Terms = proposals.USUAL
 
 
 def scoped(scope: Scope | str) -> dict[str, Any]:
@@ -284,7 +286,8 @@ def move_proposal(
     """Promote a proposal without waiting for its evidence, refuse it, or roll it back."""
     with parts.connect() as connection:
         who = f"key {caller.id}"
-        found = operators.move(connection, version, stage, who, body.reason, _now())
+        said = version, stage, who, body.reason, _now(), parts.proposals
+        found = operators.move(connection, *said)
     return proposals.summary(found)
 
 

@@ -34,7 +34,13 @@ def build(settings: Settings) -> FastAPI:
     database = partial(connect, settings.database_url)
     leader = Leader(settings.database_url)
     parts = api.Parts(
-        database, Access(database), leader, settings.labels, settings.learner, settings.alerts
+        database,
+        Access(database),
+        leader,
+        settings.labels,
+        settings.learner,
+        settings.alerts,
+        settings.proposals,
     )
     app = api.build(parts)
     app.router.lifespan_context = partial(_working, settings, database, leader)
@@ -105,6 +111,7 @@ def _actions(
         terms=settings.labels,
         width=settings.width,
         per_day=settings.draws_per_day,
+        rollout=settings.proposals,
     )
     shadow = ShadowJob(database, client)
 

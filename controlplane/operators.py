@@ -9,7 +9,7 @@ from datetime import datetime
 from controlplane import proposals, push, registry, states
 from controlplane.connection import Connection
 from controlplane.cycle import FROZEN, load_trust, record_event
-from controlplane.promote import Proposal, Stage
+from controlplane.promote import Proposal, Stage, Terms
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.publication import Part
 from dataplane.contract.terms import Mode
@@ -35,14 +35,20 @@ def in_mode(live: PolicyDocument, mode: Mode) -> PolicyDocument:
 
 
 def move(
-    connection: Connection, version: int, stage: Stage, who: str, reason: str, now: datetime
+    connection: Connection,
+    version: int,
+    stage: Stage,
+    who: str,
+    reason: str,
+    now: datetime,
+    terms: Terms = proposals.USUAL,
 ) -> Proposal:
     """Promote, refuse or roll back the proposal of this version, and put that in force at once.
 
     Raises ``OperatorError`` where it cannot be moved so, ``ConflictError``.
     """
     proposal = proposals.say(connection, version, stage, who, reason, now)
-    proposals.put_in_force(connection)
+    proposals.put_in_force(connection, terms)
     record_event(connection, "proposal", proposals.summary(proposal))
     return proposal
 

@@ -42,6 +42,7 @@ class Terms:
     canary_within: timedelta = timedelta(days=7)
     slower: float = 1.2  # times the live policy's usual latency
     watched: int = 2000  # queries once live, until it is settled
+    holdout: float = 0.0  # share of conversations that keeps the last structural policy
 
 
 @dataclass(frozen=True, slots=True)

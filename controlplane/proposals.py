@@ -177,15 +177,16 @@ def put_in_force(
     published meanwhile.
     """
     rollout, newest = load(connection), registry.latest(connection)
-    if rollout.proposal is None or newest is None:
+    if newest is None:
         return None
     structural = registry.structural(connection, newest.leading)
     wanted = rollout.in_force(newest.leading, structural, terms)
     if newest.parts == wanted:
         return None
     check()
-    proposal = rollout.proposal
-    reason = f"version {proposal.version} is {proposal.stage}: {proposal.why}"
+    proposal, reason = rollout.proposal, f"{terms.holdout:.0%} of conversations are held out"
+    if proposal is not None:
+        reason = f"version {proposal.version} is {proposal.stage}: {proposal.why}"
     return push.put_in_force(connection, wanted, newest.seq, reason[:2000])
 
 

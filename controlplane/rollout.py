@@ -124,20 +124,28 @@ class Rollout:
 
     def in_force(self, live: int, structural: int, terms: Terms) -> tuple[Part, ...]:
         """What is to be in force where ``live`` leads, which is a retune of ``structural``."""
+        live, held = self._leading(live, structural)
+        rival, canary = self.rival, self.proposal is not None and self.proposal.stage == "canary"
+        shares = {rival: terms.canary_share if canary else 0.0} if rival is not None else {}
+        if terms.holdout and held != live:
+            shares[held] = shares.get(held, 0.0) + terms.holdout
+        beside = [
+            Part(version=version, share=share, draw=terms.draw if version == rival else 0.0)
+            for version, share in shares.items()
+        ]
+        return Part(version=live, share=1 - sum(shares.values())), *beside
+
+    def _leading(self, live: int, structural: int) -> tuple[int, int]:
+        """The version that is to lead, and the one that is held out: the last structural one."""
         proposal = self.proposal
         if proposal is None:
-            return (Part(version=live),)
+            return live, structural
         took_over = structural == proposal.version
         if proposal.stage == "rolled_back" and took_over:
-            return (Part(version=proposal.against),)
-        if not self.open:
-            return (Part(version=live),)
-        assert self.rival is not None
-        if proposal.stage == "live" and not took_over:
-            live = proposal.version
-        share = terms.canary_share if proposal.stage == "canary" else 0.0
-        beside = Part(version=self.rival, share=share, draw=terms.draw)
-        return Part(version=live, share=1 - share), beside
+            return proposal.against, proposal.structural
+        if proposal.stage == "live":
+            return (live if took_over else proposal.version), proposal.structural
+        return live, structural
 
     def _rival(self) -> PolicyDocument | None:
         return None if self.rival is None else self.documents(self.rival)

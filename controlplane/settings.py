@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from controlplane import promote
 from controlplane.audit.labels import Terms
 from controlplane.database import DatabaseUnavailable
 from controlplane.learn.prior import NONE, Prior, read
@@ -12,7 +13,7 @@ from dataplane.contract.address import Address
 from dataplane.contract.alerting import Alerts
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.errors import OperatorError
-from dataplane.contract.sections import Audit
+from dataplane.contract.sections import Audit, Proposals
 
 DATAPLANE_URL = "PENSTOCK_DATAPLANE_URL"
 DATAPLANE_KEY = "PENSTOCK_DATAPLANE_KEY"
@@ -38,6 +39,7 @@ class Settings:
     draws_per_day: int | None = None
     width: float | None = None
     alerts: Alerts | None = None
+    proposals: promote.Terms = field(default_factory=promote.Terms)
 
 
 def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settings:
@@ -62,6 +64,7 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         width=configuration.audit.width,
         draws_per_day=configuration.audit.per_day,
         alerts=configuration.alerts,
+        proposals=proposal_terms(configuration.proposals),
     )
 
 
@@ -76,6 +79,20 @@ def learner_settings(configuration: Configuration) -> LearnerSettings:
         floor=configuration.audit.floor,
         held_out=configuration.audit.held_out,
     ).drawing(configuration.audit.rate, configuration.shadow.rate)
+
+
+def proposal_terms(stated: Proposals) -> promote.Terms:
+    """What a proposal's stages ask for, as ``penstock.yaml`` says."""
+    return promote.Terms(
+        draw=stated.draw,
+        shadow_within=timedelta(days=stated.shadow_days),
+        canary_share=stated.canary_share,
+        canary_queries=stated.canary_queries,
+        canary_within=timedelta(days=stated.canary_days),
+        slower=stated.slower,
+        watched=stated.watched,
+        holdout=stated.holdout,
+    )
 
 
 def label_terms(environ: Mapping[str, str], audit: Audit | None = None) -> Terms:

@@ -236,6 +236,7 @@ def _freeze(config: Path, *, frozen: bool) -> None:
 
 def _move(version: int, stage: "Stage", reason: str, config: Path, *, yes: bool) -> None:
     from controlplane import operators, proposals  # noqa: PLC0415 - a second of SciPy
+    from controlplane.settings import proposal_terms  # noqa: PLC0415
 
     with connected(config) as connection:
         found = proposals.read(connection)
@@ -243,7 +244,8 @@ def _move(version: int, stage: "Stage", reason: str, config: Path, *, yes: bool)
         _tell(proposals.summary(found))
     _confirm(yes)
     with connected(config) as connection:
-        operators.move(connection, version, stage, _who(), reason, datetime.now(UTC))
+        said = version, stage, _who(), reason, datetime.now(UTC)
+        operators.move(connection, *said, proposal_terms(configured(config).proposals))
     typer.echo(f"v{version} is {stage.replace('_', ' ')}")
 
 

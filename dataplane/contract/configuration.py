@@ -29,6 +29,7 @@ from dataplane.contract.sections import (
     Limits,
     Listen,
     Objective,
+    Proposals,
     Secret,
     Section,
     Shadow,
@@ -73,6 +74,7 @@ class Configuration(Section):
     audit: Audit = Audit()
     shadow: Shadow = Shadow()
     learner: Learner = Learner()
+    proposals: Proposals = Proposals()
     limits: Limits = Limits()
     alerts: Alerts | None = None
 

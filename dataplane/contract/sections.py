@@ -265,6 +265,25 @@ class Learner(Section):
     prior: Beside | None = None
 
 
+class Proposals(Section):
+    """How a proposed policy earns its place, and the share of conversations that is held out.
+
+    Of the queries that it might serve otherwise a share ``draw`` is audited and shadowed; as a
+    canary it has ``canary_share`` of the conversations until it decided ``canary_queries``, and may
+    be ``slower`` times as slow; once live it is watched for ``watched`` queries. A share
+    ``holdout`` keeps the last structural policy, so that what retunes save is measured.
+    """
+
+    draw: Annotated[float, Field(gt=0, le=1)] = 0.3
+    shadow_days: Positive = 14.0
+    canary_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    canary_queries: Whole = 300
+    canary_days: Positive = 7.0
+    slower: Annotated[float, Field(ge=1)] = 1.2
+    watched: Whole = 2000
+    holdout: Annotated[float, Field(ge=0, lt=0.4)] = 0.0
+
+
 class Limits(Section):
     """What one request, one key and the whole plane may take."""
 

@@ -142,7 +142,9 @@ def chain(loss: float, rng: np.random.Generator) -> float:
 def figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
     """The benchmark's figures by name."""
     named: dict[str, Figure] = {}
-    claim, wrong, wrong_daily = Claim(MARGIN), [], []
+    claim = Claim(MARGIN)
+    wrong: dict[str, list[bool]] = {"promotion": [], "rollback": []}
+    wrong_daily: list[bool] = []
     for name, share in SHARES.items():
         for kind, points, right in (("promote", GAIN, "holds"), ("rollback", LOSS, "fails")):
             found = window(parts, share, points)
@@ -156,16 +158,21 @@ def figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
             named[f"{kind}_daily_labels_median_{name}"] = _median([each.labels for each in daily])
             just = boundary(found, claim)
             ends = [paired(just, claim, rng) for rng in _generators(seeds, "at", kind, name)]
-            wrong += [[each.said == said for each in ends] for said in ("holds", "fails")]
+            wrong["promotion"] += [each.said == "holds" for each in ends]
+            wrong["rollback"] += [each.said == "fails" for each in ends]
         none = Window(np.zeros(1), share)
         ends = [tested_daily(none, TARGET, rng) for rng in _generators(seeds, "none", name)]
         wrong_daily += [each.said is not None for each in ends]
         sys.stderr.write(f"{name}: done\n")
-    named["false_decision_rate"] = max(map(_share_of, wrong), key=lambda figure: figure.value)
+    for kind, hits in wrong.items():
+        named[f"false_{kind}_rate"] = _share_of(hits)
+    named["false_decision_rate"] = max(map(_share_of, wrong.values()), key=_value)
     named["false_decision_rate_daily"] = _share_of(wrong_daily)
     for loss in (0.5, 0.95):
         ends_at = [chain(loss, rng) for rng in _generators(seeds, f"chain {loss}")]
         named[f"chain10_quality_loss_{loss}"] = _loss(ends_at)
+        broken = [quality < TARGET - TOLERANCE for quality in ends_at]
+        named[f"chain10_promise_broken_{loss}"] = _share_of(broken)
     worst = max((named[f"chain10_quality_loss_{loss}"] for loss in (0.5, 0.95)), key=_value)
     return named | {"chain10_quality_loss": worst}
 

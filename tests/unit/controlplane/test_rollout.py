@@ -138,6 +138,34 @@ def test_each_stage_wants_its_versions_in_force(
     assert list(rollout(stage).in_force(live, structural, TERMS)) == parts
 
 
+@pytest.mark.parametrize(
+    ("stage", "live", "structural", "parts"),
+    [
+        (None, 5, 1, [Part(version=5, share=0.9), Part(version=1, share=0.1)]),
+        (None, 1, 1, [Part(version=1)]),
+        (
+            "canary",
+            5,
+            1,
+            [
+                Part(version=5, share=0.85),
+                Part(version=2, share=0.05, draw=0.3),
+                Part(version=1, share=0.1),
+            ],
+        ),
+        ("live", 6, 2, [Part(version=6, share=0.9), Part(version=1, share=0.1, draw=0.3)]),
+        ("settled", 6, 2, [Part(version=6, share=0.9), Part(version=2, share=0.1)]),
+    ],
+)
+def test_the_last_structural_policy_is_held_out(
+    stage: Stage | None, live: int, structural: int, parts: list[Part]
+) -> None:
+    made = rollout(stage) if stage else Rollout(KNOWN.get)
+    found = made.in_force(live, structural, replace(TERMS, holdout=0.1))
+    assert [(one.version, one.draw) for one in found] == [(one.version, one.draw) for one in parts]
+    assert [one.share for one in found] == pytest.approx([one.share for one in parts])
+
+
 def test_without_a_proposal_nothing_is_compared() -> None:
     none = Rollout(KNOWN.get)
     none.observe([cloud(1)])
