@@ -17,6 +17,7 @@ from controlplane import (
     advice,
     explain,
     gates,
+    holdout,
     objective,
     operators,
     proposals,
@@ -253,6 +254,14 @@ def read_proposal(parts: Given) -> dict[str, Any]:
     with parts.connect() as connection:
         found = proposals.read(connection)
     return {"proposal": found and proposals.summary(found)}
+
+
+@router.get("/v1/holdout", **scoped("read"))
+def read_holdout(parts: Given) -> dict[str, Any]:
+    """What the live policy saves beside the share of conversations that is held out."""
+    with parts.connect() as connection:
+        found = holdout.measured(connection)
+    return {"holdout": found and found.to_json()}
 
 
 @router.post("/v1/proposal", **scoped("admin"))

@@ -149,6 +149,32 @@ def _tell(told: dict[str, Any]) -> None:
 
 
 @app.command()
+def holdout(config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
+    """Say what the live policy saves beside the share that keeps the last structural policy."""
+    from controlplane.holdout import measured  # noqa: PLC0415 - a second of SciPy
+
+    with connected(config) as connection:
+        found = measured(connection)
+    if as_json:
+        typer.echo(json.dumps(found and found.to_json(), indent=2))
+        return
+    if found is None:
+        typer.echo("nothing is held out: set `proposals.holdout` in penstock.yaml")
+        return
+    since = f"{found.since.astimezone():%Y-%m-%d %H:%M}"
+    typer.echo(f"v{found.version} is held out for {found.share:.0%} of conversations since {since}")
+    for name, side in ((f"v{found.version}", found.held), ("live", found.live)):
+        quality = f"quality {side.quality.estimate:.3f} " if side.labels else "no label yet "
+        typer.echo(
+            f"  {name}: {side.queries:,} queries, {1e6 * side.usd:.1f} USD per million, {quality}"
+            f"[{side.quality.low:.3f}, {side.quality.high:.3f}] by {side.labels} labels"
+        )
+    if found.saved is not None:
+        saved = found.saved
+        typer.echo(f"  saved: {saved.estimate:.1%} [{saved.low:.1%}, {saved.high:.1%}] of serving")
+
+
+@app.command()
 def propose(
     file: Annotated[Path | None, typer.Argument(help="A policy as JSON, - to read it.")] = None,
     mode: Annotated[Mode | None, typer.Option(help="Or the live policy in this mode.")] = None,

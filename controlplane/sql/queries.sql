@@ -557,6 +557,9 @@ SELECT
 
 -- ============================================================================ proposals
 
+-- name: publications_back
+SELECT in_force, published_at FROM publications ORDER BY seq DESC LIMIT %(limit)s;
+
 -- name: recent_completions
 SELECT at, decision_id FROM completions WHERE status = 'ok'
 ORDER BY at DESC, decision_id DESC LIMIT %(limit)s;
