@@ -12,6 +12,7 @@ from controlplane.cycle import FROZEN, load_trust, record_event
 from controlplane.promote import Proposal, Stage, Terms
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.publication import Part
+from dataplane.contract.publication import reason as cause
 from dataplane.contract.terms import Mode
 
 
@@ -24,14 +25,17 @@ def propose(connection: Connection, document: PolicyDocument, who: str, now: dat
 
 
 def in_mode(live: PolicyDocument, mode: Mode) -> PolicyDocument:
-    """The live policy in another mode, to be proposed."""
+    """The live policy in another mode, to be proposed; raises ``RefusedError`` if it may not be."""
     said = {
         "version": live.version + 1,
         "parent": live.version,
         "reason": f"{mode} in place of {live.segments[0].mode}",
     }
-    segments = tuple(each.replaced(mode=mode, arms=()) for each in live.segments)
-    return live.model_copy(update=said | {"segments": segments}).rederived()
+    try:
+        segments = tuple(each.replaced(mode=mode, arms=()) for each in live.segments)
+        return live.model_copy(update=said | {"segments": segments}).rederived()
+    except ValueError as error:
+        raise proposals.RefusedError(f"{mode} may not be proposed: {cause(error)}") from None
 
 
 def move(

@@ -24,6 +24,7 @@ from dataplane.contract.terms import QualityTarget
 ROLLOUT = "rollout"
 USUAL = Terms()
 AT_RANDOM = "a policy whose arms are drawn at random cannot be compared: propose it without arms"
+ON_TRIAL = "the judge is on trial in segment {segment}: its gate opens that, and no proposal"
 
 
 class RefusedError(OperatorError):
@@ -58,7 +59,8 @@ def propose(
 
     ``place``: how far draws were heard of by now; its pairs come after. Raises ``ConflictError``
     where another one is on its way or the parent is not live, ``RefusedError`` where it serves
-    another objective, draws its arms, or the live policy's quality is not known yet.
+    another objective, draws its arms, trusts a judge that is on trial, or the live policy's
+    quality is not known yet.
     """
     live, rollout = registry.live(connection), load(connection)
     if rollout.open:
@@ -74,8 +76,11 @@ def propose(
         )
     if document.objective != live.objective:
         raise RefusedError("a proposal serves the live objective: change that by itself first")
-    if any(segment.arms for segment in document.segments):
-        raise RefusedError(AT_RANDOM)
+    for segment in document.segments:
+        if segment.arms:
+            raise RefusedError(AT_RANDOM)
+        if segment.trust == "open" and live.segment(segment.name).trust == "closed":
+            raise RefusedError(ON_TRIAL.format(segment=segment.name))
     claim = Claim(_margin(connection, live))
     said = {"version": registry.next_version(connection), "kind": "proposal", "author": "operator"}
     stored = document.model_copy(update=said | {"issued_at": now}).rederived()

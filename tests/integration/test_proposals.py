@@ -11,12 +11,13 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from controlplane import proposals, push, registry, states
+from controlplane import operators, proposals, push, registry, states
 from controlplane.connection import Connect, Connection, connect
 from controlplane.cycle import FROZEN, Cycle
 from controlplane.database import Database
 from controlplane.leader import Leader
 from controlplane.promote import Proposal, Terms
+from controlplane.proposals import RefusedError
 from controlplane.registry import ConflictError
 from dataplane.contract.errors import OperatorError
 from dataplane.contract.policy import PolicyDocument
@@ -30,6 +31,7 @@ from tests.traffic import PostgresTraffic, query
 
 TERMS = Terms(canary_queries=20, watched=60)
 LIVE = policy("always_cloud")
+ON_TRIAL = policy("route").segments[0].replaced(trust="closed")
 CANDIDATE = policy("always_local", version=2, parent=1, reason="local alone will do")
 WIDE = policy("always_local", version=2, parent=1, objective=QualityTarget(target_quality=0.8))
 
@@ -292,6 +294,17 @@ def test_what_cannot_be_proposed_is_refused_with_the_reason(
 ) -> None:
     with refused(house, error, words):
         house.propose(document, low)
+
+
+def test_no_proposal_ends_a_judges_trial(house: House) -> None:
+    with house.store() as connection:
+        closed = policy("route", version=2, parent=1, segments=(ON_TRIAL,))
+        push.publish(connection, closed)
+        with pytest.raises(RefusedError, match="no mode may use the judge"):
+            operators.in_mode(closed, "cascade")
+    trusting = policy("cascade", version=3, parent=2)
+    with refused(house, RefusedError, "the judge is on trial in segment default"):
+        house.propose(trusting)
 
 
 def test_one_at_a_time(house: House) -> None:
