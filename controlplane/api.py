@@ -23,6 +23,7 @@ from controlplane import (
     proposals,
     refusals,
     registry,
+    shadow,
     spending,
     states,
     telemetry,
@@ -254,6 +255,13 @@ def read_proposal(parts: Given) -> dict[str, Any]:
     with parts.connect() as connection:
         found = proposals.read(connection)
     return {"proposal": found and proposals.summary(found)}
+
+
+@router.get("/v1/shadow/funnel", **scoped("read"))
+def shadow_funnel(parts: Given) -> dict[str, Any]:
+    """What became of the shadows that were drawn in the last day, by tier."""
+    with parts.connect() as connection:
+        return {"funnel": [asdict(row) for row in shadow.funnel(connection, _now())]}
 
 
 @router.get("/v1/holdout", **scoped("read"))

@@ -113,7 +113,7 @@ def _actions(
         per_day=settings.draws_per_day,
         rollout=settings.proposals,
     )
-    shadow = ShadowJob(database, client)
+    shadow = ShadowJob(database, client, settings.shadows)
 
     def expire(now: datetime) -> int:
         with database() as connection:

@@ -23,6 +23,7 @@ from controlplane.commands import (
     policy,
     prior,
     replay,
+    shadow,
     up,
 )
 from dataplane.contract.errors import OperatorError
@@ -35,7 +36,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (config, db, judge, key, label, policy):
+for group in (config, db, judge, key, label, policy, shadow):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 for command in (
     advise.advise,

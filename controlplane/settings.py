@@ -9,6 +9,7 @@ from controlplane.audit.labels import Terms
 from controlplane.database import DatabaseUnavailable
 from controlplane.learn.prior import NONE, Prior, read
 from controlplane.learn.settings import LearnerSettings
+from controlplane.shadow import ShadowTerms, terms
 from dataplane.contract.address import Address
 from dataplane.contract.alerting import Alerts
 from dataplane.contract.configuration import Configuration
@@ -40,6 +41,7 @@ class Settings:
     width: float | None = None
     alerts: Alerts | None = None
     proposals: promote.Terms = field(default_factory=promote.Terms)
+    shadows: ShadowTerms = field(default_factory=ShadowTerms)
 
 
 def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settings:
@@ -65,6 +67,7 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         draws_per_day=configuration.audit.per_day,
         alerts=configuration.alerts,
         proposals=proposal_terms(configuration.proposals),
+        shadows=terms(configuration.shadow),
     )
 
 

@@ -7,20 +7,22 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, Literal
 
 import httpx
 
-from controlplane import canaries
+from controlplane import canaries, registry
 from controlplane.audit.labels import forget
-from controlplane.connection import Connect
+from controlplane.connection import Connect, Connection
 from controlplane.sql import SQL
+from dataplane.contract.sections import Shadow
 
 ROUTE = "/v1/shadow"
 MAX_ATTEMPTS = 3  # one call and at most two retries
 
-Ending = Literal["done", "failed", "expired", "pending"]
+Ending = Literal["done", "failed", "expired", "pending", "shed"]
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class ShadowTerms:
     text_patience: timedelta = timedelta(minutes=1)
     canaries: float = 0.1  # share of drawn queries for which the judge is shown a null answer
     most_canaries: int = 2  # in one run
+    usd_per_day: float | None = None  # beyond which shadows are shed, within a batch
+    local_seconds_per_day: float | None = None  # of the local tier, too
+    quiet_hours: tuple[time, time] | None = None  # UTC, in which they wait
 
     @property
     def lease(self) -> timedelta:
@@ -53,6 +58,10 @@ class ShadowJob:
 
     def run(self, now: datetime) -> dict[Ending, int]:
         """One batch; how many tasks ended in which way. ``pending`` ones are tried again."""
+        if self._quiet(now):
+            return {}
+        if shed := self._shed(now):
+            return {"shed": shed}
         tasks = self._lease(now)
         if not tasks:
             return {}
@@ -64,6 +73,34 @@ class ShadowJob:
                 canaries.keep(connection, verdicts)
             forget(connection)
         return {ending: endings.count(ending) for ending in sorted(set(endings))}
+
+    def _quiet(self, now: datetime) -> bool:
+        if self._terms.quiet_hours is None:
+            return False
+        (begin, end), at = self._terms.quiet_hours, now.astimezone(UTC).time()
+        return begin <= at < end if begin <= end else at >= begin or at < end
+
+    def _shed(self, now: datetime) -> int:
+        """How many tasks are given up, because the last day's shadows used up a budget.
+
+        Which queries they are of is a matter of time alone, so what is labelled stays unbiased.
+        """
+        terms = self._terms
+        if terms.usd_per_day is None and terms.local_seconds_per_day is None:
+            return 0
+        with self._connect() as connection:
+            asked = {"since": now - DAY, "local": registry.live(connection).local.name}
+            spent = connection.execute(SQL["shadows_spent"], asked).fetchone()
+            assert spent is not None
+            budgets = (
+                (spent["usd"], terms.usd_per_day),
+                (spent["local_s"], terms.local_seconds_per_day),
+            )
+            if all(most is None or used < most for used, most in budgets):
+                return 0
+            shed = connection.execute(SQL["shed_shadow_tasks"], {"now": now}).rowcount
+            forget(connection)
+            return shed
 
     def _canaries(self, tasks: Sequence[Mapping[str, Any]]) -> list[canaries.Verdict]:
         """What the judge says of an answer that says nothing, for a few of these queries."""
@@ -124,3 +161,35 @@ class ShadowJob:
             return None
         done = response.is_success and response.json().get("status") == "done"
         return "done" if done else "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """What became of a tier's shadows that were drawn in the last day."""
+
+    tier: str
+    drawn: int
+    awaited: int
+    shed: int
+    failed: int
+    unjudgeable: int
+    done: int
+
+
+def funnel(connection: Connection, now: datetime) -> list[Funnel]:
+    """By tier."""
+    asked = {"since": now - DAY, "local": registry.live(connection).local.name}
+    return [Funnel(**row) for row in connection.execute(SQL["shadow_funnel"], asked)]
+
+
+def terms(stated: Shadow) -> ShadowTerms:
+    """As ``penstock.yaml`` says."""
+    quiet = None
+    if stated.quiet_hours is not None:
+        begin, _, end = stated.quiet_hours.partition("-")
+        quiet = time.fromisoformat(begin), time.fromisoformat(end)
+    return ShadowTerms(
+        usd_per_day=stated.usd_per_day,
+        local_seconds_per_day=stated.local_seconds_per_day,
+        quiet_hours=quiet,
+    )

@@ -339,7 +339,7 @@ WHERE (%(id)s::uuid IS NULL OR (t.at = %(at)s AND t.decision_id = %(id)s))
         OR EXISTS (
             SELECT FROM shadow_tasks s
             WHERE s.at = t.at AND s.decision_id = t.decision_id
-                AND s.status IN ('done', 'failed', 'expired')
+                AND s.status IN ('done', 'failed', 'expired', 'shed')
         )
     )
     AND NOT EXISTS (
@@ -423,6 +423,29 @@ RETURNING t.at, t.decision_id, t.tier, t.attempts, t.created_at,
         WHERE o.at = t.at AND o.decision_id = t.decision_id AND o.key = 'options') AS options,
     (SELECT d.policy_version FROM decisions d
         WHERE d.at = t.at AND d.id = t.decision_id) AS policy_version;
+
+-- name: shadows_spent
+-- Of the last day: what shadows were billed, and how long the local tier worked for them.
+SELECT coalesce(sum(cost_usd), 0) AS usd,
+    coalesce(sum(latency_ms) FILTER (WHERE tier = %(local)s), 0) / 1000 AS local_s
+FROM attempts WHERE purpose = 'shadow' AND at >= %(since)s;
+
+-- name: shed_shadow_tasks
+UPDATE shadow_tasks SET status = 'shed', done_at = %(now)s
+WHERE status = 'pending' OR (status = 'leased' AND leased_until <= %(now)s);
+
+-- name: shadow_funnel
+-- What became of the shadows that were drawn since a moment. Those of the local tier that are done
+-- and have no score could not be judged.
+SELECT s.tier, count(*) AS drawn,
+    count(*) FILTER (WHERE s.status IN ('pending', 'leased')) AS awaited,
+    count(*) FILTER (WHERE s.status = 'shed') AS shed,
+    count(*) FILTER (WHERE s.status IN ('failed', 'expired')) AS failed,
+    count(*) FILTER (WHERE s.status = 'done' AND s.tier = %(local)s AND NOT EXISTS (
+        SELECT FROM judge_scores j WHERE j.at = s.at AND j.decision_id = s.decision_id
+    )) AS unjudgeable,
+    count(*) FILTER (WHERE s.status = 'done') AS done
+FROM shadow_tasks s WHERE s.at >= %(since)s GROUP BY s.tier ORDER BY s.tier;
 
 -- name: finish_shadow_task
 -- A task that was leased anew meanwhile belongs to its new holder.

@@ -241,14 +241,25 @@ class Audit(Section):
     width: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
+QuietHours: TypeAlias = Annotated[
+    str,
+    StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"),
+]
+
+
 class Shadow(Section):
     """The share of completed queries that the silent tiers answer too, unseen by the client.
 
     While it is undecided whether the judge is trusted, it is ``undecided`` at least, of audits too.
+    What would take the last day's shadows beyond ``usd_per_day``, or beyond so many seconds of the
+    local tier, is shed; in ``quiet_hours``, ``HH:MM-HH:MM`` in UTC, shadows wait.
     """
 
     rate: Probability = 0.02
     undecided: Probability = UNDECIDED
+    usd_per_day: NonNegative | None = None
+    local_seconds_per_day: NonNegative | None = None
+    quiet_hours: QuietHours | None = None
 
 
 class Learner(Section):

@@ -247,7 +247,7 @@ class ShadowTaskRow(SQLModel, table=True):
 
     __tablename__ = "shadow_tasks"
     __table_args__ = (
-        one_of("status", "pending", "leased", "done", "failed", "expired"),
+        one_of("status", "pending", "leased", "done", "failed", "expired", "shed"),
         drawn("probability"),
         Index("shadow_tasks_by_status", "status", "at"),
     )

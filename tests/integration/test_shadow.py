@@ -2,19 +2,25 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
-from controlplane import canaries
+from controlplane import canaries, push
 from controlplane.connection import Connect
 from controlplane.database import Database
+from controlplane.observations import Used
 from controlplane.observe import PostgresLog
-from controlplane.shadow import MAX_ATTEMPTS, ShadowJob, ShadowTerms
+from controlplane.shadow import MAX_ATTEMPTS, ShadowJob, ShadowTerms, funnel, terms
+from dataplane.contract.sections import Shadow
 from dataplane.strategies import Drawn
-from tests.traffic import AUDIT, PostgresTraffic, query
+from tests.command import penstock
+from tests.policies import policy
+from tests.traffic import AUDIT, PostgresTraffic, query, shadow
 
 SHADOW = Drawn("shadow", 0.05, "cloud")
 TERMS = ShadowTerms(canaries=0.0)
@@ -180,3 +186,90 @@ def test_a_data_plane_without_canaries_does_no_harm(
     assert plane.job(store, ShadowTerms(canaries=1.0)).run(datetime.now(UTC)) == {"done": 1}
     with store() as connection:
         assert canaries.of(connection, "logprob").asked == 0
+
+
+@pytest.mark.parametrize(
+    ("stated", "ended"),
+    [
+        ({"usd_per_day": 0.0}, {"shed": 1}),
+        ({"usd_per_day": 1e6}, {"done": 1}),
+        ({"local_seconds_per_day": 0.0}, {"shed": 1}),
+        ({"local_seconds_per_day": 1e6, "usd_per_day": 1e6}, {"done": 1}),
+    ],
+)
+def test_what_a_budget_does_not_pay_is_shed(
+    traffic: PostgresTraffic, store: Connect, stated: dict[str, Any], ended: dict[str, int]
+) -> None:
+    with store() as connection:
+        push.publish(connection, policy())
+    plane = ScriptedDataPlane(said("done"))
+    job = plane.job(store, replace(TERMS, **stated))
+    assert job.run(datetime.now(UTC)) == ended
+    assert statuses(store) == list(ended)
+    assert words(store) == 0
+    assert len(plane.asked) == ended.get("done", 0)
+    with store() as connection:
+        (told,) = funnel(connection, query(1).at)
+    assert (told.tier, told.drawn, told.shed, told.done) == (
+        "cloud", 1, ended.get("shed", 0), ended.get("done", 0),
+    )  # fmt: skip
+
+
+def test_what_shadows_were_billed_counts_against_the_budget(
+    traffic: PostgresTraffic, store: Connect, database: Database
+) -> None:
+    with store() as connection:
+        push.publish(connection, policy())
+    seen = replace(query(1), used={"cloud": Used(10, 2)})
+    traffic.shipping.ship(shadow(seen, "cloud"))
+    with psycopg.connect(database.url) as owner:
+        owner.execute("UPDATE attempts SET cost_usd = 0.5 WHERE purpose = 'shadow'")
+    now = seen.at + timedelta(hours=1)
+    for most, ended in ((0.6, "done"), (0.5, "shed")):
+        traffic.complete(query(2 if ended == "done" else 3), [SHADOW])
+        with store() as connection:
+            PostgresLog(connection).new({})
+        job = ScriptedDataPlane(said("done")).job(store, replace(TERMS, usd_per_day=most))
+        assert list(job.run(now)) == [ended]
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "hour", "waits"),
+    [(22, 6, 23, True), (22, 6, 5, True), (22, 6, 6, False), (9, 17, 12, True), (9, 17, 20, False)],
+)
+def test_in_quiet_hours_they_wait(
+    traffic: PostgresTraffic, store: Connect, begin: int, end: int, hour: int, waits: bool
+) -> None:
+    quiet = replace(TERMS, quiet_hours=(time(begin), time(end)))
+    now = datetime.now(UTC).replace(hour=hour, minute=30)
+    ended = ScriptedDataPlane(said("done")).job(store, quiet).run(now)
+    assert ended == ({} if waits else {"done": 1})
+    assert statuses(store) == (["pending"] if waits else ["done"])
+
+
+def test_terms_are_those_of_the_configuration() -> None:
+    stated = Shadow(usd_per_day=5, local_seconds_per_day=60, quiet_hours="22:00-06:30")
+    found = terms(stated)
+    assert (found.usd_per_day, found.local_seconds_per_day) == (5, 60)
+    assert found.quiet_hours == (time(22), time(6, 30))
+    assert terms(Shadow()).quiet_hours is None
+    with pytest.raises(ValueError, match="quiet_hours"):
+        Shadow(quiet_hours="10 to 6")
+
+
+def test_the_command_says_what_became_of_them(
+    traffic: PostgresTraffic,
+    store: Connect,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = penstock(database, monkeypatch, capsys)
+    with store() as connection:
+        push.publish(connection, policy())
+    assert run("shadow", "status") == "no shadow was drawn in the last day\n"
+    assert json.loads(run("shadow", "status", "--json")) == []
+    monkeypatch.delenv("PENSTOCK_DATAPLANE_KEY", raising=False)
+    assert "PENSTOCK_DATAPLANE_KEY is unset" in run("shadow", "run", code=2)
+    monkeypatch.setenv("PENSTOCK_DATAPLANE_KEY", "pk_0_0")
+    assert run("shadow", "run", "--url", "http://127.0.0.1:9") == "1 pending\n"
