@@ -100,11 +100,14 @@ def test_the_effect_of_disagreement_is_covered(better: float, share_differing: f
 
 def test_labels_tell_most_where_policies_part() -> None:
     """As many labels, drawn there alone or of all queries."""
-    rng, there, anywhere = np.random.default_rng(13), [], []
+    rng = np.random.default_rng(13)
+    there: list[float] = []
+    anywhere: list[float] = []
     for _ in range(RUNS // 10):
         difference, differ = apart(rng, 0.2, 0.1)
         u = rng.uniform(size=QUERIES)
-        for chance, widths in ((0.5 * differ, there), (np.full(QUERIES, 0.1), anywhere)):
+        for rate, widths in (((0.5 * differ), there), (np.full(QUERIES, 0.1), anywhere)):
+            chance = np.asarray(rate, dtype=np.float64)
             seen = np.where(u < chance, difference, np.nan)
             everywhere = differ if widths is there else np.ones(QUERIES, dtype=bool)
             found = disagreement(seen, chance, everywhere)
