@@ -2,7 +2,8 @@
 
 A decision is a pure function of policy, query, eligibility and seed, so any document can be tried
 on a log. Where it would have asked the judge of an answer that nobody judged, what it would have
-done is not known: it is followed over all scores, each as probable as the document believes.
+done is not known, unless all scores lead to the same answer: it is followed over all of them, each
+as probable as the document believes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -93,16 +94,18 @@ class _Part:
         seen = self._scores([each.seen.score for each in self.logged])
         way = self._ways(np.where(np.isnan(seen), self.document.judge.lowest, seen))
         blind = way.judged & np.isnan(served)
-        right, usd = self._expected(way, served, blind)
+        over = self._over_scores(blind)
+        hinges = self._hinges(over, blind)
+        right, usd = self._expected(way, served, blind, over)
         for at, each in enumerate(self.logged):
             tier = self.document.tiers[int(way.served[at])].name
-            hinges = bool(blind[at] and np.isnan(seen[at]))
+            unseen = bool(hinges[at] and np.isnan(seen[at]))
             impossible = at in self.alone and self.alone[at] is None
             made = not blind[at] and self._is_what_served(at, way, tier)
             yield Course(
-                None if hinges or impossible else tier,
+                None if unseen or impossible else tier,
                 bool(way.judged[at]),
-                not blind[at],
+                not hinges[at],
                 float(right[at]),
                 each.seen.cost_usd if made else float(usd[at]),
             )
@@ -130,20 +133,34 @@ class _Part:
             dtype=np.float64,
         )
 
-    def _expected(self, way: Courses, served: Array, blind: Mask) -> tuple[Array, Array]:
+    def _over_scores(self, blind: Mask) -> list[Courses]:
+        """The courses at each bin's raw score, and at the lowest and highest that there are."""
+        judge = self.document.judge
+        if not blind.any():
+            return []
+        ends = (*judge.bins.raw, judge.lowest, judge.highest)
+        return [self._ways(np.full(blind.shape, score), blind) for score in ends]
+
+    def _hinges(self, over: Sequence[Courses], blind: Mask) -> Mask:
+        """(N,) Whether it takes a score that serving did not have to tell which tier serves."""
+        parted = [way.served != over[0].served for way in over]
+        return np.asarray(blind & np.any(parted, axis=0)) if parted else blind
+
+    def _expected(
+        self, way: Courses, served: Array, blind: Mask, over: Sequence[Courses]
+    ) -> tuple[Array, Array]:
         """P(right) and cost of each course; of the blind ones, over all bins of the judge."""
         beliefs = self.document.beliefs(self.segment, self.queries.p_hat)
         bins, prices = self.document.judge.bins, self._prices()
         right, usd = _of(way, rule.right(beliefs, None)), self._spent(way, prices)
         right, usd = np.where(blind, 0.0, right), np.where(blind, 0.0, usd)
         scored, k = way.judged & ~blind, np.searchsorted(bins.edges, served, side="right")
-        for bin_, raw in enumerate(bins.raw):
+        for bin_ in range(len(bins.raw)):
             told, chance = rule.right(beliefs, bin_), beliefs.bin_probability[:, bin_]
             right = np.where(scored & (k == bin_), _of(way, told), right)
-            if blind.any():
-                there = self._ways(np.full(len(served), raw), blind)
-                right += np.where(blind, chance * _of(there, told), 0.0)
-                usd += np.where(blind, chance * self._spent(there, prices), 0.0)
+            if over:
+                right += np.where(blind, chance * _of(over[bin_], told), 0.0)
+                usd += np.where(blind, chance * self._spent(over[bin_], prices), 0.0)
         return right, usd
 
     def _prices(self) -> Array:

@@ -2,8 +2,9 @@
 
 A label counts where the answer that the policy would have served carries one, by one over the
 logged chance of all that this takes: that the audit fell, that a silent tier was made to answer,
-that a score came to be known. Of queries from before the policy was issued only held-out labels
-count: from all others it may have learned, and would look better than it is.
+that a score came to be known. From labels of before it was issued a policy may have learned, and it
+would look better on them than it is: where the queries since then do not suffice, of those before
+the held-out labels count, and no others.
 
 Labels that were asked for and never came are taken to be missing at random, as in what is said of
 served quality; ``silent`` is their share.
@@ -43,6 +44,11 @@ class Answers:
     asked: Mask
     expected: Array
     usd: Array
+
+    def part(self, rows: slice) -> "Answers":
+        """Some of them."""
+        names = ("tier", "settled", "value", "chance", "asked", "expected", "usd")
+        return Answers(**{name: getattr(self, name)[rows] for name in names})
 
     @property
     def silent(self) -> float:
@@ -91,14 +97,22 @@ class Evaluation:
 
 
 def evaluate(document: PolicyDocument, logged: Sequence[Logged]) -> Evaluation:
-    """The document on these queries, of which there must be one, by decision id."""
+    """The document on these queries, of which there must be one, by decision id.
+
+    On those since it was issued, if they suffice, and on all of them otherwise.
+    """
     confidence = document.objective.confidence
     new, old = answers(document, logged), served(logged)
+    rows = slice(sum(each.seen.at < document.issued_at for each in logged), None)
+    recent = new.part(rows)
+    if isinstance(snips(recent.value, recent.told_chance), Refusal):
+        rows = slice(0, None)
+    new, old, window = new.part(rows), old.part(rows), logged[rows]
     return Evaluation(
         document.version,
-        len(logged),
-        logged[0].seen.at,
-        logged[-1].seen.at,
+        len(window),
+        window[0].seen.at,
+        window[-1].seen.at,
         worth(new, confidence),
         worth(old, confidence),
         difference(new, old, confidence),

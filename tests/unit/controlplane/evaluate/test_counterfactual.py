@@ -111,6 +111,16 @@ def _blind(each: Logged) -> Any:
     return replace(each.seen, score=None)
 
 
+def test_where_all_scores_lead_to_the_same_answer_none_is_needed() -> None:
+    """Quality is priced so low that nothing escalates, though everything is judged."""
+    policy = document("cascade", 5.0)
+    each = serve(document("always_cloud"), 1, RIGHT)
+    found = course(policy, each)
+    assert (found.tier, found.judged, found.settled) == ("local", True, True)
+    beliefs = policy.beliefs(policy.segments[0], policy.p_hat(each.seen.features))
+    assert found.right == pytest.approx(float(beliefs.p))
+
+
 def test_over_all_scores_it_is_worth_what_the_rule_says() -> None:
     """At lambda 1 the value of judging is quality less cost in units: by the rule, and by hand."""
     policy = document("cascade", 1.0)

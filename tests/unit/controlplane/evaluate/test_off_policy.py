@@ -166,6 +166,16 @@ def test_before_it_was_issued_only_labels_that_it_cannot_have_learned_from_count
     assert isinstance(evaluate(never, log).policy.dr, Refusal)
 
 
+def test_if_the_queries_since_it_was_issued_suffice_they_alone_are_looked_at() -> None:
+    log = serve_all(document("cascade"), TRUTHS)
+    policy = document("cascade", 0.31, issued_at=log[200].seen.at)
+    found = evaluate(policy, log)
+    assert (found.queries, found.since) == (400, log[200].seen.at)
+    assert found == evaluate(policy, log[200:])
+    late = document("cascade", 0.31, issued_at=log[550].seen.at)
+    assert evaluate(late, log).queries == 600
+
+
 def test_labels_that_never_came_are_missing_at_random() -> None:
     """Every other one: weights double, so that those told stand for all."""
     live = document("cascade")
