@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from controlplane.commands.evaluate import evaluate
 from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, configured, connected
 from dataplane.contract.errors import OperatorError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from dataplane.contract.policy import PolicyDocument
 
 app = typer.Typer(help="What decides, what is coming, and your word on it.", no_args_is_help=True)
+app.command()(evaluate)
 
 # the policy's own type would load NumPy and Pydantic at every `penstock --help`
 Mode: TypeAlias = Literal["route", "cascade", "cascade_route", "always_cloud", "always_local"]

@@ -685,3 +685,29 @@ SELECT c.segment, c.tier, c.purpose, sum(c.calls)::float8 AS calls,
     sum(c.cost_usd) AS cost_usd
 FROM counted c LEFT JOIN prices p ON p.version = c.policy_version AND p.tier = c.tier
 GROUP BY c.segment, c.tier, c.purpose ORDER BY c.segment, c.tier, c.purpose;
+
+
+-- ============================================================================ evaluate
+
+-- name: logged_window
+-- The latest answered queries before the first unresolved draw, newest first: what was barred from
+-- them, the draws that fell and with which chance, and the labels of each answer. Only what the
+-- observer has read.
+SELECT c.at, c.decision_id, d.seed, ARRAY(SELECT jsonb_object_keys(d.excluded)) AS barred,
+    t.probability AS audit, shadowed.probability AS shadow, told.labels
+FROM completions c
+JOIN watermarks w ON w.plane = c.plane AND w.segment = c.spool_segment AND c."offset" <= w."offset"
+JOIN decisions d ON d.at = c.at AND d.id = c.decision_id
+LEFT JOIN label_tasks t ON t.at = c.at AND t.decision_id = c.decision_id
+CROSS JOIN LATERAL (
+    SELECT min(s.probability) AS probability FROM draws s
+    WHERE s.at = c.at AND s.decision_id = c.decision_id AND s.kind = 'shadow'
+) shadowed
+CROSS JOIN LATERAL (
+    SELECT jsonb_object_agg(l.key, l.value) AS labels FROM labels l
+    WHERE l.at = c.at AND l.decision_id = c.decision_id AND l.source = ANY(%(accepts)s)
+) told
+WHERE c.status = 'ok'
+    AND (%(at)s::timestamptz IS NULL OR (c.at, c.decision_id) < (%(at)s, %(id)s::uuid))
+ORDER BY c.at DESC, c.decision_id DESC
+LIMIT %(limit)s;

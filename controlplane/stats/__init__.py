@@ -10,8 +10,10 @@ from controlplane.stats.beta_binomial import beta_binomial_band
 from controlplane.stats.calibration import Bin, Calibration, brier, calibration_error
 from controlplane.stats.certificate import Certificate, certify, share_of_delta
 from controlplane.stats.crossfit import cross_fitted
+from controlplane.stats.disagreement import Disagreement, disagreement
 from controlplane.stats.empirical_bernstein import empirical_bernstein_band
 from controlplane.stats.intervals import Band, Interval, by_variance, clopper_pearson, wilson
+from controlplane.stats.off_policy import OffPolicy, Refusal, dr, ips, snips
 from controlplane.stats.position import PositionBias, position_bias
 from controlplane.stats.rates import Confusion, confusion, rate
 from controlplane.stats.roc import Roc, auroc, roc_curve
@@ -25,8 +27,11 @@ __all__ = [
     "Calibration",
     "Certificate",
     "Confusion",
+    "Disagreement",
     "Interval",
+    "OffPolicy",
     "PositionBias",
+    "Refusal",
     "Roc",
     "Scores",
     "Survey",
@@ -43,13 +48,17 @@ __all__ = [
     "confusion",
     "controlled_mean",
     "cross_fitted",
+    "disagreement",
+    "dr",
     "effective_labels",
     "empirical_bernstein_band",
     "hajek_mean",
+    "ips",
     "position_bias",
     "rate",
     "roc_curve",
     "share_of_delta",
+    "snips",
     "wilson",
     "worst_case",
 ]
