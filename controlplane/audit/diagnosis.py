@@ -40,6 +40,11 @@ class Case:
     since: float | None = None
     named: list[Cause] = field(default_factory=list)
 
+    @property
+    def what(self) -> str:
+        """The alarm, without its figures and what is done about it."""
+        return self.alarm.partition(" (")[0]
+
 
 @dataclass
 class Diagnosis:
@@ -68,16 +73,17 @@ class Diagnosis:
         ends = live.local.name, live.cloud.name
         chosen = [each for each in observations if each.excluded.isdisjoint(ends)]
         events = [_repriced(each) for each in self.prices.review(live, chosen)]
-        for seen in chosen:
-            self.observed += 1
-            for memory in self.memories:
+        told = [
+            each
+            for each in labelled
+            if each.observation.excluded.isdisjoint(ends) and ends[0] in each.right
+        ]
+        self.observed, self.labels = self.observed + len(chosen), self.labels + len(told)
+        for memory in self.memories:
+            for seen in chosen:
                 memory.saw(seen, _clipped(live, seen))
-        for each in labelled:
-            if each.observation.excluded.isdisjoint(ends) and ends[0] in each.right:
-                self.labels += 1
-                for memory in self.memories:
-                    seen = each.observation
-                    memory.heard(each, each.right[ends[0]], _clipped(live, seen))
+            for each in told:
+                memory.heard(each, each.right[ends[0]], _clipped(live, each.observation))
         return (*events, *self._opened(alarms), *self._told())
 
     def _follow(self, live: PolicyDocument) -> None:
@@ -102,10 +108,9 @@ class Diagnosis:
         if alarms and self.case is None and self.memories and self.memories[0].seen:
             opened = self.memories[0].seen[-1].at
             self.case = Case(self.observed + PATIENCE, alarms[-1], opened)
-            what = alarms[-1].partition(":")[0]
             reason = (
-                f"an alarm was raised ({what}): which cause is not told yet, some {WANTED} labels "
-                "from here on are waited for"
+                f"an alarm was raised ({self.case.what}): which cause is not told yet, "
+                f"some {WANTED} labels from here on are missing"
             )
             yield "drift", {"reason": reason, "status": "open", "causes": []}
 
@@ -140,16 +145,14 @@ class Diagnosis:
         case.since, case.until = look.since, self.observed + SETTLED
         self.case = case
         since = datetime.fromtimestamp(look.since, UTC).isoformat(timespec="seconds")
-        yield (
-            "drift",
-            {
-                "reason": f"since about {since}, {cause_words.named(case.named, look)}",
-                "status": "named",
-                "causes": list(case.named),
-                "since": since,
-                "chances": {cause: round(p, 4) for cause, p in sure.items()},
-            },
-        )
+        body: dict[str, object] = {
+            "reason": f"since about {since}, {cause_words.named(case.named, look)}",
+            "status": "named",
+            "causes": list(case.named),
+            "since": since,
+            "chances": {cause: round(p, 4) for cause, p in sure.items()},
+        }
+        yield "drift", body
 
     def _closed(self, case: Case) -> Iterable[Event]:
         """A change that was named is what is usual from here on."""
@@ -162,7 +165,8 @@ class Diagnosis:
                 each.cut(since or 0.0)
             return
         looks = [Look.at(times) for times in memory.times([case.opened])]
-        reason = f"no cause is borne out: {cause_words.unnamed(looks[0] if looks else None)}"
+        found = cause_words.unnamed(looks[0] if looks else None)
+        reason = f"no cause of the alarm ({case.what}) is borne out: {found}"
         yield "drift", {"reason": reason, "status": "closed", "causes": []}
 
     def to_json(self) -> dict[str, Any]:

@@ -34,6 +34,7 @@ ESTIMATORS = LinearEstimator(buckets=tuple(range(19)), weights=LEVELS), LinearEs
 LIVE = policy(estimators=ESTIMATORS)
 TURN = 100
 AUDIT = 0.1
+ALARM = "labels are not as expected (CUSUM, at observation 3000): older labels fade"
 
 
 @dataclass(frozen=True)
@@ -105,16 +106,14 @@ def test_after_a_change_another_one_is_found() -> None:
 
 
 def test_an_alarm_opens_a_case_and_the_labels_that_follow_tell() -> None:
-    said = follow(
-        begun(3), traffic(3, 3_000, 3_000, World(lost=0.3)), alarms=["labels: older fade"]
-    )
+    said = follow(begun(3), traffic(3, 3_000, 3_000, World(lost=0.3)), alarms=[ALARM])
     assert [body["status"] for body in said] == ["open", "named"]
-    assert "an alarm was raised (labels)" in said[0]["reason"]
+    assert "an alarm was raised (labels are not as expected):" in said[0]["reason"]
     assert said[1]["causes"] == ["local"]
 
 
 def test_a_false_alarm_ends_with_no_cause() -> None:
-    said = follow(begun(4), traffic(4, 3_000, PATIENCE + 500, World()), alarms=["scores: fade"])
+    said = follow(begun(4), traffic(4, 3_000, PATIENCE + 500, World()), alarms=[ALARM])
     assert [body["status"] for body in said] == ["open", "closed"]
     assert said[1]["reason"].count("is not shown to differ") == 3
 
