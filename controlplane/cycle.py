@@ -7,6 +7,7 @@ none. What is proposed is pushed afterwards, by compare-and-swap on the live pol
 means that somebody else published, and the learner sees that policy in its next turn.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +19,7 @@ from psycopg.types.json import Jsonb
 from controlplane import promote, proposals, push, registry, states
 from controlplane.audit import budget, held_out, promise
 from controlplane.audit.certificates import Certifier, Event, Review
+from controlplane.audit.diagnosis import Diagnosis
 from controlplane.audit.labels import Terms
 from controlplane.audit.trust import News, Trust
 from controlplane.audit.votes import doubled
@@ -35,6 +37,7 @@ TRUST = "trust"
 OBSERVED = "observed"
 FROZEN = "frozen"
 CERTIFIER = "certifier"
+DIAGNOSIS = "diagnosis"
 WIDTH = 0.02  # half-width of served quality that is wanted where nothing is stated
 UNDOUBLED = Terms(double=0.0)
 RECENT = 2_000  # queries on which a proposal may part from the live policy
@@ -86,7 +89,7 @@ class Turn:
         return not any(news)
 
 
-def turn(
+def turn(  # noqa: PLR0913 - all who follow the queries
     log: Log,
     learner: Learner,
     live: PolicyDocument,
@@ -96,8 +99,9 @@ def turn(
     trust: Trust | None = None,
     frozen: bool = False,
     certifier: Certifier | None = None,
+    diagnosis: Diagnosis | None = None,
 ) -> Turn:
-    """Follow what serves, observe, learn, certify, hear the gates, propose.
+    """Follow what serves, observe, learn, say what drifted, certify, hear the gates, propose.
 
     What is void or lost its say goes first, then what the learner wants under what holds. Frozen,
     all go on learning but move no policy; what is void goes all the same. Without ``trust`` there
@@ -111,6 +115,9 @@ def turn(
     lessons = [each for each in labelled if not each.held_out(share)]
     learner.learn(lessons)
     alarms = learner.alarms()
+    drifts: tuple[Event, ...] = ()
+    if diagnosis is not None:
+        drifts = diagnosis.review(live, observations, labelled, alarms)
     found = Review(live)
     if certifier is not None:
         found = certifier.review(live, observations, lessons, alarms, now)
@@ -121,7 +128,7 @@ def turn(
     if found.policy is not live and (not frozen or found.voids):
         proposal = found.under(proposal)
     news = [] if trust is None else trust.news()
-    return Turn(observations, labelled, reached, alarms, news, proposal, found.events)
+    return Turn(observations, labelled, reached, alarms, news, proposal, (*drifts, *found.events))
 
 
 def _proposal(
@@ -144,10 +151,12 @@ class School:
 
 @dataclass(slots=True)
 class _Kept:
-    """The learner in memory, and the checksum of the saved state that it equals."""
+    """The learner and the diagnosis in memory, and the checksums of the saved states they equal."""
 
     learner: Learner
     checksum: str
+    diagnosis: Diagnosis
+    diagnosed: str
 
 
 class Cycle:
@@ -207,6 +216,7 @@ class Cycle:
                 trust=trust,
                 frozen=frozen,
                 certifier=certifier,
+                diagnosis=kept.diagnosis,
             )
             if done.proposal is None:
                 done = replace(done, proposal=budget.successor(live, asked, now))
@@ -257,19 +267,25 @@ class Cycle:
                 record_event(connection, "conflict", {"reason": str(conflict)})
 
     def _hold(self, connection: Connection) -> _Kept:
-        """The learner in step with its saved state, which stays locked until the turn ends."""
+        """What is in memory in step with what was saved, which stays locked until the turn ends."""
         checksum = states.lock(connection, LEARNER, self._school.fresh().to_json())
-        if self._kept is None or self._kept.checksum != checksum:
+        diagnosed = states.lock(connection, DIAGNOSIS, json.dumps(Diagnosis().to_json()))
+        kept = self._kept
+        if kept is None or (kept.checksum, kept.diagnosed) != (checksum, diagnosed):
             body = states.load(connection, LEARNER)
             assert body is not None
-            self._kept = _Kept(self._school.restored(body), checksum)
-        return self._kept
+            diagnosis = Diagnosis.from_json(states.load_value(connection, DIAGNOSIS, default=None))
+            kept = _Kept(self._school.restored(body), checksum, diagnosis, diagnosed)
+        self._kept = kept
+        return kept
 
     def _keep(self, connection: Connection, kept: _Kept, done: Turn) -> None:
         connection.execute(SQL["save_watermark"], vector(done.watermark))
         if done.still:
             return
         kept.checksum = states.save(connection, LEARNER, kept.learner.to_json())
+        diagnosed = json.dumps(kept.diagnosis.to_json())
+        kept.diagnosed = states.save(connection, DIAGNOSIS, diagnosed)
         observed = states.load_value(connection, OBSERVED, default=0)
         states.save_value(connection, OBSERVED, observed + len(done.observations))
         for words in done.alarms:

@@ -15,6 +15,7 @@ from uuid import UUID
 import numpy as np
 
 from controlplane.audit.certificates import Certifier, Event
+from controlplane.audit.diagnosis import Diagnosis
 from controlplane.audit.trust import News, Trust
 from controlplane.cycle import turn
 from controlplane.learn.learner import Learner
@@ -99,7 +100,8 @@ class ReplayLog(Log, Protocol):
 class Replay:
     """One pass of a learner over rows; ``policies`` are the versions that served, in order.
 
-    ``gated``: the judge is on trial where the start policy does not trust it.
+    ``gated``: the judge is on trial where the start policy does not trust it. ``diagnosis``: says
+    what drifted, where one is set.
     """
 
     def __init__(
@@ -124,9 +126,11 @@ class Replay:
         self._rng = random.Random(seed)  # noqa: S311 - a reproducible stream, no secret
         self._log = log or MemoryLog()
         self._certifier = certifier
+        self.diagnosis: Diagnosis | None = None
         self.events: list[Event] = []
         self._watermark: Watermark = {}
         self._asked: deque[_Asked] = deque()
+        self._begun = 0
 
     @property
     def live(self) -> PolicyDocument:
@@ -134,13 +138,17 @@ class Replay:
         return self.policies[-1]
 
     def run(self, rows: Sequence[Row]) -> Iterator[Served]:
-        """Serve the rows in order, those between two turns of the cycle under one policy."""
+        """Serve the rows in order, those between two turns of the cycle under one policy.
+
+        Called again, it goes on with more rows.
+        """
+        begun, self._begun = self._begun, self._begun + len(rows)
         for first in range(0, len(rows), self._every):
             block = rows[first : first + self._every]
-            for at, (row, actions) in enumerate(self._decide(block), first):
+            for at, (row, actions) in enumerate(self._decide(block), begun + first):
                 yield self._serve(at, row, actions)
             if self.learner is not None and len(block) == self._every:
-                self._turn(first + len(block), self.learner)
+                self._turn(begun + first + len(block), self.learner)
 
     def _turn(self, at: int, learner: Learner) -> None:
         """The control plane's own cycle."""
@@ -154,6 +162,7 @@ class Replay:
             now,
             trust=self.trust,
             certifier=self._certifier,
+            diagnosis=self.diagnosis,
         )
         self._watermark = done.watermark
         self.alarms += done.alarms

@@ -12,14 +12,28 @@ import pytest
 from controlplane import push, registry, states
 from controlplane.audit.certificates import Certifier, Ground
 from controlplane.connection import Connect, Connection, connect
-from controlplane.cycle import CERTIFIER, FROZEN, LEARNER, Cycle, School, load_watermark
+from controlplane.cycle import (
+    CERTIFIER,
+    DIAGNOSIS,
+    FROZEN,
+    LEARNER,
+    Cycle,
+    School,
+    load_watermark,
+)
 from controlplane.database import Database
 from controlplane.leader import Leader, NotLeaderError
 from controlplane.learn.learner import Learner
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import Source
 from controlplane.states import CorruptStateError
-from dataplane.contract.terms import AuditTerms, QualityTarget, ShadowTerms, WrongAcceptances
+from dataplane.contract.terms import (
+    AuditTerms,
+    LinearEstimator,
+    QualityTarget,
+    ShadowTerms,
+    WrongAcceptances,
+)
 from tests.policies import policy
 from tests.scripted_learner import ScriptedLearner, scripted
 from tests.traffic import AUDIT, PostgresTraffic, query
@@ -316,3 +330,43 @@ def test_a_certificate_comes_from_the_tables_and_goes_at_an_alarm(
     assert live.segments[0].certificate is None
     kinds = [kind for kind, _ in events(store)]
     assert kinds == ["certificate", "proposal", "alarm", "certificate_void", "proposal"]
+
+
+def test_a_price_that_moves_is_told_over_restarts(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    """What drifted is known to the next process; each turn here is that of a fresh one."""
+    for first, cost_usd in ((0, 0.001), (12, 0.001), (24, 0.002), (36, 0.002)):
+        for number in range(first, first + 12):
+            traffic.complete(query(number, cost_usd=cost_usd))
+        Cycle(store, leader, scripted()).run(NOW)
+    told = [body for kind, body in events(store) if kind == "drift"]
+    assert [(body["causes"], body["tier"]) for body in told] == [(["price"], "local")]
+    assert told[0]["factor"] == 2.0
+    with store() as connection:
+        saved = states.load_value(connection, DIAGNOSIS, default=None)
+    assert saved["observed"] == 48
+
+
+def test_an_alarm_opens_a_case_that_a_later_turn_closes(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    learned = (LinearEstimator(buckets=(1,), weights=(0.5,)), LinearEstimator())
+    with store() as connection:
+        fields: dict[str, Any] = {"estimators": learned, "parent": 1, "version": 2}
+        push.publish(connection, policy("always_cloud", audit=START.audit, **fields))
+    for number in range(13):  # the scripted learner alarms at its thirteenth query
+        traffic.complete(query(number, policy_version=2))
+    Cycle(store, leader, scripted()).run(NOW)
+    (alarm, opened) = events(store)
+    assert alarm[0] == "alarm"
+    assert (opened[0], opened[1]["status"]) == ("drift", "open")
+    with store() as connection:
+        saved = states.load_value(connection, DIAGNOSIS, default=None)
+        saved["case"]["until"] = 20
+        saved["looked"] = -200
+        states.save_value(connection, DIAGNOSIS, saved)
+    for number in range(13, 30):
+        traffic.complete(query(number, policy_version=2))
+    Cycle(store, leader, scripted()).run(NOW)
+    assert [body["status"] for kind, body in events(store) if kind == "drift"] == ["open", "closed"]
