@@ -102,14 +102,20 @@ class Rollout:
         if self.proposal is None or rival is None or self.proposal.stage not in ("shadow", "live"):
             return
         for each in resolved:
-            late = each.observation.at >= self.proposal.since
-            if each.rival != self.rival or not late or not self._tells(each.observation):
+            if each.rival != self.rival or not self._is_pair(each):
                 continue
             better = difference(rival, each)
             if better is not None:
                 gained = -better if self.proposal.stage == "live" else better
                 contest = compared(self.proposal.contest, gained, self.proposal.claim)
                 self.proposal = replace(self.proposal, contest=contest)
+
+    def _is_pair(self, each: Labelled) -> bool:
+        """Drawn since the stage began, and not held out: those labels move no policy."""
+        assert self.proposal is not None
+        document = self.documents(each.observation.policy_version)
+        fresh = each.observation.at >= self.proposal.since and self._tells(each.observation)
+        return fresh and document is not None and not each.held_out(document.audit.held_out)
 
     def step(self, known: Known, live: int, terms: Terms, now: datetime) -> bool:
         """Whether the proposal is in another stage now; ``live`` is what would come back."""

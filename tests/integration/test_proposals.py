@@ -22,7 +22,7 @@ from controlplane.registry import ConflictError
 from dataplane.contract.errors import OperatorError
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.publication import Part
-from dataplane.contract.terms import QualityTarget
+from dataplane.contract.terms import AuditTerms, QualityTarget
 from dataplane.strategies import Drawn
 from dataplane.subscription import Subscription
 from tests.policies import policy
@@ -30,9 +30,10 @@ from tests.scripted_learner import scripted
 from tests.traffic import PostgresTraffic, query
 
 TERMS = Terms(canary_queries=20, watched=60)
-LIVE = policy("always_cloud")
+ALL = AuditTerms(held_out=0.0)  # labels count, so that pairs can be counted
+LIVE = policy("always_cloud", audit=ALL)
 ON_TRIAL = policy("route").segments[0].replaced(trust="closed")
-CANDIDATE = policy("always_local", version=2, parent=1, reason="local alone will do")
+CANDIDATE = policy("always_local", version=2, parent=1, reason="local alone will do", audit=ALL)
 WIDE = policy("always_local", version=2, parent=1, objective=QualityTarget(target_quality=0.8))
 
 

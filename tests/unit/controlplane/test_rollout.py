@@ -13,10 +13,14 @@ from controlplane.promote import Proposal, Stage, Terms
 from controlplane.rollout import MOST, Rollout, difference
 from controlplane.stats.contest import Claim
 from dataplane.contract.publication import Part
+from dataplane.contract.terms import AuditTerms
 from tests.policies import policy
 from tests.traffic import query
 
-LIVE, RIVAL = policy("always_cloud"), policy("always_local", version=2, parent=1)
+ALL = AuditTerms(held_out=0.0)
+LIVE, RIVAL = (
+    policy("always_cloud", audit=ALL), policy("always_local", version=2, parent=1, audit=ALL)
+)  # fmt: skip
 CASCADE = policy("cascade", version=3, parent=1)
 KNOWN = {each.version: each for each in (LIVE, RIVAL, CASCADE)}
 SINCE = query(0).at
@@ -114,6 +118,12 @@ def test_only_what_was_drawn_for_it_is_heard_and_live_it_is_the_other_way_round(
     shadow.hear(told, ("there",))
     assert (found(shadow).contest.pairs, shadow.place) == (1, ("there",))
     assert found(shadow).contest.for_it.log_evidence > 0
+    held = Rollout(
+        {1: policy("always_cloud", audit=AuditTerms(held_out=1 - 1e-9)), 2: RIVAL}.get,
+        found(rollout()),
+    )
+    held.hear(told, ())
+    assert found(held).contest.pairs == 0
     live = rollout("live")
     live.hear([labelled(query(1, policy_version=2), good, rival=1)], ())
     assert found(live).contest.for_it.log_evidence > 0
