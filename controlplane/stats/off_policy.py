@@ -126,8 +126,8 @@ def refusal(value: Array, chance: Array) -> Refusal | None:
         return Refusal(
             f"The answers that {100 * unreachable:.1f} % of the queries want could not come to be "
             f"known: {100 * MOST_UNREACHABLE:.0f} % may be so.",
-            "Shadow the tiers that do not serve, judge and audit those that do, for a while; then ask "
-            "again.",
+            "Shadow the tiers that do not serve, judge and audit those that do, for a while; then "
+            "ask again.",
         )
     weight = 1 / chance[known]
     effective = effective_labels(weight)
