@@ -26,9 +26,9 @@ def document(mode: Mode = "cascade_route", lambda_: float = 0.3, **fields: Any) 
     """Some of its queries go straight to the cloud, and some are judged."""
     tiers = fields.pop("tiers", 2)
     told = (estimator(0.4, 4.0, "local"), *(estimator(1.1, 2.0, f"{n}") for n in range(tiers - 1)))
-    terms = {"audit": AuditTerms(rate=0.4), "shadow": ShadowTerms(rate=0.2)}
+    usual = {"audit": AuditTerms(rate=0.4), "shadow": ShadowTerms(rate=0.2), "estimators": told}
     varied = {"mode": mode, "lambda_": lambda_} | fields.pop("segment", {})
-    return pool(tiers, estimators=told, segment=varied, **terms | fields)
+    return pool(tiers, segment=varied, **usual | fields)
 
 
 def course(policy: PolicyDocument, each: Logged) -> Course:

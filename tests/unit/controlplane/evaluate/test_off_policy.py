@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ import pytest
 from controlplane.evaluate.counterfactual import follow
 from controlplane.evaluate.logged import Logged
 from controlplane.evaluate.off_policy import answers, difference, evaluate, served, worth
+from controlplane.observations import Observation
 from controlplane.stats import Disagreement, OffPolicy, Refusal
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import AuditTerms, Mode, SegmentDraws, ShadowTerms
+from dataplane.contract.terms import AuditTerms, LinearEstimator, Mode, SegmentDraws, ShadowTerms
+from dataplane.features import Features
 from tests.logged import Truth, redrawn, serve, serve_all, truths
 from tests.unit.controlplane.evaluate.test_counterfactual import MODES, document
 
@@ -164,6 +167,36 @@ def test_before_it_was_issued_only_labels_that_it_cannot_have_learned_from_count
         audit=AuditTerms(rate=AUDIT, held_out=0.0)
     )
     assert isinstance(evaluate(never, log).policy.dr, Refusal)
+
+
+def test_a_policy_that_knows_its_labels_by_heart_is_not_believed() -> None:
+    """By all labels it looks far better than it is; by those that were held out it does not."""
+    rates: dict[str, Any] = {
+        "audit": AuditTerms(rate=0.6, held_out=0.3),
+        "shadow": ShadowTerms(rate=0.6),
+    }
+    log = [
+        replace(each, query=replace(each.query, observation=_as_its_own(each, number)))
+        for number, each in enumerate(serve_all(document("always_cloud", **rates), TRUTHS))
+    ]
+    learned = {
+        number: 6.0 * (2 * each.query.right["local"] - 1)
+        for number, each in enumerate(log)
+        if each.query.right and not each.query.held_out(0.3)
+    }
+    by_heart = LinearEstimator(buckets=tuple(learned), weights=tuple(learned.values()))
+    new: dict[str, Any] = {"estimators": (by_heart, LinearEstimator(intercept=2.0)), **rates}
+    policy = document("route", 0.6, **new, issued_at=datetime(2027, 1, 1, tzinfo=UTC))
+    truth = actual(policy, log, TRUTHS)
+    by_the_rule = told(evaluate(policy, log).policy.dr).interval
+    assert by_the_rule.low <= truth <= by_the_rule.high
+    always_known = policy.model_copy(update={"issued_at": datetime(2025, 1, 1, tzinfo=UTC)})
+    assert told(evaluate(always_known, log).policy.snips).interval.low > truth + 0.02
+
+
+def _as_its_own(each: Logged, number: int) -> Observation:
+    """A query that is like no other."""
+    return replace(each.seen, features=Features(20, (number,)))
 
 
 def test_if_the_queries_since_it_was_issued_suffice_they_alone_are_looked_at() -> None:
