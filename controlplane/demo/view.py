@@ -131,7 +131,7 @@ def _panel(picture: Picture, options: Options, news: Sequence[Event]) -> Rendera
 
 
 def _style(event: Event) -> str:
-    return "bold yellow" if event.kind in ("alarm", "gate", "proposal") else "dim"
+    return "bold yellow" if event.kind in ("alarm", "drift", "gate", "proposal", "rollback") else "dim"
 
 
 def _served(picture: Picture, options: Options) -> str:
