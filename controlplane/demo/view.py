@@ -71,6 +71,9 @@ class _Table:
         self._live.update(_panel(picture, self._options, self._news))
 
 
+NOTABLE = ("alarm", "drift", "gate", "proposal", "rollback")
+
+
 def rows(picture: Picture, options: Options) -> list[tuple[str, str, Sequence[float]]]:
     """What is measured, what it is now, and its course."""
     segment = picture.segment
@@ -131,7 +134,7 @@ def _panel(picture: Picture, options: Options, news: Sequence[Event]) -> Rendera
 
 
 def _style(event: Event) -> str:
-    return "bold yellow" if event.kind in ("alarm", "drift", "gate", "proposal", "rollback") else "dim"
+    return "bold yellow" if event.kind in NOTABLE else "dim"
 
 
 def _served(picture: Picture, options: Options) -> str:
