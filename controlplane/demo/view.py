@@ -22,6 +22,7 @@ from controlplane.demo.options import Options
 BARS = "▁▂▃▄▅▆▇█"
 POINTS = 40
 NEWS = 5
+NOTABLE = ("alarm", "drift", "gate", "proposal", "rollback")  # events that stand out
 PLAIN_EVERY_S = 5.0
 
 
@@ -69,9 +70,6 @@ class _Table:
     def show(self, picture: Picture) -> None:
         self._news = [*self._news, *picture.news][-NEWS:]
         self._live.update(_panel(picture, self._options, self._news))
-
-
-NOTABLE = ("alarm", "drift", "gate", "proposal", "rollback")
 
 
 def rows(picture: Picture, options: Options) -> list[tuple[str, str, Sequence[float]]]:
