@@ -23,6 +23,7 @@ from dataplane.contract.terms import QualityTarget
 
 ROLLOUT = "rollout"
 USUAL = Terms()
+ATTEMPTS = 5
 AT_RANDOM = "a policy whose arms are drawn at random cannot be compared: propose it without arms"
 ON_TRIAL = "the judge is on trial in segment {segment}: its gate opens that, and no proposal"
 
@@ -58,9 +59,9 @@ def propose(
     """Store a document as a proposal to take the live policy's place, and let its life begin.
 
     ``place``: how far draws were heard of by now; its pairs come after. Raises ``ConflictError``
-    where another one is on its way or the parent is not live, ``RefusedError`` where it serves
-    another objective, draws its arms, trusts a judge that is on trial, or the live policy's
-    quality is not known yet.
+    where another one is on its way or the live policy is no retune of the parent, ``RefusedError``
+    where it serves another objective, draws its arms, trusts a judge that is on trial, or the live
+    policy's quality is not known yet.
     """
     live, rollout = registry.live(connection), load(connection)
     if rollout.open:
@@ -69,10 +70,11 @@ def propose(
             f"version {rollout.proposal.version} is on its way ({rollout.proposal.stage}): "
             "wait for its end, or refuse it"
         )
-    if document.parent != live.version:
+    structural = registry.structural(connection, live.version)
+    if document.parent is None or registry.structural(connection, document.parent) != structural:
         raise ConflictError(
-            f"the proposal's parent is version {document.parent}, but {live.version} is live: "
-            "read the live policy and propose again"
+            f"the proposal's parent is version {document.parent}, of which {live.version}, the "
+            "live one, is no retune: read the live policy and propose again"
         )
     if document.objective != live.objective:
         raise RefusedError("a proposal serves the live objective: change that by itself first")
@@ -82,15 +84,30 @@ def propose(
         if segment.trust == "open" and live.segment(segment.name).trust == "closed":
             raise RefusedError(ON_TRIAL.format(segment=segment.name))
     claim = Claim(_margin(connection, live))
-    said = {"version": registry.next_version(connection), "kind": "proposal", "author": "operator"}
-    stored = document.model_copy(update=said | {"issued_at": now}).rederived()
-    registry.store(connection, stored)
-    structural = registry.structural(connection, live.version)
+    stored = _stored(connection, document, live.version, now)
     why = f"proposed by {who}: {stored.reason}"
     rollout.proposal = Proposal(stored.version, live.version, structural, claim, now, why=why)
     rollout.place = place
     save(connection, rollout)
     return rollout.proposal
+
+
+def _stored(
+    connection: Connection, document: PolicyDocument, parent: int, now: datetime
+) -> PolicyDocument:
+    """Under the next free number, which the learner may take meanwhile."""
+    said = {"parent": parent, "kind": "proposal", "author": "operator", "issued_at": now}
+    for left in reversed(range(ATTEMPTS)):
+        number = {"version": registry.next_version(connection)}
+        stored = document.model_copy(update=said | number).rederived()
+        try:
+            registry.store(connection, stored)
+        except ConflictError:
+            if not left:
+                raise
+        else:
+            break
+    return stored
 
 
 def _margin(connection: Connection, live: PolicyDocument) -> float:

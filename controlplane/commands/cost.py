@@ -52,7 +52,8 @@ def _show(console: "Console", found: "Spending") -> None:
     console.print(found.sentence, markup=False, highlight=False, soft_wrap=True)
     if not found.drift.by_cell:
         return
-    table = Table(title=_title(found), title_justify="left", box=box.SIMPLE_HEAD)
+    console.print(_title(found), markup=False, highlight=False, soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
     table.add_column("USD", justify="right", no_wrap=True)
     for name, usd in _rows(found):

@@ -192,7 +192,9 @@ def propose(
         document = operators.in_mode(live, mode) if mode else _read(file)
         found = operators.propose(connection, document, _who(), datetime.now(UTC))
     typer.echo(f"v{found.version} is proposed in the place of v{found.against}")
-    typer.echo(f"it may lose {found.claim.margin:.3g} of quality: `penstock policy status`")
+    margin = found.claim.margin
+    terms = f"may lose {margin:.3g}" if margin >= 0 else f"has to gain {-margin:.3g}"
+    typer.echo(f"it {terms} of quality: `penstock policy status`")
 
 
 def _read(file: Path | None) -> "PolicyDocument":

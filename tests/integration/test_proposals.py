@@ -285,7 +285,7 @@ def refused(house: House, error: type[Exception], words: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("document", "low", "error", "words"),
     [
-        (policy("always_local", version=8, parent=7), 0.93, ConflictError, "1 is live"),
+        (policy("always_local", version=8, parent=7), 0.93, ConflictError, "of which 1, the live"),
         (WIDE, 0.93, OperatorError, "serves the live objective"),
         (CANDIDATE, None, OperatorError, "has no interval yet"),
     ],
@@ -306,6 +306,25 @@ def test_no_proposal_ends_a_judges_trial(house: House) -> None:
     trusting = policy("cascade", version=3, parent=2)
     with refused(house, RefusedError, "the judge is on trial in segment default"):
         house.propose(trusting)
+
+
+def test_retunes_since_it_was_written_do_not_matter(house: House) -> None:
+    with house.store() as connection:
+        push.publish(connection, policy("always_cloud", version=2, parent=1, audit=ALL))
+    found = house.propose(CANDIDATE)
+    assert (found.version, found.against, found.structural) == (3, 2, 1)
+    with house.store() as connection:
+        assert registry.load(connection, 3).parent == 2
+
+
+def test_a_number_that_the_learner_takes_meanwhile_is_passed_over(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with house.store() as connection:
+        registry.store(connection, policy("route", version=2, parent=1))
+    free, taken = registry.next_version, iter([2])
+    monkeypatch.setattr(registry, "next_version", lambda store: next(taken, None) or free(store))
+    assert house.propose(CANDIDATE).version == 3
 
 
 def test_one_at_a_time(house: House) -> None:
