@@ -248,6 +248,8 @@ class Cycle:
         rollout = proposals.load(connection)
         if rollout.proposal is None or not rollout.open:
             return
+        held = rollout.proposal.structural
+        rollout.held_out = held if self._rollout.holdout and held != live.version else None
         rollout.observe(observations)
         rollout.hear(*log.in_order(rollout.place))
         if not frozen or rollout.proposal.stage == "live":

@@ -31,12 +31,17 @@ MOST = 2_000  # queries that are looked at in a turn: a share of many is known w
 
 
 class Rollout:
-    """At most one proposal, and how far in the order of the draws it was told of pairs."""
+    """At most one proposal, and how far in the order of the draws it was told of pairs.
+
+    ``held_out``: the version that a share of conversations keeps, which is not what it is compared
+    with; whoever leads it from turn to turn says so.
+    """
 
     def __init__(self, documents: Documents, proposal: Proposal | None = None) -> None:
         self.documents = documents
         self.proposal = proposal
         self.place: Place = ()
+        self.held_out: int | None = None
 
     @property
     def open(self) -> bool:
@@ -78,7 +83,7 @@ class Rollout:
     def _tells(self, each: Observation) -> bool:
         """Whether a policy that leads decided it, and all tiers could have answered."""
         return (
-            each.policy_version != self.rival
+            each.policy_version not in (self.rival, self.held_out)
             and not each.excluded
             and self.documents(each.policy_version) is not None
         )

@@ -69,6 +69,14 @@ def test_at_its_start_the_share_is_known_of_the_queries_before() -> None:
     assert (found(both).contest.queries, found(both).began) == (3, 2)
 
 
+def test_what_a_held_out_policy_decided_is_not_compared() -> None:
+    both = rollout()
+    both.held_out = 1
+    both.observe([cloud(1), cloud(2, policy_version=3)])
+    both.hear([labelled(cloud(1), {"local": 1.0, "cloud": 0.0})], ())
+    assert (found(both).contest.queries, found(both).contest.pairs) == (1, 0)
+
+
 def test_of_much_traffic_a_part_is_looked_at() -> None:
     both = rollout()
     both.observe([cloud(number) for number in range(MOST + 50)])
