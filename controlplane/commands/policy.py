@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from dataplane.contract.policy import PolicyDocument
 
 app = typer.Typer(help="What decides, what is coming, and your word on it.", no_args_is_help=True)
-app.command()(evaluate)
 
 # the policy's own type would load NumPy and Pydantic at every `penstock --help`
 Mode: TypeAlias = Literal["route", "cascade", "cascade_route", "always_cloud", "always_local"]
@@ -148,6 +147,9 @@ def _tell(told: dict[str, Any]) -> None:
     if told["saves_usd_per_query"] is not None:
         saves = 1e6 * told["saves_usd_per_query"]
         typer.echo(f"  expected to save {saves:.1f} USD per million queries")
+
+
+app.command()(evaluate)
 
 
 @app.command()
