@@ -363,9 +363,7 @@ def load_watermark(connection: Connection) -> dict[Source, int]:
 def load_trust(connection: Connection) -> Trust:
     """The gates, which stay locked until the transaction ends."""
     documents = shelf(connection)
-    states.lock(connection, TRUST, Trust(documents).to_json())
-    body = states.load(connection, TRUST)
-    assert body is not None
+    body = states.held(connection, TRUST, Trust(documents).to_json())
     return Trust.from_json(body, documents)
 
 

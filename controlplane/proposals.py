@@ -35,9 +35,7 @@ class RefusedError(OperatorError):
 def load(connection: Connection) -> Rollout:
     """The rollout, which stays locked until the transaction ends."""
     documents = shelf(connection)
-    states.lock(connection, ROLLOUT, Rollout(documents).to_json())
-    body = states.load(connection, ROLLOUT)
-    assert body is not None
+    body = states.held(connection, ROLLOUT, Rollout(documents).to_json())
     return Rollout.from_json(body, documents)
 
 

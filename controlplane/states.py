@@ -55,6 +55,14 @@ def lock(connection: Connection, name: str, first: str) -> str:
     return str(held["checksum"])
 
 
+def held(connection: Connection, name: str, first: str) -> str:
+    """The body of a row that ``lock`` holds."""
+    lock(connection, name, first)
+    body = load(connection, name)
+    assert body is not None
+    return body
+
+
 def load_value(connection: Connection, name: str, default: Any) -> Any:
     """A small JSON value kept as a row."""
     body = load(connection, name)

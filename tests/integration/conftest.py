@@ -4,10 +4,16 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from fastapi.testclient import TestClient
 
+from controlplane import api
+from controlplane.access import Access
+from controlplane.audit.labels import Terms
 from controlplane.connection import Connect, Connection, connect
 from controlplane.database import Database
 from controlplane.leader import Leader
+from controlplane.learn.settings import LearnerSettings
+from tests.command import Run, penstock
 from tests.traffic import PostgresTraffic
 
 
@@ -37,3 +43,19 @@ def leader(database: Database) -> Iterator[Leader]:
 def traffic(database: Database) -> PostgresTraffic:
     """None yet."""
     return PostgresTraffic(database.url)
+
+
+@pytest.fixture
+def run(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """`penstock` as an operator runs it on this database."""
+    return penstock(database, monkeypatch, capsys)
+
+
+@pytest.fixture
+def client(store: Connect, leader: Leader) -> Iterator[TestClient]:
+    """The control plane's API, for whoever brings a key."""
+    parts = api.Parts(store, Access(store), leader, Terms(), LearnerSettings())
+    with TestClient(api.build(parts), raise_server_exceptions=False) as client:
+        yield client

@@ -1,20 +1,14 @@
 """Advice from the stored state: by the API, and by `penstock advise`."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
 
-from controlplane import api, keys, push, states
-from controlplane.access import Access
-from controlplane.audit.labels import Terms
+from controlplane import keys, push, states
 from controlplane.connection import Connect
 from controlplane.cycle import LEARNER
-from controlplane.database import Database
-from controlplane.leader import Leader
-from controlplane.learn.settings import LearnerSettings
-from tests.command import Run, penstock
+from tests.command import Run
 from tests.unit.controlplane.learn.test_advise import USELESS, live, taught
 from tests.unit.dataplane.policies import CERTIFIED
 
@@ -33,25 +27,10 @@ def state() -> str:
 
 
 @pytest.fixture
-def client(database: Database, store: Connect) -> Iterator[TestClient]:
-    with Leader(database.url_for("penstock_controlplane")) as leader:
-        parts = api.Parts(store, Access(store), leader, Terms(), LearnerSettings())
-        with TestClient(api.build(parts), raise_server_exceptions=False) as client:
-            yield client
-
-
-@pytest.fixture
 def reader(store: Connect) -> dict[str, str]:
     with store() as connection:
         key = keys.create(connection, tenant="tests", scopes=["read"], name="reader")
     return {"Authorization": f"Bearer {key.reveal()}"}
-
-
-@pytest.fixture
-def run(
-    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    return penstock(database, monkeypatch, capsys)
 
 
 def remember(store: Connect, state: str) -> None:

@@ -22,7 +22,7 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.records import Attempt, Decision, millisecond
 from dataplane.contract.terms import TierTerms
 from dataplane.features import FEATURE_VERSION
-from tests.command import Run, penstock
+from tests.command import Run
 from tests.policies import CLOUD, LOCAL, policy
 from tests.traffic import Shipping
 
@@ -103,13 +103,6 @@ def client(store: Connect, leader: Leader) -> Iterator[TestClient]:
             key = keys.create(connection, tenant="tests", scopes=["read"], name="reader")
         client.headers["Authorization"] = f"Bearer {key.reveal()}"
         yield client
-
-
-@pytest.fixture
-def run(
-    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    return penstock(database, monkeypatch, capsys)
 
 
 def effects(store: Connect, days: float = 7, before: float = 7) -> dict[str, float]:

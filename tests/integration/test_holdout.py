@@ -11,19 +11,12 @@ from controlplane.connection import Connect
 from controlplane.database import Database
 from controlplane.observe import PostgresLog
 from dataplane.contract.publication import Part
-from tests.command import Run, penstock
+from tests.command import Run
 from tests.policies import policy
 from tests.traffic import AUDIT, PostgresTraffic, query
 
 FIRST = policy("always_cloud", kind="proposal")
 SECOND = policy("cascade", version=2, parent=1)
-
-
-@pytest.fixture
-def run(
-    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    return penstock(database, monkeypatch, capsys)
 
 
 def held_out(store: Connect, share: float = 0.1) -> None:

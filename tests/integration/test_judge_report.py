@@ -16,7 +16,7 @@ from controlplane.connection import connect
 from controlplane.database import Database
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
-from tests.command import Run, penstock
+from tests.command import Run
 from tests.seeding import Past, seed
 
 RESOLVED = """
@@ -58,13 +58,6 @@ def client(database: Database) -> Iterator[TestClient]:
         parts = api.Parts(store, Access(store), leader, Terms(), LearnerSettings())
         with TestClient(api.build(parts), headers={"Authorization": f"Bearer {key}"}) as client:
             yield client
-
-
-@pytest.fixture
-def run(
-    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    return penstock(database, monkeypatch, capsys)
 
 
 def test_it_counts_what_the_tables_hold(database: Database, client: TestClient, run: Run) -> None:

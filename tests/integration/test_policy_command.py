@@ -1,23 +1,17 @@
 """`penstock policy`, and the API's routes for the same words."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from controlplane import api, keys, proposals, push, registry, states
-from controlplane.access import Access
-from controlplane.audit.labels import Terms
+from controlplane import keys, proposals, push, registry, states
 from controlplane.connection import Connect
 from controlplane.cycle import FROZEN
-from controlplane.database import Database
-from controlplane.leader import Leader
-from controlplane.learn.settings import LearnerSettings
 from dataplane.contract.publication import Part
-from tests.command import Run, penstock
+from tests.command import Run
 from tests.policies import policy
 
 FIRST = policy("always_cloud", reason="the first")
@@ -35,21 +29,6 @@ def store(store: Connect) -> Connect:
         push.publish(connection, SECOND)
         connection.execute(ESTIMATE)
     return store
-
-
-@pytest.fixture
-def run(
-    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    return penstock(database, monkeypatch, capsys)
-
-
-@pytest.fixture
-def client(database: Database, store: Connect) -> Iterator[TestClient]:
-    with Leader(database.url_for("penstock_controlplane")) as leader:
-        parts = api.Parts(store, Access(store), leader, Terms(), LearnerSettings())
-        with TestClient(api.build(parts), raise_server_exceptions=False) as client:
-            yield client
 
 
 @pytest.fixture
