@@ -17,7 +17,7 @@ import numpy as np
 from controlplane.learn.imagine import Outlook, imagine
 from controlplane.learn.policy_family import Arm, Arms
 from controlplane.observations import Labelled, Observation, Place
-from controlplane.promote import Known, Proposal, Terms, advance
+from controlplane.promote import STEPS, Known, Proposal, Terms, advance
 from controlplane.stats.contest import compared, seen
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.publication import Part
@@ -26,7 +26,7 @@ from dataplane.strategies import Queries, may_serve
 
 Documents: TypeAlias = Callable[[int], PolicyDocument | None]
 
-COMPARED = ("candidate", "shadow", "canary", "live")
+GATHERS = ("shadow", "live")  # stages that count queries and hear pairs
 MOST = 2_000  # queries that are looked at in a turn: a share of many is known well enough
 
 
@@ -46,7 +46,7 @@ class Rollout:
     @property
     def open(self) -> bool:
         """Whether it may still move by itself."""
-        return self.proposal is not None and self.proposal.stage in COMPARED
+        return self.proposal is not None and self.proposal.stage in STEPS
 
     @property
     def rival(self) -> int | None:
@@ -70,7 +70,7 @@ class Rollout:
 
     def _count(self, observations: Sequence[Observation]) -> None:
         rival = self._rival()
-        if self.proposal is None or rival is None or self.proposal.stage not in ("shadow", "live"):
+        if self.proposal is None or rival is None or self.proposal.stage not in GATHERS:
             return
         told = [each for each in observations if self._tells(each)][:MOST]
         contest = self.proposal.contest
@@ -104,7 +104,7 @@ class Rollout:
         """Resolved audit draws, each once, in the order of the draws."""
         self.place = reached
         rival = self._rival()
-        if self.proposal is None or rival is None or self.proposal.stage not in ("shadow", "live"):
+        if self.proposal is None or rival is None or self.proposal.stage not in GATHERS:
             return
         for each in resolved:
             if each.rival != self.rival or not self._is_pair(each):

@@ -1,6 +1,6 @@
 """Mean and variance as they come, one value at a time (Welford, Technometrics 4, 1962)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import inf, sqrt
 
 
@@ -28,10 +28,6 @@ class Moments:
         if self.count < 2:
             return inf
         return sqrt(self.squares / (self.count - 1) / self.count)
-
-    def state(self) -> dict[str, float]:
-        """As JSON values: the arguments that make it again."""
-        return asdict(self)
 
 
 def beyond(one: Moments, other: Moments) -> float:
