@@ -18,6 +18,7 @@ from controlplane import (
     explain,
     gates,
     holdout,
+    judge_reports,
     objective,
     operators,
     proposals,
@@ -29,7 +30,7 @@ from controlplane import (
     telemetry,
 )
 from controlplane.access import Access, Holder
-from controlplane.audit import funnel, graded, labels
+from controlplane.audit import funnel, labels
 from controlplane.audit.certificates import Certifier
 from controlplane.audit.tasks import Labeller, Task, Verdict
 from controlplane.bodies import (
@@ -215,8 +216,7 @@ def cost_drift(parts: Given, days: Days = 7.0, before: Days = 7.0) -> dict[str, 
 def report_judge(parts: Given) -> dict[str, Any]:
     """What labels say of the judge, by segment: rates, ranking, calibration, its gate."""
     with parts.connect() as connection:
-        found, stand = graded.reports(connection), gates.stand(connection)
-    return {"reports": [each.to_json() | {"gate": stand[each.segment].to_json()} for each in found]}
+        return {"reports": judge_reports.told(connection)}
 
 
 @router.post("/v1/judge/accept", **scoped("admin"))

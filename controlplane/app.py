@@ -18,6 +18,7 @@ from controlplane.alerts import AlertJob
 from controlplane.audit import labels
 from controlplane.connection import Connect, connect
 from controlplane.cycle import Cycle, School
+from controlplane.judge_reports import ReportJob
 from controlplane.leader import Leader
 from controlplane.learn.learner import Learner
 from controlplane.settings import Settings
@@ -127,7 +128,13 @@ def _actions(
     def ask(now: datetime) -> object:
         return shadow.run(now) if settings.dataplane_key else "no key for the data plane"
 
-    return schedule.actions_on(database, cycle=turn, shadow=ask, expire=expire)
+    return schedule.actions_on(
+        database,
+        cycle=turn,
+        shadow=ask,
+        expire=expire,
+        judge_report=ReportJob(database, leader).run,
+    )
 
 
 def _alerting(

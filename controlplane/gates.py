@@ -37,6 +37,7 @@ class GateReport:
         told = {
             "standing": self.standing,
             "since": self.since and self.since.isoformat(),
+            "words": self.words,
             "waits_for_operator": self.waits,
             "pairs_missing": missing,
         }

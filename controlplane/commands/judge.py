@@ -34,13 +34,14 @@ def report(config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
     """
     from controlplane.audit.graded import reports  # noqa: PLC0415 - a second of SciPy
     from controlplane.gates import stand  # noqa: PLC0415
+    from controlplane.judge_reports import told  # noqa: PLC0415
 
+    if as_json:
+        with connected(config) as connection:
+            typer.echo(json.dumps(told(connection), indent=2))
+        return
     with connected(config) as connection:
         found, gates = reports(connection), stand(connection)
-    if as_json:
-        told = [each.to_json() | {"gate": gates[each.segment].to_json()} for each in found]
-        typer.echo(json.dumps(told, indent=2))
-        return
     from rich.console import Console  # noqa: PLC0415 - only where it is needed
 
     for each in found:

@@ -380,6 +380,16 @@ LIMIT %(limit)s;
 INSERT INTO estimates (policy_version, "window", n, quality, lo, hi, detail)
 VALUES (%(policy_version)s, %(window)s, %(n)s, %(quality)s, %(lo)s, %(hi)s, %(detail)s);
 
+-- name: keep_judge_report
+INSERT INTO judge_reports (judge, segment, hour, at, policy_version, body)
+VALUES (%(judge)s, %(segment)s, %(hour)s, %(at)s, %(policy_version)s, %(body)s)
+ON CONFLICT (judge, segment, hour) DO UPDATE
+SET at = excluded.at, policy_version = excluded.policy_version, body = excluded.body
+WHERE judge_reports.at < excluded.at;
+
+-- name: forget_judge_reports
+DELETE FROM judge_reports WHERE hour < %(before)s;
+
 -- name: models_of_tiers
 -- The model that each tier answered with last.
 SELECT DISTINCT ON (tier) tier, model FROM attempts

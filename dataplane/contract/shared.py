@@ -33,6 +33,7 @@ from dataplane.contract.tables import (
     MaybeMoment,
     MaybeReal,
     MaybeWords,
+    Moment,
     MomentKey,
     Names,
     Real,
@@ -304,3 +305,16 @@ class EstimateRow(SQLModel, table=True):
     lo: MaybeReal = None
     hi: MaybeReal = None
     detail: Json
+
+
+class JudgeReportRow(SQLModel, table=True):
+    """The last report of an hour on a judge in a segment: ``body`` is that of the API."""
+
+    __tablename__ = "judge_reports"
+
+    judge: Key
+    segment: Key
+    hour: MomentKey
+    at: Moment
+    policy_version: int
+    body: Json

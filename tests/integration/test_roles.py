@@ -17,6 +17,7 @@ RECORDS = tuple(KINDS)
 PUBLISHED = ("policies", "publications", "api_keys")
 LEARNERS_OWN = (
     "learner_state", "watermarks", "label_tasks", "shadow_tasks", "job_runs", "events", "estimates",
+    "judge_reports",
 )  # fmt: skip
 
 MAY: dict[Role, dict[str, set[str]]] = {
