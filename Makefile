@@ -11,7 +11,7 @@ export CMAKE_ARGS ?= -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc 2>/dev/null || echo 2)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up test slow check fix lock train wheel
+.PHONY: help demo up test slow browser check fix lock train wheel
 
 help: ## what each word does
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,12 @@ test: $(READY) ## the fast suite
 
 slow: $(READY) ## the long faults and statistics
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+browser: ## Debian's Chromium, for the browser tests; without it they are skipped
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null; } || \
+		{ echo "The browser tests need Chromium: sudo apt-get install chromium fonts-dejavu-core"; exit 2; }
+	@command -v chromium >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; }
 
 check: $(READY) ## lint, types, import rules
 	$(BIN)/ruff check

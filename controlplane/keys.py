@@ -1,6 +1,7 @@
 """Keys: made, listed and revoked in the table that the data planes follow."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -77,3 +78,15 @@ def revoke(connection: Connection, key_id: str) -> None:
     """Refuse a key from now on, everywhere; again is no error. Raises `OperatorError`."""
     if connection.execute(REVOKE, {"id": key_id}).fetchone() is None:
         raise OperatorError(f"no key has the id {key_id}: see `penstock key list`")
+
+
+@contextmanager
+def lent(connect: Callable[[], Connection], scopes: Collection[Scope], name: str) -> Iterator[str]:
+    """A key of Penstock's own parts, for as long as they run; revoked at the end."""
+    with connect() as connection:
+        key = create(connection, tenant="penstock", scopes=scopes, name=name)
+    try:
+        yield key.reveal()
+    finally:
+        with connect() as connection:
+            revoke(connection, key.id)

@@ -6,8 +6,15 @@ from pathlib import Path
 from controlplane.database import VARIABLES, Database, Role
 from controlplane.launch import Program
 from dataplane.contract.configuration import Configuration
+from dataplane.contract.keys import Scope
 
 SHADOW_KEY = "PENSTOCK_DATAPLANE_KEY"
+CONTROL_URL = "PENSTOCK_CONTROL_URL"
+DASHBOARD_SCOPES: dict[str, tuple[Scope, ...]] = {  # by the role of who looks
+    "viewer": ("read",),
+    "reviewer": ("label",),
+    "operator": ("read", "label", "admin"),
+}
 
 
 def dataplane(
@@ -45,15 +52,20 @@ def controlplane(
 
 
 def dashboard(
-    configuration: Configuration, database: Database, environment: Mapping[str, str]
+    configuration: Configuration,
+    database: Database,
+    environment: Mapping[str, str],
+    keys: Mapping[str, str] | None = None,
 ) -> Program:
-    """The dashboard."""
+    """The dashboard; ``keys``, by role, are what it calls the control plane with."""
     listen = configuration.dashboard.listen
+    calls = {CONTROL_URL: configuration.control.listen.url}
+    calls |= {f"PENSTOCK_{role.upper()}_KEY": key for role, key in (keys or {}).items()}
     return Program(
         "dashboard",
         "dashboard",
         (f"--address={listen.host}", f"--port={listen.port}", "--watch-stdin"),
-        _with(environment, database, "penstock_dashboard"),
+        {**_with(environment, database, "penstock_dashboard"), **calls},
         ready_url=f"{listen.url}/_stcore/health",
     )
 

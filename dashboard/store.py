@@ -1,9 +1,10 @@
 """The store as the dashboard reads it: one read-only snapshot, bounded in time and in rows."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from itertools import chain
 from typing import Any
 
 import psycopg
@@ -30,7 +31,7 @@ class StoreUnavailable(Exception):  # noqa: N818 - reads as what is the matter
 
 
 class Store:
-    """A snapshot of the views; its queries are those of ``queries.sql``, by name."""
+    """A snapshot of the views; its queries are those of ``sql/``, by name."""
 
     def __init__(self, connection: psycopg.Connection[DictRow]) -> None:
         self._connection = connection
@@ -100,6 +101,16 @@ def _unreachable(error: psycopg.Error, url: str) -> str:
     )
 
 
+def parse(sources: Iterable[str]) -> dict[str, bytes]:
+    """The statements of SQL texts by their names; raises ``ValueError`` where two share one."""
+    named: dict[str, bytes] = {}
+    for name, statement in chain.from_iterable(map(_statements, sources)):
+        if name in named:
+            raise ValueError(f"two statements are named {name}")
+        named[name] = statement
+    return named
+
+
 def _statements(source: str) -> Iterator[tuple[str, bytes]]:
     parts = _NAME.split(source)[1:]
     for name, body in zip(parts[::2], parts[1::2], strict=True):
@@ -107,4 +118,8 @@ def _statements(source: str) -> Iterator[tuple[str, bytes]]:
         yield name, "\n".join(lines).strip().encode()
 
 
-SQL = dict(_statements((files(__package__) / "queries.sql").read_text("utf-8")))
+SQL = parse(
+    each.read_text("utf-8")
+    for each in (files(__package__) / "sql").iterdir()
+    if each.name.endswith(".sql")
+)

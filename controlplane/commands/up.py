@@ -2,8 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -63,7 +62,8 @@ def _start(
     stack: ExitStack, steps: "Steps", configuration: "Configuration", file: Path
 ) -> list["Part"]:
     """Everything in the order of need; the stack stops it in reverse."""
-    from controlplane import planes  # noqa: PLC0415 - only where it is needed
+    from controlplane import keys, planes  # noqa: PLC0415 - only where it is needed
+    from controlplane.connection import connect  # noqa: PLC0415
     from controlplane.database import check  # noqa: PLC0415
     from controlplane.launch import running  # noqa: PLC0415
 
@@ -73,11 +73,16 @@ def _start(
         check(database.url)
     with steps("schema and roles"):
         start = _prepare(configuration, database)
-    admin = stack.enter_context(_shadow_key(database))
+    session = partial(connect, database.url_for("penstock_controlplane"))
+    admin = stack.enter_context(keys.lent(session, ["admin"], "penstock up"))
+    seats = {
+        role: stack.enter_context(keys.lent(session, scopes, f"dashboard, {role}"))
+        for role, scopes in planes.DASHBOARD_SCOPES.items()
+    }
     programs = (
         planes.dataplane(configuration, file, start, database, os.environ),
         planes.controlplane(configuration, file, admin, database, os.environ),
-        planes.dashboard(configuration, database, os.environ),
+        planes.dashboard(configuration, database, os.environ, seats),
     )
     parts = []
     for program in programs:
@@ -103,22 +108,6 @@ def _prepare(configuration: "Configuration", database: "Database") -> Path:
     with session() as connection:
         file.write_bytes(registry.live(connection).to_json())
     return file
-
-
-@contextmanager
-def _shadow_key(database: "Database") -> Iterator[str]:
-    """A key for the control plane's calls to the data plane, revoked when all is over."""
-    from controlplane import keys  # noqa: PLC0415 - only where it is needed
-    from controlplane.connection import connect  # noqa: PLC0415
-
-    session = partial(connect, database.url_for("penstock_controlplane"))
-    with session() as connection:
-        key = keys.create(connection, tenant="penstock", scopes=["admin"], name="penstock up")
-    try:
-        yield key.reveal()
-    finally:
-        with session() as connection:
-            keys.revoke(connection, key.id)
 
 
 def _greet(

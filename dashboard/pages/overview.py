@@ -1,19 +1,18 @@
 """Overview: is it healthy, and is it worth it?"""
 
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 import streamlit as st
 
-from dashboard import charts
-from dashboard.figures import ENOUGH, Figures, Money, Policy, Quality, read
+from dashboard.charts import overview as charts
+from dashboard.figures.overview import ENOUGH, Figures, Money, Policy, Quality, read
+from dashboard.filters import Filters
+from dashboard.frame import REFRESH_S, page, reading, simulated
 from dashboard.period import PERIODS
-from dashboard.store import URL_VARIABLE, StoreUnavailable, snapshot
 from dashboard.units import UNKNOWN, age, latency, plain, share, usd
 
-REFRESH_S = 5
 Colour: TypeAlias = Literal["green", "red", "gray"]
 GATES = {
     "closed": "on trial, it decides nothing",
@@ -30,31 +29,21 @@ VERDICTS: dict[str, tuple[str, Colour]] = {
 @st.cache_data(ttl=REFRESH_S - 1, max_entries=len(PERIODS), show_spinner="Reading the store")
 def look(period: str) -> Figures:
     """The figures of a period, read once for all viewers."""
-    with snapshot(os.environ.get(URL_VARIABLE, "")) as store:
+    with reading() as store:
         return read(store, PERIODS[period])
 
 
-@st.fragment(run_every=REFRESH_S)
-def show(period: str) -> None:
-    """The page below its title, drawn anew every few seconds."""
-    try:
-        figures = look(period)
-    except StoreUnavailable as error:
-        st.error(plain(str(error)), icon=":material/cloud_off:")
-        return
-    _simulated(figures)
+def show(filters: Filters) -> None:
+    """The page below its title."""
+    period = filters.period
+    figures = look(period)
+    simulated(figures.simulated)
     _headline(figures)
     _older_alarms(figures)
     if figures.answered:
         _courses(figures, period)
     else:
         st.info(_nothing(figures, period))
-
-
-def _simulated(figures: Figures) -> None:
-    if figures.simulated:
-        names = ", ".join(map(plain, figures.simulated))
-        st.warning(f"**SIMULATED** in this period: {names}", icon=":material/science:")
 
 
 def _headline(figures: Figures) -> None:
@@ -293,11 +282,4 @@ def _nothing(figures: Figures, period: str) -> str:
     )
 
 
-heading, choice = st.columns([2, 1], vertical_alignment="bottom")
-heading.title("Overview")
-with choice:
-    chosen = st.segmented_control(
-        "Period: the last", list(PERIODS), default="day", required=True, key="period",
-        bind="query-params",
-    )  # fmt: skip
-show(chosen or "day")
+page("Overview", "Is it healthy, and is it worth it?", show)

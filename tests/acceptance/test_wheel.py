@@ -19,7 +19,7 @@ CARRIED = (
     "controlplane/py.typed",
     "controlplane/sql/queries.sql",
     "dashboard/py.typed",
-    "dashboard/queries.sql",
+    "dashboard/sql/overview.sql",
     "dataplane/py.typed",
     "dataplane/sandbox/model/MODEL_CARD.md",
     "dataplane/sandbox/model/penstock-sandbox.gguf",

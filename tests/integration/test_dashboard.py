@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import dashboard
+from controlplane import keys
 from controlplane.audit.trial import Trial
 from controlplane.audit.trust import Key, Trust
 from controlplane.connection import connect
@@ -22,7 +23,7 @@ from controlplane.database import Database
 from controlplane.launch import free_ports
 from controlplane.states import save
 from controlplane.stats.gate import Gate
-from dashboard.figures import ENOUGH, Figures, read
+from dashboard.figures.overview import ENOUGH, Figures, read
 from dashboard.period import PERIODS
 from dashboard.store import SETTINGS, SQL, StoreUnavailable, snapshot
 from tests.conftest import Databases
@@ -187,7 +188,7 @@ def test_the_role_reads_its_views_and_nothing_else(seeded: Database) -> None:
         " AND has_table_privilege('penstock_dashboard', oid, 'SELECT')",
     )
     assert readable
-    assert all(name.startswith(("v_overview_", "v_label_tasks")) for name in readable)
+    assert all(name.startswith("v_") for name in readable)
     undescribed = by_hand(
         seeded,
         "SELECT count(*) FROM pg_class WHERE relkind = 'v' AND relname LIKE 'v\\_%'"
@@ -245,6 +246,18 @@ def test_where_the_gate_stands_is_on_the_page(
         each.value for each in page(monkeypatch, database.url_for("penstock_dashboard")).caption
     ]
     assert "Judge logprob, segment default: trusted for 2 h, 1,234 pairs seen." in told
+
+
+def test_the_filters_offer_what_there_is(seeded: Database) -> None:
+    with connect(seeded.url_for("penstock_controlplane")) as connection:
+        for tenant in ("acme", "acme", "zeta"):
+            keys.create(connection, tenant=tenant, scopes=["inference"])
+    with snapshot(seeded.url_for("penstock_dashboard")) as store:
+        rows = [(row["filter"], row["value"]) for row in store.rows("filters")]
+    assert [value for name, value in rows if name == "tenant"] == ["acme", "zeta"]
+    assert [value for name, value in rows if name == "tier"] == ["local", "cloud"]
+    assert [value for name, value in rows if name == "segment"] == ["default"]
+    assert [value for name, value in rows if name == "version"] == list("7654321")
 
 
 def test_an_empty_store_says_what_is_missing(

@@ -3,10 +3,11 @@ from types import ModuleType
 
 import pytest
 
-from dashboard import figures, period, units
+from dashboard import period, units
+from dashboard.figures import overview
 
 
-@pytest.mark.parametrize("module", [figures, period, units])
+@pytest.mark.parametrize("module", [overview, period, units])
 def test_the_examples_are_true(module: ModuleType) -> None:
     results = doctest.testmod(module)
     assert results.attempted > 0

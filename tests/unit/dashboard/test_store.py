@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from dashboard.store import SQL, StoreUnavailable, snapshot
+from dashboard.store import SQL, StoreUnavailable, parse, snapshot
 
 
 def test_every_query_reads_views_alone() -> None:
@@ -25,3 +25,8 @@ def test_what_cannot_be_read_is_told_in_a_line(url: str, says: str) -> None:
         raise AssertionError("never")
     assert "\n" not in str(told.value)
     assert "canary" not in str(told.value)
+
+
+def test_two_statements_of_one_name_are_an_error() -> None:
+    with pytest.raises(ValueError, match="two statements are named x"):
+        parse(["-- name: x\nSELECT 1", "-- name: x\nSELECT 2"])

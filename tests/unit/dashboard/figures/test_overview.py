@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from controlplane.stats import wilson as audited_wilson
-from dashboard.figures import (
+from dashboard.figures.overview import (
     SPEND,
     VOLUME,
     Money,

@@ -1,36 +1,41 @@
-"""Charts: Altair, in Okabe and Ito's colours, which the colour-blind can tell apart.
-
-Times are shown in the viewer's zone. Dashes and shapes say again what colours say.
-"""
-
-from typing import TypeAlias
+"""Charts of the overview."""
 
 import altair as alt
 import pandas as pd
 
-Layers: TypeAlias = alt.LayerChart | alt.FacetChart  # as `alt.layer` is annotated
+from dashboard.charts.style import (
+    BLUE,
+    GREEN,
+    HEIGHT,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    Layers,
+    around,
+    level,
+    time_axis,
+    when,
+)
 
-BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
-VERMILION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 PURPOSES = {"serve": BLUE, "judge": ORANGE, "shadow": SKY, "router": GREEN, "audit": PURPLE}
 ALWAYS_CLOUD = "always-cloud"
-HEIGHT = 260
 
 
 def quality(course: pd.DataFrame, target: float | None, floor: float | None) -> Layers:
     """Served quality with its interval, against the target and the target less its tolerance."""
     title = "share of right answers (%)"
     axis = alt.Axis(format="%")
-    base = alt.Chart(course).encode(x=_time())
+    base = alt.Chart(course).encode(x=time_axis())
     band = base.mark_area(opacity=0.25, color=BLUE).encode(
         y=alt.Y("lo:Q", title=title, axis=axis, scale=alt.Scale(zero=False)), y2="hi:Q"
     )
     shares = [alt.Tooltip(f"{name}:Q", format=".1%") for name in ("quality", "lo", "hi")]
     line = base.mark_line(color=BLUE, point=len(course) == 1).encode(
-        y=alt.Y("quality:Q", title=title, axis=axis), tooltip=[_when(), *shares, "labels:Q"]
+        y=alt.Y("quality:Q", title=title, axis=axis), tooltip=[when(), *shares, "labels:Q"]
     )
     levels = [
-        _level(value, said, dash)
+        level(value, said, dash)
         for value, said, dash in ((target, "target", [6, 3]), (floor, "less tolerance", [2, 2]))
         if value is not None
     ]
@@ -49,12 +54,12 @@ def cost(course: pd.DataFrame, cloud: pd.DataFrame) -> Layers:
         legend=alt.Legend(title=None, orient="top", columns=6, symbolType="square"),
     )
     title = "USD per 1,000 queries"
-    told = [_when(), "purpose:N", alt.Tooltip("usd_per_1000:Q", format=".4~g")]
+    told = [when(), "purpose:N", alt.Tooltip("usd_per_1000:Q", format=".4~g")]
     bars = (
         alt.Chart(stacked)
         .mark_rect()
         .encode(
-            x=_time(),
+            x=time_axis(),
             x2="until:T",
             y=alt.Y("below:Q", title=title),
             y2="above:Q",
@@ -65,7 +70,7 @@ def cost(course: pd.DataFrame, cloud: pd.DataFrame) -> Layers:
     line = (
         alt.Chart(cloud.assign(purpose=ALWAYS_CLOUD))
         .mark_line(interpolate="step-after", strokeDash=[6, 3], strokeWidth=2.5)
-        .encode(x=_time(), y=alt.Y("usd_per_1000:Q", title=title), color=colour, tooltip=told)
+        .encode(x=time_axis(), y=alt.Y("usd_per_1000:Q", title=title), color=colour, tooltip=told)
     )
     return alt.layer(bars, line).properties(height=HEIGHT)
 
@@ -77,14 +82,14 @@ def steps(course: pd.DataFrame, column: str, title: str, ends: tuple[float, floa
     """
     moving = course.loc[course[column].between(*ends, inclusive="neither"), column]
     drawn = moving if len(moving) else course[column]
-    scale = alt.Scale(domain=_around(float(drawn.min()), float(drawn.max())), clamp=True)
+    scale = alt.Scale(domain=around(float(drawn.min()), float(drawn.max())), clamp=True)
     segments = course["segment"].nunique() > 1
-    told = [_when(), "version:O", "mode:N", "segment:N", alt.Tooltip(f"{column}:Q", format=".4f")]
+    told = [when(), "version:O", "mode:N", "segment:N", alt.Tooltip(f"{column}:Q", format=".4f")]
     chart: alt.Chart = (
         alt.Chart(course)
         .mark_line(interpolate="step-after", point=alt.OverlayMarkDef(size=24))
         .encode(
-            x=_time(),
+            x=time_axis(),
             y=alt.Y(f"{column}:Q", title=title, scale=scale),
             color=alt.Color("segment:N", scale=alt.Scale(range=list(PURPOSES.values())))
             if segments
@@ -123,26 +128,3 @@ def _stacked(course: pd.DataFrame) -> pd.DataFrame:
     ranked = course.assign(rank=course["purpose"].map(list(PURPOSES).index)).sort_values("rank")
     above = ranked.groupby("at")["usd_per_1000"].cumsum()
     return ranked.assign(below=above - ranked["usd_per_1000"], above=above)
-
-
-def _time() -> alt.X:
-    return alt.X("at:T", title="time (your zone)")
-
-
-def _when() -> alt.Tooltip:
-    return alt.Tooltip("at:T", title="time", format="%d %b %H:%M:%S")
-
-
-def _level(value: float, said: str, dash: list[int]) -> Layers:
-    """A horizontal line that says what it is."""
-    data = alt.Chart(pd.DataFrame({"value": [value], "said": [f"{said} {value:.0%}"]}))
-    rule = data.mark_rule(color=VERMILION, strokeDash=dash, strokeWidth=2).encode(y="value:Q")
-    words = data.mark_text(align="left", baseline="bottom", dx=4, dy=-2, color=VERMILION).encode(
-        x=alt.value(0), y="value:Q", text="said:N"
-    )
-    return alt.layer(rule, words)
-
-
-def _around(low: float, high: float) -> list[float]:
-    margin = (high - low) * 0.1 or max(abs(high) * 0.1, 0.01)
-    return [low - margin, high + margin]

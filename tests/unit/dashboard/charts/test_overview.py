@@ -4,7 +4,7 @@ import altair as alt
 import pandas as pd
 import pytest
 
-from dashboard import charts
+from dashboard.charts import overview as charts
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 COURSE = pd.DataFrame({"at": [NOON], "labels": [40], "quality": [0.9], "lo": [0.8], "hi": [0.95]})

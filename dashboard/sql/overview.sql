@@ -1,10 +1,6 @@
--- What the dashboard asks, by name: views alone, bounded in rows, by the role penstock_dashboard.
+-- What the overview asks, by name: views alone, bounded in rows, by the role penstock_dashboard.
 -- Parameters are psycopg's: %(name)s. `since` begins the period, `width` is that of a bucket. It bounds
 -- every `.._at` of a view, each of another partitioned table: Postgres would carry it to none.
-
--- name: now
--- The store's clock, by which periods and ages are told.
-SELECT now() AS now;
 
 -- name: extent
 SELECT min(at) AS first, max(at) AS last FROM v_overview_spend WHERE at >= %(since)s;
@@ -91,12 +87,3 @@ ORDER BY judge, segment LIMIT %(rows)s;
 -- name: alarms
 SELECT at, reason FROM v_overview_alarms
 WHERE at >= %(now)s - interval '1 day' ORDER BY id DESC LIMIT %(rows)s;
-
--- name: simulated
--- Names that say themselves that what they name is no real thing.
-SELECT DISTINCT 'model ' || model AS name FROM v_overview_spend
-WHERE at >= %(since)s AND model ILIKE '%%simulated%%'
-UNION
-SELECT DISTINCT 'labeller ' || labeller FROM v_overview_labels
-WHERE at >= %(since)s AND decided_at >= %(since)s AND labeller ILIKE '%%simulated%%'
-ORDER BY 1 LIMIT %(rows)s;

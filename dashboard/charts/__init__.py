@@ -1,0 +1,1 @@
+"""Charts, a file a page; what they share is in ``style``."""
