@@ -1,10 +1,14 @@
 """`penstock db upgrade` and `penstock key`, against a real Postgres that DATABASE_URL names."""
 
 import json
+from functools import partial
 
 import psycopg
 import pytest
 
+from controlplane import keys
+from controlplane.access import Access
+from controlplane.connection import connect
 from controlplane.database import Database
 from dataplane.contract.keys import digest, parse
 from tests.command import Run, penstock
@@ -45,3 +49,10 @@ def test_without_a_schema_the_remedy_is_named(
     monkeypatch.setenv("DATABASE_URL_CONTROLPLANE", empty_database.url)
     with pytest.raises(AssertionError, match="no schema: run `penstock db upgrade`"):
         run("key", "list")
+
+
+def test_a_lent_key_ends_with_what_it_was_lent_for(database: Database) -> None:
+    store = partial(connect, database.url_for("penstock_controlplane"))
+    with keys.lent(store, ["read"], "dashboard") as key:
+        assert Access(store).holder(f"Bearer {key}") is not None
+    assert Access(store).holder(f"Bearer {key}") is None
