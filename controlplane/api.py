@@ -16,6 +16,7 @@ from fastapi.responses import PlainTextResponse
 from controlplane import (
     advice,
     explain,
+    fleet,
     gates,
     holdout,
     judge_reports,
@@ -174,6 +175,13 @@ def list_policies(parts: Given) -> dict[str, Any]:
         versions = connection.execute(SQL["policy_list"], {"limit": LISTED}).fetchall()
         policy = registry.live(connection)
     return {"live": policy.version, "policies": versions}
+
+
+@router.get("/v1/planes", **scoped("read"))
+def list_planes(parts: Given) -> dict[str, Any]:
+    """The data planes: what each of them serves, and which are behind or refused the newest."""
+    with parts.connect() as connection:
+        return {"planes": [each.to_json() for each in fleet.planes(connection, _now())]}
 
 
 @router.get("/v1/status", **scoped("read"))

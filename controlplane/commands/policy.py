@@ -115,6 +115,22 @@ def diff(
 
 
 @app.command()
+def planes(config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
+    """Say which version each data plane serves, and which are behind or refused the newest one."""
+    from controlplane import fleet  # noqa: PLC0415 - psycopg, only where it is needed
+
+    with connected(config) as connection:
+        found = fleet.planes(connection, datetime.now(UTC))
+    if as_json:
+        typer.echo(json.dumps([each.to_json() for each in found], indent=2))
+        return
+    for each in found:
+        typer.echo(f"{each.plane}: {each.words}")
+    if not found:
+        typer.echo("no data plane has taken a policy yet: `penstock up`, or `penstock serve`")
+
+
+@app.command()
 def status(config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
     """Say how far the proposal is that is on its way, or what became of the last one."""
     from controlplane import proposals  # noqa: PLC0415 - a second of SciPy
