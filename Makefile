@@ -23,7 +23,7 @@ up: $(READY) ## everything from penstock.yaml
 	$(BIN)/penstock up $(ARGS)
 
 test: $(READY) ## the fast suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
 
 slow: $(READY) ## the long faults and statistics
 	$(BIN)/python -m pytest -m slow $(ARGS)
