@@ -2,9 +2,9 @@
 
 ``turn`` is the story without its store: replay, simulation and tests run it on a ``MemoryLog``.
 ``Cycle`` runs it on the tables. One transaction moves the watermark, the learner's state, the
-gates', the marks on labels and the estimates, so a crash at any point moves either all of them or
-none. What is proposed is pushed afterwards, by compare-and-swap on the live policy: a conflict
-means that somebody else published, and the learner sees that policy in its next turn.
+gates', the marks on labels and the estimates, and publishes what is proposed, so a crash at any
+point moves either all of them or none. Publishing is a compare-and-swap on the live policy: a
+conflict means that somebody else published, and the learner sees that policy in its next turn.
 """
 
 import json
@@ -186,16 +186,14 @@ class Cycle:
     def run(self, now: datetime) -> Turn:
         """One turn; raises ``NotLeaderError``, and then nothing of it was written."""
         try:
-            live, done = self._turn(now)
+            done = self._turn(now)
         except BaseException:
             self._kept = None  # the learner may have seen what was rolled back
             raise
-        if done.proposal is not None:
-            self._push(live, done.proposal)
         self._promote()
         return done
 
-    def _turn(self, now: datetime) -> tuple[PolicyDocument, Turn]:
+    def _turn(self, now: datetime) -> Turn:
         with self._connect() as connection:
             kept = self._hold(connection)
             live = registry.live(connection)
@@ -229,8 +227,10 @@ class Cycle:
             self._follow(connection, live, done.observations, log, frozen, now)
             if log.resolved:
                 self._evaluate(connection, live)
+            if done.proposal is not None:
+                _push(connection, live, done.proposal)
             self._leader.check()
-        return live, done
+        return done
 
     def _follow(
         self,
@@ -330,15 +330,15 @@ class Cycle:
             }
             connection.execute(SQL["add_estimate"], row)
 
-    def _push(self, live: PolicyDocument, proposal: PolicyDocument) -> None:
-        self._leader.check()
-        with self._connect() as connection:
-            try:
-                policy = succeed(connection, live, proposal)
-            except registry.ConflictError as conflict:
-                record_event(connection, "conflict", {"reason": str(conflict)})
-            else:
-                record_event(connection, policy.kind, summary(policy))
+
+def _push(connection: Connection, live: PolicyDocument, proposal: PolicyDocument) -> None:
+    """Publish, within the turn's transaction; a conflict takes nothing else of it back."""
+    try:
+        policy = succeed(connection, live, proposal)
+    except registry.ConflictError as conflict:
+        record_event(connection, "conflict", {"reason": str(conflict)})
+    else:
+        record_event(connection, policy.kind, summary(policy))
 
 
 def succeed(

@@ -135,6 +135,8 @@ class ShadowJob:
         return ending
 
     def _ending(self, task: Mapping[str, Any], now: datetime) -> Ending:
+        if task["answered"]:
+            return "done"
         if task["prompt"] is None:
             late = task["created_at"] + self._terms.text_patience <= now
             return "expired" if late else "pending"

@@ -106,6 +106,7 @@ class Watch:
             "penstock_spool_quarantined_total": stats.quarantined,
             "penstock_policy_version": self.subscription.current.leading.version,
             "penstock_policy_age_seconds": self.subscription.policy_age_seconds,
+            "penstock_policy_unconfirmed_seconds": self.subscription.unconfirmed_seconds,
         }
 
     def readiness(self) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Subscription:
         self._refused = 0
         self._odd = 0
         self._unsent: list[Verdict] = []
-        self._confirmed: float | None = None
+        self._confirmed = monotonic()
         self._put(InForce(0, (start,), (1.0,)), start.issued_at)
         self._resume()
 
@@ -160,9 +160,9 @@ class Subscription:
         return self._age_s + monotonic() - self._since
 
     @property
-    def unconfirmed_seconds(self) -> float | None:
-        """Seconds since the store last said what is newest; None: not since this process began."""
-        return None if self._confirmed is None else monotonic() - self._confirmed
+    def unconfirmed_seconds(self) -> float:
+        """Seconds since the store last said what is newest, or since the beginning before that."""
+        return monotonic() - self._confirmed
 
     def refresh(self, connection: Connection) -> None:
         """Fetch what is newer, put it in force or refuse it, and answer; see ``feed.Source``."""

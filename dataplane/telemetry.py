@@ -26,6 +26,7 @@ _HELP = {
     "penstock_spool_quarantined_total": "Records that the database refused, set aside on disk.",
     "penstock_policy_version": "Version in force.",
     "penstock_policy_age_seconds": "Since the policy in force was published.",
+    "penstock_policy_unconfirmed_seconds": "Since the database last said which policy is newest.",
 }
 
 

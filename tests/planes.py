@@ -205,7 +205,7 @@ class RealPlane:
                 return False
             return found.status_code == 200 and found.json()["keys"] > 0
 
-        eventually(ready, 20.0)
+        eventually(ready, 60.0)
 
     def kill(self) -> None:
         """The end that nobody can prepare for."""
@@ -226,8 +226,8 @@ def real_plane(
 ) -> Iterator[RealPlane]:
     """A running data plane, stopped at the end."""
     plane = RealPlane(directory, database, upstream, **options)
-    plane.start()
     try:
+        plane.start()
         yield plane
     finally:
         if plane.process is not None and plane.process.poll() is None:

@@ -416,6 +416,7 @@ INSERT INTO events (kind, body) VALUES (%(kind)s, %(body)s);
 -- ============================================================================ shadow
 
 -- name: lease_shadow_tasks
+-- One whose holder was killed may have been answered since: the data plane has it recorded.
 UPDATE shadow_tasks t
 SET status = 'leased', leased_until = %(until)s, attempts = t.attempts + 1
 FROM (
@@ -431,6 +432,11 @@ RETURNING t.at, t.decision_id, t.tier, t.attempts, t.created_at,
         WHERE p.at = t.at AND p.decision_id = t.decision_id AND p.key = 'prompt') AS prompt,
     (SELECT o.body FROM texts o
         WHERE o.at = t.at AND o.decision_id = t.decision_id AND o.key = 'options') AS options,
+    EXISTS (
+        SELECT FROM attempts a
+        WHERE a.at = t.at AND a.decision_id = t.decision_id AND a.tier = t.tier
+            AND a.purpose = 'shadow' AND a.error IS NULL
+    ) AS answered,
     (SELECT d.policy_version FROM decisions d
         WHERE d.at = t.at AND d.id = t.decision_id) AS policy_version;
 
@@ -467,8 +473,22 @@ WHERE at = %(at)s AND decision_id = %(id)s AND tier = %(tier)s AND status = 'lea
 -- ============================================================================ schedule
 
 -- name: claim_run
-INSERT INTO job_runs (job, due_at, plane, status) VALUES (%(job)s, %(due_at)s, %(plane)s, 'running')
-ON CONFLICT DO NOTHING RETURNING job;
+-- Runs of one job never overlap: one of the last that is still said to be running was left behind,
+-- by a control plane that was killed or is stopped. If that wakes, it says itself how its run ended.
+WITH claimed AS (
+    INSERT INTO job_runs (job, due_at, plane, status)
+    VALUES (%(job)s, %(due_at)s, %(plane)s, 'running')
+    ON CONFLICT DO NOTHING RETURNING job, due_at
+), abandoned AS (
+    UPDATE job_runs r SET status = 'abandoned', detail = 'its control plane did not finish it'
+    FROM (
+        SELECT l.job, l.due_at FROM claimed
+        JOIN job_runs l ON l.job = claimed.job AND l.due_at < claimed.due_at
+        ORDER BY l.due_at DESC LIMIT 10
+    ) last
+    WHERE r.job = last.job AND r.due_at = last.due_at AND r.status = 'running'
+)
+SELECT job FROM claimed;
 
 -- name: finish_run
 UPDATE job_runs SET finished_at = now(), status = %(status)s, detail = %(detail)s

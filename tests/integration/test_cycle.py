@@ -27,6 +27,7 @@ from controlplane.learn.learner import Learner
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import Source
 from controlplane.states import CorruptStateError
+from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import (
     AuditTerms,
     LinearEstimator,
@@ -206,24 +207,24 @@ def test_a_policy_published_meanwhile_wins_and_is_seen_next(
     store: Connect, leader: Leader, traffic: PostgresTraffic
 ) -> None:
     traffic.complete(query(1))
-    opened = iter(range(10))
 
-    @contextmanager
-    def overtaken() -> Iterator[Connection]:
-        if next(opened) == 1:  # after the learner's transaction, before its proposal goes out
+    class Overtaken(ScriptedLearner):
+        """While it thinks, an operator publishes."""
+
+        def propose(self, *args: Any, **kwargs: Any) -> PolicyDocument | None:
             with store() as connection:
                 operator = policy(lambda_=0.7, audit=START.audit)
                 push.publish(connection, operator.model_copy(update={"version": 2, "parent": 1}))
-        with store() as connection:
-            yield connection
+            return super().propose(*args, **kwargs)
 
-    cycle = Cycle(overtaken, leader, scripted(0.3, 0.4))
-    cycle.run(NOW)
+    calm = scripted(0.3, 0.4)
+    Cycle(store, leader, School(calm.fresh, Overtaken.from_json)).run(NOW)
     assert [kind for kind, _ in events(store)] == ["conflict"]
-    cycle.run(NOW)
+    Cycle(store, leader, calm).run(NOW)
     with store() as connection:
         live = registry.live(connection)
     assert (live.version, live.parent, live.segments[0].lambda_) == (3, 2, 0.4)
+    assert remembered(store).observed == [str(query(1).decision_id)]
 
 
 def test_frozen_nothing_moves(store: Connect, leader: Leader, traffic: PostgresTraffic) -> None:

@@ -100,6 +100,34 @@ def test_a_failing_job_is_written_down_and_due_again(
     assert runs(store) == [("failed", "RuntimeError: no luck")] * 2
 
 
+def test_a_run_that_nobody_finished_is_given_up_by_the_next(url: str, store: Connect) -> None:
+    def die(_: datetime) -> object:
+        raise KeyboardInterrupt  # as a kill does, it leaves the run as it is
+
+    with pytest.raises(KeyboardInterrupt):
+        runner(store, AlwaysLeads(url), die).run(JOB, NOW)
+    assert runs(store) == [("running", None)]
+    successor = runner(store, AlwaysLeads(url), lambda _: "well")
+    assert not successor.run(JOB, NOW)  # it may be under way yet
+    assert successor.run(JOB, NOW + timedelta(seconds=2))
+    assert runs(store) == [
+        ("abandoned", "its control plane did not finish it"),
+        ("done", "well"),
+    ]
+
+
+def test_a_woken_control_plane_says_how_its_run_ended_after_all(url: str, store: Connect) -> None:
+    successor = runner(store, AlwaysLeads(url), lambda _: "later")
+
+    def sleep(_: datetime) -> str:
+        assert successor.run(JOB, NOW + timedelta(seconds=2))
+        assert runs(store)[0][0] == "abandoned"
+        return "after all"
+
+    assert runner(store, AlwaysLeads(url), sleep).run(JOB, NOW)
+    assert runs(store) == [("done", "after all"), ("done", "later")]
+
+
 def test_housekeeping_runs_under_the_control_planes_role(url: str, store: Connect) -> None:
     actions = actions_on(store)
     actions["partitions"](NOW)

@@ -120,6 +120,26 @@ def test_it_recovers_on_a_retry(traffic: PostgresTraffic, store: Connect) -> Non
     assert job.run(now + TERMS.retry_after) == {"done": 1}
 
 
+def test_what_was_answered_after_its_holder_was_killed_is_not_asked_again(
+    traffic: PostgresTraffic, store: Connect
+) -> None:
+    """The data plane made the call and recorded it; nobody was left to be told."""
+
+    def killed(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    client = httpx.Client(base_url="http://plane", transport=httpx.MockTransport(killed))
+    now = datetime.now(UTC)
+    with pytest.raises(KeyboardInterrupt):
+        ShadowJob(store, client, TERMS).run(now)
+    traffic.shipping.ship(shadow(replace(query(1), used={"cloud": Used(10, 2)}), "cloud"))
+    plane = ScriptedDataPlane(said("done"))
+    assert plane.job(store).run(now) == {}  # it may be under way yet
+    assert plane.job(store).run(now + TERMS.lease) == {"done": 1}
+    assert plane.asked == []
+    assert words(store) == 0
+
+
 @pytest.mark.parametrize("refusal", [said("failed"), said("forbidden", 403)])
 def test_a_refusal_is_final(
     traffic: PostgresTraffic, store: Connect, refusal: httpx.Response

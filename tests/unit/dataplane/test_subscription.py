@@ -49,7 +49,6 @@ def subscription(tmp_path: Path) -> Subscription:
 def test_without_file_or_store_the_start_policy_decides(subscription: Subscription) -> None:
     assert subscription.current == InForce(0, (policy(version=1),), (1.0,))
     assert subscription.policy_for("c").version == 1
-    assert subscription.unconfirmed_seconds is None
 
 
 def test_an_offer_is_put_in_force_and_acknowledged(subscription: Subscription) -> None:
