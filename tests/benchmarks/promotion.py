@@ -8,6 +8,10 @@ answers that are right turn wrong until it does; that, and the order of pairs, i
 of the queries that part is drawn, 2,000 are known beforehand, and each pair is two labels. The live
 policy is at its target and known to a point, so the margin is what the tolerance leaves: one point.
 
+``cheaper`` figures are of a proposal that is cheaper than always-cloud because it is less good, and
+still meets the target (``cheaper``): the share of the runs in which it is promoted, after how many
+labels, how often one that misses what is promised is, and what comparing pairs alone would do.
+
 Beside it what teams do today: half of all conversations each, and a t-test of the two means once a
 day until it is significant. And whether the cause of a drift is named rightly (``drift_causes``),
 on ten streams a seed; that takes most of the time.
@@ -27,7 +31,7 @@ from controlplane.promote import Terms, margin
 from controlplane.stats import wilson
 from controlplane.stats.contest import Claim, Contest, Verdict, compared, seen, verdict
 from dataplane.contract.rule import Array
-from tests.benchmarks import command, drift_causes
+from tests.benchmarks import cheaper, command, drift_causes
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.streams import Halves, halves
 
@@ -179,6 +183,25 @@ def figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
     return named | {"chain10_quality_loss": worst}
 
 
+def cheaper_figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
+    """Of the proposal in the place of always-cloud, by name."""
+    keys = [[seed, run, 53] for seed in seeds for run in range(RUNS)]
+    meets, misses = cheaper.scenarios(parts)
+    ended, false = cheaper.runs(meets, keys), cheaper.runs(misses, keys)
+    pairs = cheaper.runs(meets, keys, pairs=True)
+    sys.stderr.write("cheaper: done\n")
+    return {
+        "cheaper_promoted_share": _share_of([each.said == "holds" for each in ended]),
+        "cheaper_labels_median": _median([2 * each.draws for each in ended]),
+        "cheaper_false_rate": _share_of([each.said == "holds" for each in false]),
+        "cheaper_asked_alone": _share_of([each.alone for each in ended]),
+        "cheaper_saves": _known(meets.saves),
+        "cheaper_points": _known(meets.change),
+        "cheaper_pairs_promoted_share": _share_of([each.said == "holds" for each in pairs]),
+        "cheaper_pairs_refused_share": _share_of([each.said == "fails" for each in pairs]),
+    }
+
+
 def _generators(seeds: Sequence[int], *names: str) -> list[np.random.Generator]:
     key = [ord(letter) for letter in "".join(names)]
     return [np.random.default_rng([seed, run, *key]) for seed in seeds for run in range(RUNS)]
@@ -216,7 +239,9 @@ def _loss(qualities: Sequence[float]) -> Figure:
 
 def _figures(data: Path, seeds: Sequence[int]) -> dict[str, Figure]:
     streams = [STREAMS * (seed - 1) + at for seed in seeds for at in range(1, STREAMS + 1)]
-    return figures(halves(data), seeds) | drift_causes.measured(data, streams)
+    parts = halves(data)
+    named = figures(parts, seeds) | cheaper_figures(parts, seeds)
+    return named | drift_causes.measured(data, streams)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
