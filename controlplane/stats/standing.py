@@ -42,6 +42,12 @@ class Bar:
         """What an e-process has to reach."""
         return 1 / self.level
 
+    def stakes(self, probability: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Of the wealth, on a label drawn with this probability: for the policy, and against it."""
+        weights = [times * self.stake / max(probability, self.least) for times in TIMES]
+        for_it = tuple(weight * self.promised for weight in weights)
+        return for_it, tuple(weight * (1 - self.promised) for weight in weights)
+
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
@@ -91,11 +97,11 @@ def sooner(claim: Claim, found: Bar, drawing: Drawing, quality: float, change: f
     False
     """
     clearance, room = quality + change - found.promised, claim.margin + change
-    if clearance <= 0 or room <= 0:
-        return clearance > 0
+    if room <= 0:
+        return True
     alone = found.promised * (1 - found.promised) * drawing.weight
     paired = drawing.share * DIFFER / drawing.parted
-    return alone / clearance**2 < paired / room**2
+    return clearance > 0 and alone / clearance**2 < paired / room**2
 
 
 def told(contest: Contest, value: float, probability: float, claim: Bar) -> Contest:
@@ -107,10 +113,8 @@ def told(contest: Contest, value: float, probability: float, claim: Bar) -> Cont
     >>> verdict(found, claim) is None, found.pairs
     (True, 1200)
     """
-    weight = claim.stake / max(probability, claim.least)
+    up, down = claim.stakes(probability)
     promised = claim.promised
-    up = [times * weight * promised for times in TIMES]
-    down = [times * weight * (1 - promised) for times in TIMES]
     return replace(
         contest,
         for_it=bet(contest.for_it, value, promised, 0.0, up),

@@ -9,17 +9,18 @@ own parts; the live policy's interval is one of ``AUDITED`` labels, anew in each
 of a draw are labelled, so each is two labels.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, log
+from typing import NamedTuple
 
 import numpy as np
 
-from controlplane.cycle import RECENT
 from controlplane.evaluate.replay import Row
 from controlplane.promote import Terms, margin
-from controlplane.stats import standing, wilson
-from controlplane.stats.contest import Claim, Contest, Verdict, compared, seen, verdict
-from controlplane.stats.standing import Drawing, bar, sooner, told
+from controlplane.stats import wilson
+from controlplane.stats.betting import evidence_paths
+from controlplane.stats.contest import STAKES, Claim, Verdict
+from controlplane.stats.standing import Bar, Drawing, bar, sooner
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
 from dataplane.contract.terms import QualityTarget
@@ -31,7 +32,6 @@ AUDITED = 1000  # labels of the cloud, behind the live policy's interval
 AUDIT = 0.05  # of the queries on which the two cannot part
 DRAW = Terms().draw
 MOST = 10_000  # draws, after which a run counts as undecided
-MOST_PAIRS = 4_000  # the same where pairs are compared
 HALVINGS = 20
 
 
@@ -50,8 +50,7 @@ class Scenario:
     saves: float
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A run: what was said, None if nothing, after how many draws, and whether it was of the
     proposal by itself.
     """
@@ -108,29 +107,44 @@ def _scenario(
     return Scenario(sweep.cloud, proposed, promised, tolerance, change, saves)
 
 
-def run(found: Scenario, rng: np.random.Generator, *, pairs: bool = False) -> Ended:
-    """One proposal: what is asked of it, and what is said. ``pairs``: only ever by comparison."""
-    labels = rng.choice(found.cloud, AUDITED)
-    live = wilson(float(labels.mean()), AUDITED)
-    claim = Claim(margin(live.low, found.promised + found.tolerance, found.tolerance))
-    everywhere = Drawing(1.0, DRAW, AUDIT)
-    asked = bar(found.promised, found.tolerance, everywhere)
-    if not pairs and sooner(claim, asked, everywhere, live.estimate, found.change):
-        contest = Contest()
-        for draw, value in enumerate(rng.choice(found.proposed, MOST).tolist(), 1):
-            contest = told(contest, value, DRAW, asked)
-            if said := standing.verdict(contest, asked):
-                return Ended(said, draw, alone=True)
-        return Ended(None, MOST, alone=True)
-    contest = seen(Contest(), queries=RECENT, parted=RECENT)
-    differences = rng.choice(found.proposed - found.cloud, MOST_PAIRS).tolist()
-    for draw, difference in enumerate(differences, 1):
-        contest = compared(contest, difference, claim)
-        if said := verdict(contest, claim):
-            return Ended(said, draw, alone=False)
-    return Ended(None, MOST_PAIRS, alone=False)
+def runs(found: Scenario, seed: int, count: int, *, pairs: bool = False) -> list[Ended]:
+    """So many proposals: what is asked of each, and what is said. ``pairs``: only ever of pairs."""
+    rng = np.random.default_rng([seed, 53])
+    target, alone = found.promised + found.tolerance, Drawing(1.0, DRAW, AUDIT)
+    asked = bar(found.promised, found.tolerance, alone)
+    heard = _by_itself(found, asked, count, rng)
+    ended = []
+    for each in heard:
+        known = wilson(float(rng.choice(found.cloud, AUDITED).mean()), AUDITED)
+        claim = Claim(margin(known.low, target, found.tolerance))
+        if not pairs and sooner(claim, asked, alone, known.estimate, found.change):
+            ended.append(each)
+        else:
+            ended.append(_compared(found, claim, rng))
+    return ended
 
 
-def runs(found: Scenario, keys: Sequence[Sequence[int]], *, pairs: bool = False) -> list[Ended]:
-    """One run for each key of a generator."""
-    return [run(found, np.random.default_rng(list(key)), pairs=pairs) for key in keys]
+def _by_itself(found: Scenario, asked: Bar, count: int, rng: np.random.Generator) -> list[Ended]:
+    values, (up, down) = rng.choice(found.proposed, (count, MOST)), asked.stakes(DRAW)
+    for_it = evidence_paths(values, asked.promised, 0.0, up)
+    against = evidence_paths(-values, -asked.promised, -1.0, down)
+    return [
+        Ended(*_first(*paths, log(asked.evidence)), alone=True)
+        for paths in zip(for_it, against, strict=True)
+    ]
+
+
+def _compared(found: Scenario, claim: Claim, rng: np.random.Generator) -> Ended:
+    """As ``contest`` has it where the two may part on every query."""
+    differences = rng.choice(found.proposed - found.cloud, MOST)
+    for_it = evidence_paths(differences, -claim.margin, stakes=STAKES)
+    against = evidence_paths(-differences, claim.margin, stakes=STAKES)
+    return Ended(*_first(for_it, against, log(claim.evidence)), alone=False)
+
+
+def _first(for_it: Array, against: Array, enough: float) -> tuple[Verdict | None, int]:
+    """Which evidence (T,) is enough first, and after how many draws."""
+    holds, fails = (int(np.argmax(np.append(each, inf) >= enough)) for each in (for_it, against))
+    if min(holds, fails) == len(for_it):
+        return None, len(for_it)
+    return ("holds" if holds < fails else "fails"), min(holds, fails) + 1

@@ -185,10 +185,10 @@ def figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
 
 def cheaper_figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
     """Of the proposal in the place of always-cloud, by name."""
-    keys = [[seed, run, 53] for seed in seeds for run in range(RUNS)]
     meets, misses = cheaper.scenarios(parts)
-    ended, false = cheaper.runs(meets, keys), cheaper.runs(misses, keys)
-    pairs = cheaper.runs(meets, keys, pairs=True)
+    ended = [each for seed in seeds for each in cheaper.runs(meets, seed, RUNS)]
+    false = [each for seed in seeds for each in cheaper.runs(misses, seed, RUNS)]
+    pairs = [each for seed in seeds for each in cheaper.runs(meets, seed, RUNS, pairs=True)]
     sys.stderr.write("cheaper: done\n")
     return {
         "cheaper_promoted_share": _share_of([each.said == "holds" for each in ended]),

@@ -42,11 +42,15 @@ def test_at_the_bar_neither_verdict_is_often_wrong(drawing: Drawing, sign: int) 
 
 
 def test_it_folds_the_bets_that_were_simulated() -> None:
-    claim = bar(PROMISED, TOLERANCE, EVERYWHERE)
-    found = told(Contest(), 1.0, 0.3, claim)
-    assert found.pairs == 1
-    gains = [np.log1p(times * 0.24 * claim.stake / 0.3) for times in TIMES]
-    assert found.for_it.logs == pytest.approx(gains)
+    claim, found = bar(PROMISED, TOLERANCE, UNEVEN), Contest()
+    values, chances = [1.0, 0.0, 0.5, 1.0], [0.3, 0.1, 0.05, 0.02]
+    for value, chance in zip(values, chances, strict=True):
+        found = told(found, value, chance, claim)
+    least = np.maximum(chances, claim.least)
+    gains = (np.array(values) - PROMISED) * claim.stake / least
+    logs = [np.log1p(times * gains).sum() for times in TIMES]
+    assert found.for_it.logs == pytest.approx(logs)
+    assert found.against.logs == pytest.approx([np.log1p(-k * gains).sum() for k in TIMES])
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,6 @@ def test_no_label_ruins_it(
 def test_a_policy_that_loses_more_than_its_margin_is_asked_for_itself() -> None:
     claim = bar(PROMISED, TOLERANCE, EVERYWHERE)
     assert sooner(Claim(0.022), claim, EVERYWHERE, 0.808, -0.027)
-    assert not sooner(Claim(0.1), claim, EVERYWHERE, 0.808, -0.06), "it would miss the promise"
+    assert sooner(Claim(0.003), claim, EVERYWHERE, 0.785, -0.027), "pairs would tell even less"
     seldom = Drawing(0.1, 0.3, 0.05)
     assert not sooner(Claim(0.01), bar(PROMISED, TOLERANCE, seldom), seldom, 0.79, 0.02)
