@@ -1,5 +1,6 @@
 """A cheaper policy of lower quality that meets the target, in the place of always-cloud.
 
+``python -m tests.benchmarks.cheaper``; ``promotion`` reports its figures, too.
 The proposal is the document of the teaching half (``frontier.fitted``), cascade routing at the
 lambda that just reaches the target on the served half: far cheaper, and some points less good than
 the cloud. Beside it the same at the lambda at which what is promised, the target less its
@@ -9,8 +10,11 @@ own parts; the live policy's interval is one of ``AUDITED`` labels, anew in each
 of a draw are labelled, so each is two labels.
 """
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, log
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,14 +29,19 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
 from dataplane.contract.terms import QualityTarget
 from dataplane.strategies import Queries, courses
+from tests.benchmarks import command
+from tests.benchmarks.figure import Figure
 from tests.benchmarks.frontier import Sweep, fitted
-from tests.benchmarks.streams import CLOUD_COST, JUDGE_COST, LOCAL_COST, Halves, scores
+from tests.benchmarks.streams import CLOUD_COST, JUDGE_COST, LOCAL_COST, Halves, halves, scores
 
 AUDITED = 1000  # labels of the cloud, behind the live policy's interval
 AUDIT = 0.05  # of the queries on which the two cannot part
 DRAW = Terms().draw
+MINUTES = 5
 MOST = 10_000  # draws, after which a run counts as undecided
 HALVINGS = 20
+RUNS = 100  # a seed
+PARTS = 10  # times as many where the promise is missed: a small chance is asked for
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,12 +116,12 @@ def _scenario(
     return Scenario(sweep.cloud, proposed, promised, tolerance, change, saves)
 
 
-def runs(found: Scenario, seed: int, count: int, *, pairs: bool = False) -> list[Ended]:
-    """So many proposals: what is asked of each, and what is said. ``pairs``: only ever of pairs."""
-    rng = np.random.default_rng([seed, 53])
+def runs(found: Scenario, seed: int, part: int = 0, *, pairs: bool = False) -> list[Ended]:
+    """``RUNS`` proposals: what is asked, and what is said. ``pairs``: only ever to compare."""
+    rng = np.random.default_rng([seed, 53, part])
     target, alone = found.promised + found.tolerance, Drawing(1.0, DRAW, AUDIT)
     asked = bar(found.promised, found.tolerance, alone)
-    heard = _by_itself(found, asked, count, rng)
+    heard = _by_itself(found, asked, rng)
     ended = []
     for each in heard:
         known = wilson(float(rng.choice(found.cloud, AUDITED).mean()), AUDITED)
@@ -124,8 +133,8 @@ def runs(found: Scenario, seed: int, count: int, *, pairs: bool = False) -> list
     return ended
 
 
-def _by_itself(found: Scenario, asked: Bar, count: int, rng: np.random.Generator) -> list[Ended]:
-    values, (up, down) = rng.choice(found.proposed, (count, MOST)), asked.stakes(DRAW)
+def _by_itself(found: Scenario, asked: Bar, rng: np.random.Generator) -> list[Ended]:
+    values, (up, down) = rng.choice(found.proposed, (RUNS, MOST)), asked.stakes(DRAW)
     for_it = evidence_paths(values, asked.promised, 0.0, up)
     against = evidence_paths(-values, -asked.promised, -1.0, down)
     return [
@@ -148,3 +157,41 @@ def _first(for_it: Array, against: Array, enough: float) -> tuple[Verdict | None
     if min(holds, fails) == len(for_it):
         return None, len(for_it)
     return ("holds" if holds < fails else "fails"), min(holds, fails) + 1
+
+
+def figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
+    """By name; ``cheaper_pairs`` are those of the same proposal where pairs alone are compared."""
+    meets, misses = scenarios(parts)
+    ended = [each for seed in seeds for each in runs(meets, seed)]
+    pairs = [each for seed in seeds for each in runs(meets, seed, pairs=True)]
+    false = [each for seed in seeds for part in range(PARTS) for each in runs(misses, seed, part)]
+    sys.stderr.write("cheaper: done\n")
+    return {
+        "cheaper_promoted_share": _said("holds", ended, "higher"),
+        "cheaper_refused_share": _said("fails", ended),
+        "cheaper_labels_median": Figure.median([2 * each.draws for each in ended]),
+        "cheaper_false_rate": _said("holds", false),
+        "cheaper_asked_alone": Figure.share([each.alone for each in ended], "none"),
+        "cheaper_saves": Figure.known(meets.saves),
+        "cheaper_points": Figure.known(meets.change),
+        "cheaper_pairs_promoted_share": _said("holds", pairs, "none"),
+        "cheaper_pairs_refused_share": _said("fails", pairs, "none"),
+    }
+
+
+def _said(what: Verdict, ended: Sequence[Ended], better: str = "lower") -> Figure:
+    return Figure.share([each.said == what for each in ended], better)
+
+
+def measured(data: Path, seeds: Sequence[int]) -> dict[str, Figure]:
+    """The figures over these seeds of the recordings in ``data``."""
+    return figures(halves(data), seeds)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and write; 0 once measured."""
+    return command.run("cheaper", __doc__, "1-5", MINUTES, measured, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

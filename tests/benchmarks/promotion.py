@@ -155,13 +155,15 @@ def figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
         for kind, points, right in (("promote", GAIN, "holds"), ("rollback", LOSS, "fails")):
             found = window(parts, share, points)
             runs = [paired(found, claim, rng) for rng in _generators(seeds, kind, name)]
-            named[f"{kind}_labels_median_{name}"] = _median([each.labels for each in runs])
-            named[f"{kind}_right_{name}"] = _share_of([each.said == right for each in runs])
-            named[f"{kind}_points_{name}"] = _known(share * float(found.differences.mean()))
-            named[f"{kind}_parts_{name}"] = _known(found.share)
-            named[f"{kind}_discordant_{name}"] = _known(found.discordant)
+            named[f"{kind}_labels_median_{name}"] = Figure.median([each.labels for each in runs])
+            named[f"{kind}_right_{name}"] = Figure.share([each.said == right for each in runs])
+            named[f"{kind}_points_{name}"] = Figure.known(share * float(found.differences.mean()))
+            named[f"{kind}_parts_{name}"] = Figure.known(found.share)
+            named[f"{kind}_discordant_{name}"] = Figure.known(found.discordant)
             daily = [tested_daily(found, TARGET, rng) for rng in _generators(seeds, kind, name)]
-            named[f"{kind}_daily_labels_median_{name}"] = _median([each.labels for each in daily])
+            named[f"{kind}_daily_labels_median_{name}"] = Figure.median(
+                [each.labels for each in daily]
+            )
             just = boundary(found, claim)
             ends = [paired(just, claim, rng) for rng in _generators(seeds, "at", kind, name)]
             wrong["promotion"] += [each.said == "holds" for each in ends]
@@ -171,35 +173,16 @@ def figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
         wrong_daily += [each.said is not None for each in ends]
         sys.stderr.write(f"{name}: done\n")
     for kind, hits in wrong.items():
-        named[f"false_{kind}_rate"] = _share_of(hits)
-    named["false_decision_rate"] = max(map(_share_of, wrong.values()), key=_value)
-    named["false_decision_rate_daily"] = _share_of(wrong_daily)
+        named[f"false_{kind}_rate"] = Figure.share(hits)
+    named["false_decision_rate"] = max(map(Figure.share, wrong.values()), key=_value)
+    named["false_decision_rate_daily"] = Figure.share(wrong_daily)
     for loss in (0.5, 0.95):
         ends_at = [chain(loss, rng) for rng in _generators(seeds, f"chain {loss}")]
         named[f"chain10_quality_loss_{loss}"] = _loss(ends_at)
         broken = [quality < TARGET - TOLERANCE for quality in ends_at]
-        named[f"chain10_promise_broken_{loss}"] = _share_of(broken)
+        named[f"chain10_promise_broken_{loss}"] = Figure.share(broken)
     worst = max((named[f"chain10_quality_loss_{loss}"] for loss in (0.5, 0.95)), key=_value)
     return named | {"chain10_quality_loss": worst}
-
-
-def cheaper_figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
-    """Of the proposal in the place of always-cloud, by name."""
-    meets, misses = cheaper.scenarios(parts)
-    ended = [each for seed in seeds for each in cheaper.runs(meets, seed, RUNS)]
-    false = [each for seed in seeds for each in cheaper.runs(misses, seed, RUNS)]
-    pairs = [each for seed in seeds for each in cheaper.runs(meets, seed, RUNS, pairs=True)]
-    sys.stderr.write("cheaper: done\n")
-    return {
-        "cheaper_promoted_share": _share_of([each.said == "holds" for each in ended]),
-        "cheaper_labels_median": _median([2 * each.draws for each in ended]),
-        "cheaper_false_rate": _share_of([each.said == "holds" for each in false]),
-        "cheaper_asked_alone": _share_of([each.alone for each in ended]),
-        "cheaper_saves": _known(meets.saves),
-        "cheaper_points": _known(meets.change),
-        "cheaper_pairs_promoted_share": _share_of([each.said == "holds" for each in pairs]),
-        "cheaper_pairs_refused_share": _share_of([each.said == "fails" for each in pairs]),
-    }
 
 
 def _generators(seeds: Sequence[int], *names: str) -> list[np.random.Generator]:
@@ -209,24 +192,6 @@ def _generators(seeds: Sequence[int], *names: str) -> list[np.random.Generator]:
 
 def _value(figure: Figure) -> float:
     return figure.value
-
-
-def _median(labels: Sequence[int]) -> Figure:
-    """With the order statistics that hold it with 95 % confidence."""
-    ranked, wide = sorted(labels), 1.96 * len(labels) ** 0.5 / 2
-    low = max(round(len(ranked) / 2 - wide), 0)
-    high = min(round(len(ranked) / 2 + wide), len(ranked) - 1)
-    middle = float(np.median(ranked))
-    return Figure(middle, "labels", "lower", ranked[low], ranked[high], len(ranked))
-
-
-def _share_of(hits: Sequence[bool]) -> Figure:
-    found = wilson(sum(hits) / len(hits), len(hits))
-    return Figure(found.estimate, "fraction", "lower", found.low, found.high, len(hits))
-
-
-def _known(value: float) -> Figure:
-    return Figure(value, "fraction", "none", value, value, 1)
 
 
 def _loss(qualities: Sequence[float]) -> Figure:
@@ -240,7 +205,7 @@ def _loss(qualities: Sequence[float]) -> Figure:
 def _figures(data: Path, seeds: Sequence[int]) -> dict[str, Figure]:
     streams = [STREAMS * (seed - 1) + at for seed in seeds for at in range(1, STREAMS + 1)]
     parts = halves(data)
-    named = figures(parts, seeds) | cheaper_figures(parts, seeds)
+    named = figures(parts, seeds) | cheaper.figures(parts, seeds)
     return named | drift_causes.measured(data, streams)
 
 

@@ -53,13 +53,13 @@ def scenario(proposed: float) -> Scenario:
 
 
 def test_a_cheaper_policy_is_asked_for_itself_and_promoted_where_it_meets_the_target() -> None:
-    meets = cheaper.runs(scenario(0.78), 1, 20)
+    meets = cheaper.runs(scenario(0.78), 1)
     assert {each.alone for each in meets} == {True}
-    assert [each.said for each in meets].count("holds") >= 18
-    assert "holds" not in {each.said for each in cheaper.runs(scenario(0.74), 1, 20)}
-    pairs = cheaper.runs(scenario(0.78), 1, 20, pairs=True)
+    assert [each.said for each in meets].count("holds") >= 80
+    assert [each.said for each in cheaper.runs(scenario(0.74), 1)].count("holds") <= 5
+    pairs = cheaper.runs(scenario(0.78), 1, pairs=True)
     assert {each.alone for each in pairs} == {False}
-    assert [each.said for each in pairs].count("holds") <= 2
+    assert [each.said for each in pairs].count("holds") <= 30
 
 
 @recorded
