@@ -29,6 +29,7 @@ from controlplane.explain import shelf
 from controlplane.leader import Leader
 from controlplane.observations import Labelled, Observation
 from controlplane.observe import Log, PostgresLog, Source, Watermark, vector
+from controlplane.rollout import Rollout
 from controlplane.sql import SQL
 from dataplane.contract.policy import PolicyDocument
 
@@ -224,7 +225,7 @@ class Cycle:
             if (held := certifier.to_json()) != before[1]:
                 states.save_value(connection, CERTIFIER, held)
             self._count(connection, live, done, now)
-            self._follow(connection, live, done.observations, log, frozen, now)
+            self._follow(connection, live, done, log, frozen, now)
             if log.resolved:
                 self._evaluate(connection, live)
             if done.proposal is not None:
@@ -236,29 +237,52 @@ class Cycle:
         self,
         connection: Connection,
         live: PolicyDocument,
-        observations: Sequence[Observation],
+        done: Turn,
         log: PostgresLog,
         frozen: bool,
         now: datetime,
     ) -> None:
-        """Lead the proposal that is on its way from stage to stage.
+        """Lead the proposal that is on its way from stage to stage, and watch over retunes.
 
-        Frozen, it waits; but what went live may come back.
+        Frozen, a proposal waits and retunes stay; but what went live may come back.
         """
         rollout = proposals.load(connection)
-        if rollout.proposal is None or not rollout.open:
-            return
-        held = rollout.proposal.structural
+        kept = registry.structural(connection, live.version)
+        began = rollout.watch_over(live, kept, now, alarmed=bool(done.alarms))
+        if began and not rollout.open:
+            rollout.place = load_trust(connection).place
+        proposal = rollout.proposal if rollout.open else None
+        held = kept if proposal is None else proposal.structural
         rollout.held_out = held if self._rollout.holdout and held != live.version else None
-        rollout.observe(observations)
-        rollout.hear(*log.in_order(rollout.place))
-        if not frozen or rollout.proposal.stage == "live":
-            known = proposals.known(connection, rollout.proposal, live.version)
-            if rollout.step(known, live.version, self._rollout, now):
-                if rollout.proposal.stage == "shadow":
-                    rollout.recall(log.recent(RECENT))
-                record_event(connection, "proposal", proposals.summary(rollout.proposal))
+        if proposal is not None:
+            rollout.observe(done.observations)
+        if proposal is not None or rollout.watch is not None:
+            rollout.hear(*log.in_order(rollout.place))
+        if not frozen and rollout.give_back():
+            assert rollout.watch is not None
+            reason = {"version": kept, "reason": rollout.watch.why}
+            record_event(connection, "rollback", reason)
+        if proposal is not None and (not frozen or proposal.stage == "live"):
+            self._step(connection, rollout, live, log, now)
         proposals.save(connection, rollout)
+
+    def _step(
+        self,
+        connection: Connection,
+        rollout: Rollout,
+        live: PolicyDocument,
+        log: PostgresLog,
+        now: datetime,
+    ) -> None:
+        """The proposal in its next stage, if that is due."""
+        assert rollout.proposal is not None
+        known = proposals.known(connection, rollout.proposal, live.version)
+        if not rollout.step(known, live.version, self._rollout, now):
+            return
+        if rollout.proposal.stage == "shadow":
+            recent = log.recent(RECENT)
+            proposals.ask(connection, rollout, live, recent, self._rollout)
+        record_event(connection, "proposal", proposals.summary(rollout.proposal))
 
     def _promote(self) -> None:
         """Put in force what the proposal's stage wants."""

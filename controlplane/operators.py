@@ -62,19 +62,21 @@ def restore(
 ) -> None:
     """Put a stored version in force, alone. The learner goes on from there, but where it is pinned.
 
-    A proposal that is on its way is refused, one that is live is rolled back. Raises
+    A proposal that is on its way is refused, one that is live is rolled back; retunes that were
+    watched are so no longer, until the next one. Raises
     ``UnknownVersionError``, ``ConflictError``.
     """
     said = f"{who}: {reason}"
     rollout = proposals.load(connection)
+    rollout.watch = None
     if rollout.open and rollout.proposal is not None and rollout.proposal.version != version:
         live = rollout.proposal.stage == "live"
         ended: Stage = "rolled_back" if live else "refused"
         rollout.proposal = replace(
             rollout.proposal, stage=ended, why=said, since=now, against=version
         )
-        proposals.save(connection, rollout)
         record_event(connection, "proposal", proposals.summary(rollout.proposal))
+    proposals.save(connection, rollout)
     newest = registry.latest(connection)
     parent = newest.seq if newest else None
     push.put_in_force(connection, [Part(version=version)], parent, said[:2000])

@@ -6,10 +6,12 @@ what is known of a proposal and the time go in, its next stage and why come out.
 - *candidate*: the data planes validate it; where one refuses it, it is refused.
 - *shadow*: it decides nothing. Of the queries that it might serve otherwise than the live policy a
   share is drawn, and pairs of labels show whether it is as good but for a margin that was settled
-  before the first of them (``stats.contest``); what it would have spent needs no label.
+  before the first of them (``stats.contest``). Or, where that is expected to take fewer labels, as
+  of a policy that is cheaper because it is less good: whether it keeps what is promised by itself
+  (``stats.standing``). What it would have spent needs no label.
 - *canary*: a small share of conversations, for what no label tells: errors, waiting, cost.
 - *live*: in the place of the policy before, which stays beside it to be compared, and comes back by
-  itself where pairs show that the margin does not hold after all.
+  itself where labels show that what it was promoted for does not hold after all.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,12 +20,16 @@ from datetime import datetime, timedelta
 from math import exp, log
 from typing import Any, Literal, TypeAlias
 
-from controlplane.stats.contest import Claim, Contest, verdict
+from controlplane.stats import contest as paired
+from controlplane.stats import standing
+from controlplane.stats.contest import Claim, Contest, Verdict
 from controlplane.stats.moments import Moments, beyond
+from controlplane.stats.standing import Bar
 
 Stage: TypeAlias = Literal[
     "candidate", "shadow", "canary", "live", "settled", "refused", "rolled_back", "retired"
 ]
+AS_GOOD = "as good but for its margin", "it keeps what is promised"
 CLEARLY = 3.0  # standard errors: these figures are looked at again and again
 
 
@@ -61,8 +67,9 @@ class Proposal:
     """Version ``version`` on its way to be live in the place of ``against``.
 
     ``structural`` is the version since which ``against`` was only retuned. ``contest`` has this
-    stage's pairs, and queries of which ``began`` came before it. ``saved``: USD a query that the
-    live policy spends more than it would.
+    stage's pairs, and queries of which ``began`` came before it; or, where there is a ``bar``,
+    which is asked in the claim's place, labels of the proposal's own answers. ``saved``: USD a
+    query that the live policy spends more than it would.
     """
 
     version: int
@@ -75,6 +82,19 @@ class Proposal:
     contest: Contest = field(default_factory=Contest)
     began: int = 0
     saved: Moments = field(default_factory=Moments)
+    bar: Bar | None = None
+
+    @property
+    def evidence(self) -> float:
+        """What an e-process has to reach."""
+        return self.claim.evidence if self.bar is None else self.bar.evidence
+
+    @property
+    def said(self) -> Verdict | None:
+        """What was shown of what is asked, if anything."""
+        if self.bar is None:
+            return paired.verdict(self.contest, self.claim)
+        return standing.verdict(self.contest, self.bar)
 
     def state(self) -> dict[str, Any]:
         """As JSON values."""
@@ -88,6 +108,7 @@ class Proposal:
             "since": datetime.fromisoformat(state["since"]),
             "contest": Contest.restored(state["contest"]),
             "saved": Moments(**state["saved"]),
+            "bar": Bar(**state["bar"]) if state.get("bar") else None,
         }
         return cls(**{**state, **parts})
 
@@ -151,18 +172,18 @@ def _validated(proposal: Proposal, known: Known, terms: Terms, now: datetime) ->
 
 
 def _compared(proposal: Proposal, known: Known, terms: Terms, now: datetime) -> Proposal:
-    said, told = verdict(proposal.contest, proposal.claim), _pairs(proposal)
+    said, told, good = proposal.said, _evidence(proposal), AS_GOOD[proposal.bar is not None]
     saved = proposal.saved
     cheaper = saved.mean > CLEARLY * saved.standard_error
     dearer = -saved.mean > CLEARLY * saved.standard_error
     spends = f"{abs(saved.mean) * 1e6:.1f} USD per million queries {'less' if cheaper else 'more'}"
     if said == "fails":
-        return _moved(proposal, "refused", f"it is worse by more than its margin: {told}", now)
+        return _moved(proposal, "refused", f"{_short(proposal)}: {told}", now)
     if said == "holds" and (cheaper or known.misses):
         why = spends if cheaper else "the live policy misses its target"
-        return _moved(proposal, "canary", f"as good but for its margin: {told}; {why}", now)
+        return _moved(proposal, "canary", f"{good}: {told}; {why}", now)
     if said == "holds" and dearer:
-        return _moved(proposal, "refused", f"as good but for its margin, at {spends}", now)
+        return _moved(proposal, "refused", f"{good}, at {spends}", now)
     if now - proposal.since >= terms.shadow_within:
         return _moved(proposal, "refused", f"undecided in {terms.shadow_within}: {told}", now)
     return proposal
@@ -190,13 +211,13 @@ def _tried(proposal: Proposal, known: Known, terms: Terms, now: datetime) -> Pro
 
 
 def _watched(proposal: Proposal, _: Known, terms: Terms, now: datetime) -> Proposal:
-    if verdict(proposal.contest, proposal.claim) == "fails":
-        why = f"it is worse than version {proposal.against} by more than its margin"
-        return _moved(proposal, "rolled_back", f"{why}: {_pairs(proposal)}", now)
+    if proposal.said == "fails":
+        why = _short(proposal, f"than version {proposal.against} ")
+        return _moved(proposal, "rolled_back", f"{why}: {_evidence(proposal)}", now)
     watched = proposal.contest.queries - proposal.began
     if watched >= terms.watched:
         why = f"nothing against it in {watched} queries"
-        return _moved(proposal, "settled", f"{why}: {_pairs(proposal)}", now)
+        return _moved(proposal, "settled", f"{why}: {_evidence(proposal)}", now)
     return proposal
 
 
@@ -220,14 +241,22 @@ def _moved(proposal: Proposal, stage: Stage, why: str, now: datetime) -> Proposa
     return replace(proposal, stage=stage, why=why, since=now, contest=contest, began=before.queries)
 
 
-def _pairs(proposal: Proposal) -> str:
-    contest = proposal.contest
+def _short(proposal: Proposal, than: str = "") -> str:
+    if proposal.bar is not None:
+        return "it does not keep what is promised"
+    return f"it is worse {than}by more than its margin"
+
+
+def _evidence(proposal: Proposal) -> str:
+    contest, bar = proposal.contest, proposal.bar
     share = contest.share(proposal.claim)
     evidence = max(contest.for_it.log_evidence, contest.against.log_evidence)
+    asked = f"margin {proposal.claim.margin:.3g}" if bar is None else f"promised {bar.promised:.3g}"
+    labelled = "pairs" if bar is None else "of its answers labelled"
     return (
-        f"{contest.pairs} pairs among {contest.queries} queries, {share.estimate:.1%} of which it "
-        f"may serve otherwise (e-value {exp(min(evidence, 50.0)):.3g}, "
-        f"{proposal.claim.evidence:.3g} wanted; margin {proposal.claim.margin:.3g})"
+        f"{contest.pairs} {labelled} among {contest.queries} queries, {share.estimate:.1%} of "
+        f"which it may serve otherwise (e-value {exp(min(evidence, 50.0)):.3g}, "
+        f"{proposal.evidence:.3g} wanted; {asked})"
     )
 
 

@@ -1,6 +1,6 @@
 """Proposals on the store: made and ended by an operator's word, and what their stages hinge on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from math import exp
@@ -10,7 +10,7 @@ from controlplane import push, registry, states
 from controlplane.audit.promise import STRUCTURAL
 from controlplane.connection import Connection
 from controlplane.explain import shelf
-from controlplane.observations import Place
+from controlplane.observations import Observation, Place
 from controlplane.promote import Known, Proposal, Served, Stage, Terms, decided, margin
 from controlplane.registry import ConflictError
 from controlplane.rollout import Rollout
@@ -113,14 +113,33 @@ def _margin(connection: Connection, live: PolicyDocument) -> float:
     aim = live.objective
     if not isinstance(aim, QualityTarget) or aim.reference != "ground_truth":
         return 0.0
-    rows = connection.execute(SQL["latest_estimates"]).fetchall()
-    known = next((row for row in rows if row["window"] == STRUCTURAL), None)
+    known = _quality(connection)
     if known is None or known["lo"] is None:
         raise RefusedError(
             "the live policy's quality has no interval yet, so no margin can be settled: "
             "wait for labels (`penstock label status`)"
         )
     return margin(known["lo"], aim.target_quality, aim.tolerance)
+
+
+def _quality(connection: Connection) -> Mapping[str, Any] | None:
+    """The estimate of what the live policy serves, and what it was before its retunes."""
+    rows = connection.execute(SQL["latest_estimates"]).fetchall()
+    return next((row for row in rows if row["window"] == STRUCTURAL), None)
+
+
+def ask(
+    connection: Connection,
+    rollout: Rollout,
+    live: PolicyDocument,
+    recent: Sequence[Observation],
+    terms: Terms = USUAL,
+) -> None:
+    """Begin the shadow: the share on which the two may part, and what is asked of the proposal."""
+    rollout.recall(recent)
+    known = _quality(connection)
+    if known is not None and known["quality"] is not None:
+        rollout.ask(live, known["quality"], recent, terms)
 
 
 def say(
@@ -205,7 +224,9 @@ def put_in_force(
         return None
     check()
     proposal, reason = rollout.proposal, f"{terms.holdout:.0%} of conversations are held out"
-    if proposal is not None:
+    if rollout.watch is not None and rollout.watch.ended:
+        reason = rollout.watch.why
+    elif proposal is not None:
         reason = f"version {proposal.version} is {proposal.stage}: {proposal.why}"
     return push.put_in_force(connection, wanted, newest.seq, reason[:2000])
 
@@ -221,11 +242,12 @@ def summary(proposal: Proposal) -> dict[str, Any]:
         "since": proposal.since.isoformat(),
         "reason": proposal.why,
         "margin": proposal.claim.margin,
+        "promised": proposal.bar and proposal.bar.promised,
         "queries": contest.queries,
         "pairs": contest.pairs,
         "parts_on": {"share": share.estimate, "low": share.low, "high": share.high},
         "e_value_for": exp(min(contest.for_it.log_evidence, 50.0)),
         "e_value_against": exp(min(contest.against.log_evidence, 50.0)),
-        "e_value_wanted": proposal.claim.evidence,
+        "e_value_wanted": proposal.evidence,
         "saves_usd_per_query": proposal.saved.mean if proposal.saved.count else None,
     }

@@ -152,13 +152,17 @@ def _tell(told: dict[str, Any]) -> None:
     typer.echo(f"  {told['reason']}")
     if not told["queries"]:
         return
+    asked = f"margin {told['margin']:.3g} of quality"
+    if told["promised"] is not None:
+        asked = f"{told['promised']:.3g} of quality is promised"
+    labelled = "pairs" if told["promised"] is None else "of its answers labelled"
     typer.echo(
-        f"  {told['pairs']} pairs among {told['queries']} queries; it may serve "
+        f"  {told['pairs']} {labelled} among {told['queries']} queries; it may serve "
         f"{parts['share']:.1%} of them otherwise [{parts['low']:.1%}, {parts['high']:.1%}]"
     )
     typer.echo(
         f"  e-values: {told['e_value_for']:.3g} for it, {told['e_value_against']:.3g} against it, "
-        f"{told['e_value_wanted']:.3g} wanted; margin {told['margin']:.3g} of quality"
+        f"{told['e_value_wanted']:.3g} wanted; {asked}"
     )
     if told["saves_usd_per_query"] is not None:
         saves = 1e6 * told["saves_usd_per_query"]

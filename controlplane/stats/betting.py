@@ -83,7 +83,10 @@ def log_mean_exp(logs: tuple[float, ...]) -> float:
 
 
 def evidence_paths(
-    differences: NDArray[np.float64], null: float = 0.0, least: float = -1.0
+    differences: NDArray[np.float64],
+    null: float | NDArray[np.float64] = 0.0,
+    least: float = -1.0,
+    stakes: Sequence[float] = STAKES,
 ) -> NDArray[np.float64]:
     """Log evidence after each of differences (..., T), many runs at once: ``bet``, folded.
 
@@ -91,5 +94,5 @@ def evidence_paths(
     [0.092, -0.138]
     """
     unit = (differences - null) / (null - least)
-    logs = [np.cumsum(np.log1p(stake * unit), axis=-1) for stake in STAKES]
-    return np.asarray(np.logaddexp.reduce(logs, axis=0) - log(len(STAKES)))
+    logs = [np.cumsum(np.log1p(stake * unit), axis=-1) for stake in stakes]
+    return np.asarray(np.logaddexp.reduce(logs, axis=0) - log(len(stakes)))

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from controlplane.stats import wilson
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -26,6 +28,26 @@ class Figure:
         """Mean over seeds."""
         middle, wide = float(np.mean(values)), half_width(values)
         return cls(middle, unit, better, middle - wide, middle + wide, len(values))
+
+    @classmethod
+    def median(cls, labels: Sequence[int]) -> "Figure":
+        """With the order statistics that hold it with 95 % confidence."""
+        ranked, wide = sorted(labels), 1.96 * len(labels) ** 0.5 / 2
+        low = max(round(len(ranked) / 2 - wide), 0)
+        high = min(round(len(ranked) / 2 + wide), len(ranked) - 1)
+        middle = float(np.median(ranked))
+        return cls(middle, "labels", "lower", ranked[low], ranked[high], len(ranked))
+
+    @classmethod
+    def share(cls, hits: Sequence[bool], better: str = "lower") -> "Figure":
+        """Of the runs, with Wilson's interval."""
+        found = wilson(sum(hits) / len(hits), len(hits))
+        return cls(found.estimate, "fraction", better, found.low, found.high, len(hits))
+
+    @classmethod
+    def known(cls, value: float) -> "Figure":
+        """A fraction that was not measured but set."""
+        return cls(value, "fraction", "none", value, value, 1)
 
 
 def half_width(values: Sequence[float]) -> float:

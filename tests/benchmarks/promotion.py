@@ -8,6 +8,10 @@ answers that are right turn wrong until it does; that, and the order of pairs, i
 of the queries that part is drawn, 2,000 are known beforehand, and each pair is two labels. The live
 policy is at its target and known to a point, so the margin is what the tolerance leaves: one point.
 
+``cheaper`` figures are of a proposal that is cheaper than always-cloud because it is less good, and
+still meets the target (``cheaper``): the share of the runs in which it is promoted, after how many
+labels, how often one that misses what is promised is, and what comparing pairs alone would do.
+
 Beside it what teams do today: half of all conversations each, and a t-test of the two means once a
 day until it is significant. And whether the cause of a drift is named rightly (``drift_causes``),
 on ten streams a seed; that takes most of the time.
@@ -27,7 +31,7 @@ from controlplane.promote import Terms, margin
 from controlplane.stats import wilson
 from controlplane.stats.contest import Claim, Contest, Verdict, compared, seen, verdict
 from dataplane.contract.rule import Array
-from tests.benchmarks import command, drift_causes
+from tests.benchmarks import cheaper, command, drift_causes
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.streams import Halves, halves
 
@@ -151,13 +155,15 @@ def figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
         for kind, points, right in (("promote", GAIN, "holds"), ("rollback", LOSS, "fails")):
             found = window(parts, share, points)
             runs = [paired(found, claim, rng) for rng in _generators(seeds, kind, name)]
-            named[f"{kind}_labels_median_{name}"] = _median([each.labels for each in runs])
-            named[f"{kind}_right_{name}"] = _share_of([each.said == right for each in runs])
-            named[f"{kind}_points_{name}"] = _known(share * float(found.differences.mean()))
-            named[f"{kind}_parts_{name}"] = _known(found.share)
-            named[f"{kind}_discordant_{name}"] = _known(found.discordant)
+            named[f"{kind}_labels_median_{name}"] = Figure.median([each.labels for each in runs])
+            named[f"{kind}_right_{name}"] = Figure.share([each.said == right for each in runs])
+            named[f"{kind}_points_{name}"] = Figure.known(share * float(found.differences.mean()))
+            named[f"{kind}_parts_{name}"] = Figure.known(found.share)
+            named[f"{kind}_discordant_{name}"] = Figure.known(found.discordant)
             daily = [tested_daily(found, TARGET, rng) for rng in _generators(seeds, kind, name)]
-            named[f"{kind}_daily_labels_median_{name}"] = _median([each.labels for each in daily])
+            named[f"{kind}_daily_labels_median_{name}"] = Figure.median(
+                [each.labels for each in daily]
+            )
             just = boundary(found, claim)
             ends = [paired(just, claim, rng) for rng in _generators(seeds, "at", kind, name)]
             wrong["promotion"] += [each.said == "holds" for each in ends]
@@ -167,14 +173,14 @@ def figures(parts: Halves, seeds: Sequence[int]) -> dict[str, Figure]:
         wrong_daily += [each.said is not None for each in ends]
         sys.stderr.write(f"{name}: done\n")
     for kind, hits in wrong.items():
-        named[f"false_{kind}_rate"] = _share_of(hits)
-    named["false_decision_rate"] = max(map(_share_of, wrong.values()), key=_value)
-    named["false_decision_rate_daily"] = _share_of(wrong_daily)
+        named[f"false_{kind}_rate"] = Figure.share(hits)
+    named["false_decision_rate"] = max(map(Figure.share, wrong.values()), key=_value)
+    named["false_decision_rate_daily"] = Figure.share(wrong_daily)
     for loss in (0.5, 0.95):
         ends_at = [chain(loss, rng) for rng in _generators(seeds, f"chain {loss}")]
         named[f"chain10_quality_loss_{loss}"] = _loss(ends_at)
         broken = [quality < TARGET - TOLERANCE for quality in ends_at]
-        named[f"chain10_promise_broken_{loss}"] = _share_of(broken)
+        named[f"chain10_promise_broken_{loss}"] = Figure.share(broken)
     worst = max((named[f"chain10_quality_loss_{loss}"] for loss in (0.5, 0.95)), key=_value)
     return named | {"chain10_quality_loss": worst}
 
@@ -188,24 +194,6 @@ def _value(figure: Figure) -> float:
     return figure.value
 
 
-def _median(labels: Sequence[int]) -> Figure:
-    """With the order statistics that hold it with 95 % confidence."""
-    ranked, wide = sorted(labels), 1.96 * len(labels) ** 0.5 / 2
-    low = max(round(len(ranked) / 2 - wide), 0)
-    high = min(round(len(ranked) / 2 + wide), len(ranked) - 1)
-    middle = float(np.median(ranked))
-    return Figure(middle, "labels", "lower", ranked[low], ranked[high], len(ranked))
-
-
-def _share_of(hits: Sequence[bool]) -> Figure:
-    found = wilson(sum(hits) / len(hits), len(hits))
-    return Figure(found.estimate, "fraction", "lower", found.low, found.high, len(hits))
-
-
-def _known(value: float) -> Figure:
-    return Figure(value, "fraction", "none", value, value, 1)
-
-
 def _loss(qualities: Sequence[float]) -> Figure:
     """Of the target, on average; between the least and the most."""
     lost = TARGET - np.array(qualities)
@@ -216,7 +204,9 @@ def _loss(qualities: Sequence[float]) -> Figure:
 
 def _figures(data: Path, seeds: Sequence[int]) -> dict[str, Figure]:
     streams = [STREAMS * (seed - 1) + at for seed in seeds for at in range(1, STREAMS + 1)]
-    return figures(halves(data), seeds) | drift_causes.measured(data, streams)
+    parts = halves(data)
+    named = figures(parts, seeds) | cheaper.figures(parts, seeds)
+    return named | drift_causes.measured(data, streams)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from controlplane.stats.contest import Claim
-from tests.benchmarks import promotion
+from tests.benchmarks import cheaper, promotion
+from tests.benchmarks.cheaper import Scenario
 from tests.benchmarks.promotion import MARGIN, TARGET, TOLERANCE, Window
 from tests.benchmarks.streams import data_folder, halves
 
@@ -40,6 +41,25 @@ def test_what_is_clear_takes_few_labels_and_a_daily_test_many() -> None:
 def test_ten_in_a_row_keep_the_promise() -> None:
     quality = promotion.chain(0.5, np.random.default_rng(6))
     assert TARGET - TOLERANCE <= quality <= TARGET
+
+
+def scenario(proposed: float) -> Scenario:
+    """Against a cloud that is right in 81 of 100 cases."""
+    rng = np.random.default_rng(7)
+    cloud, other = (
+        (rng.permutation(100) < 100 * share).astype(float) for share in (0.81, proposed)
+    )
+    return Scenario(cloud, other, 0.76, 0.02, proposed - 0.81, 0.6)
+
+
+def test_a_cheaper_policy_is_asked_for_itself_and_promoted_where_it_meets_the_target() -> None:
+    meets = cheaper.runs(scenario(0.78), 1)
+    assert {each.alone for each in meets} == {True}
+    assert [each.said for each in meets].count("holds") >= 80
+    assert [each.said for each in cheaper.runs(scenario(0.74), 1)].count("holds") <= 5
+    pairs = cheaper.runs(scenario(0.78), 1, pairs=True)
+    assert {each.alone for each in pairs} == {False}
+    assert [each.said for each in pairs].count("holds") <= 30
 
 
 @recorded

@@ -22,7 +22,7 @@ from controlplane.registry import ConflictError
 from dataplane.contract.errors import OperatorError
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.publication import Part
-from dataplane.contract.terms import AuditTerms, QualityTarget
+from dataplane.contract.terms import AuditTerms, LinearEstimator, QualityTarget
 from dataplane.strategies import Drawn
 from dataplane.subscription import Subscription
 from tests.policies import policy
@@ -31,7 +31,16 @@ from tests.traffic import PostgresTraffic, query
 
 TERMS = Terms(canary_queries=20, watched=60)
 ALL = AuditTerms(held_out=0.0)  # labels count, so that pairs can be counted
+AUDITED = AuditTerms(rate=0.05, held_out=0.0)
 LIVE = policy("always_cloud", audit=ALL)
+MODEST = policy(
+    "always_local",
+    version=2,
+    parent=1,
+    reason="local alone meets the target",
+    audit=AUDITED,
+    estimators=(LinearEstimator(intercept=2.7), LinearEstimator()),
+)
 ON_TRIAL = policy("route").segments[0].replaced(trust="closed")
 CANDIDATE = policy("always_local", version=2, parent=1, reason="local alone will do", audit=ALL)
 WIDE = policy("always_local", version=2, parent=1, objective=QualityTarget(target_quality=0.8))
@@ -143,11 +152,11 @@ def to_canary(house: House) -> Proposal:
     return house.turn()
 
 
-def served_as_canary(house: House) -> Proposal:
+def served_as_canary(house: House, live: int = 1, canary: int = 2) -> Proposal:
     """Half of these queries are the canary's: no more errors, no slower, no dearer."""
     house.number += 1
     for at in range(60):
-        version, tier = (2, "local") if at % 2 else (1, "cloud")
+        version, tier = (canary, "local") if at % 2 else (live, "cloud")
         each = query(house.number, answered=(tier,), policy_version=version, cost_usd=1e-5)
         house.traffic.complete(each)
         house.number += 1
@@ -205,6 +214,58 @@ def test_a_worse_one_is_refused_in_the_shadow(house: House) -> None:
     house.serve(40, BAD, rival=2)
     assert house.turn().stage == "refused"
     assert house.in_force() == (Part(version=1),)
+
+
+def to_shadow_by_itself(house: House) -> Proposal:
+    """Always-cloud is audited, and known to two points only: pairs could not show what MODEST
+    loses to be within the margin that this leaves.
+    """
+    with house.store() as connection:
+        push.publish(connection, policy("always_cloud", version=2, parent=1, audit=AUDITED))
+    house.fetch()
+    for _ in range(10):
+        each = query(house.number, answered=("cloud",), policy_version=2)
+        house.traffic.complete(each)
+        house.number += 1
+    house.propose(MODEST.model_copy(update={"parent": 2}), low=0.9)
+    house.turn()
+    return house.turn()
+
+
+def test_a_cheaper_policy_that_loses_more_than_its_margin_and_meets_the_target_goes_live(
+    house: House,
+) -> None:
+    shadow = to_shadow_by_itself(house)
+    assert shadow.claim.margin == pytest.approx(0.02)
+    assert shadow.bar is not None
+    assert shadow.bar.promised == pytest.approx(0.88)
+    for _ in range(4):
+        house.serve(29, {"local": 1.0, "cloud": 1.0}, rival=3, version=2)
+        house.serve(1, {"local": 0.0, "cloud": 1.0}, rival=3, version=2)
+    canary = house.turn()
+    assert canary.stage == "canary"
+    assert "it keeps what is promised: 89 of its answers labelled" in canary.why
+    assert "USD per million queries less" in canary.why
+    assert served_as_canary(house, live=2, canary=3).stage == "live"
+    assert house.in_force()[0] == Part(version=3)
+    house.serve(30, {"local": 1.0, "cloud": 1.0}, rival=2, version=3)
+    assert house.turn().stage == "live"
+    house.serve(20, BAD, rival=2, version=3)
+    back = house.turn()
+    assert back.stage == "rolled_back"
+    assert "it does not keep what is promised" in back.why
+    assert house.in_force() == (Part(version=2),)
+
+
+def test_a_cheaper_policy_that_misses_what_is_promised_is_refused(house: House) -> None:
+    to_shadow_by_itself(house)
+    for _ in range(2):
+        house.serve(10, {"local": 1.0, "cloud": 1.0}, rival=3, version=2)
+        house.serve(10, {"local": 0.0, "cloud": 1.0}, rival=3, version=2)
+    refused = house.turn()
+    assert refused.stage == "refused"
+    assert "it does not keep what is promised: 40 of its answers labelled" in refused.why
+    assert house.in_force() == (Part(version=2),)
 
 
 def test_one_that_a_data_plane_refuses_decides_nothing(house: House) -> None:

@@ -20,6 +20,7 @@ from controlplane.promote import (
 )
 from controlplane.stats.contest import Claim, Contest, compared, seen
 from controlplane.stats.moments import Moments
+from controlplane.stats.standing import Drawing, bar, told
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TERMS = Terms()
@@ -54,13 +55,24 @@ def served(failed: float = 0.01, log_ms: float = 6.0, usd: float = 1e-5, **n: in
     return Served(moments(failed, 0.1, **n), moments(log_ms, 0.4, **n), moments(usd, 1e-6, **n))
 
 
+BAR = bar(0.76, 0.02, Drawing(share=1.0, parted=0.3, alike=0.05))
+
+
+def labels(wrong: int, of: int) -> Contest:
+    found = Contest()
+    for each in range(400):
+        found = told(found, float(each % of >= wrong), 0.3, BAR)
+    return found
+
+
+KEPT, BROKEN = labels(1, 8), labels(3, 8)
 GOOD, BAD = contest([1.0, 0.0] * 60), contest([-1.0, 0.0] * 60)
 CHEAPER, DEARER = moments(2e-6, 1e-6), moments(-2e-6, 1e-6)
 LATER = NOW + timedelta(days=30)
 
 
 @pytest.mark.parametrize(
-    ("before", "told", "now", "stage", "words"),
+    ("before", "now_known", "now", "stage", "words"),
     [
         (proposal("candidate"), WELL, NOW, "shadow", "validated by 2 data planes"),
         (proposal("candidate"), known(answers={"a": None}), NOW, "candidate", ""),
@@ -92,6 +104,34 @@ LATER = NOW + timedelta(days=30)
         ),
         (proposal("shadow", contest=BAD, saved=CHEAPER), WELL, NOW, "refused", "120 pairs among"),
         (proposal("shadow", saved=CHEAPER), WELL, LATER, "refused", "undecided in 14 days"),
+        (
+            proposal("shadow", bar=BAR, contest=KEPT, saved=CHEAPER),
+            WELL,
+            NOW,
+            "canary",
+            "it keeps what is promised: 400 of its answers labelled",
+        ),
+        (
+            proposal("shadow", bar=BAR, contest=BROKEN, saved=CHEAPER),
+            WELL,
+            NOW,
+            "refused",
+            "it does not keep what is promised: 400 of its answers labelled",
+        ),
+        (
+            proposal("shadow", bar=BAR, contest=KEPT, saved=DEARER),
+            WELL,
+            NOW,
+            "refused",
+            "it keeps what is promised, at 2.0 USD per million queries more",
+        ),
+        (
+            proposal("live", bar=BAR, contest=BROKEN),
+            known("live"),
+            NOW,
+            "rolled_back",
+            "it does not keep what is promised",
+        ),
         (proposal("canary"), WELL, NOW, "canary", ""),
         (proposal("canary"), known(canary=served(), beside=served()), NOW, "live", "400 canary"),
         (
@@ -134,9 +174,9 @@ LATER = NOW + timedelta(days=30)
     ],
 )
 def test_what_is_known_leads_to_the_next_stage(
-    before: Proposal, told: Known, now: datetime, stage: Stage, words: str
+    before: Proposal, now_known: Known, now: datetime, stage: Stage, words: str
 ) -> None:
-    after = advance(before, told, TERMS, now)
+    after = advance(before, now_known, TERMS, now)
     assert after.stage == stage
     if stage == before.stage:
         assert after is before
@@ -195,8 +235,8 @@ def test_ten_in_a_row_just_inside_their_margins_keep_the_promise(lows: list[floa
 
 
 def test_it_goes_on_exactly_where_it_was() -> None:
-    first = proposal("live", contest=GOOD, saved=CHEAPER)
+    first = proposal("live", contest=GOOD, saved=CHEAPER, bar=BAR)
     again = Proposal.restored(json.loads(json.dumps(first.state())))
     assert again == first
-    told = known("live")
-    assert advance(again, told, TERMS, LATER) == advance(first, told, TERMS, LATER)
+    beside = known("live")
+    assert advance(again, beside, TERMS, LATER) == advance(first, beside, TERMS, LATER)

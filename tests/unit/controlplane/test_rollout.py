@@ -13,7 +13,7 @@ from controlplane.promote import Proposal, Stage, Terms
 from controlplane.rollout import MOST, Rollout, difference
 from controlplane.stats.contest import Claim
 from dataplane.contract.publication import Part
-from dataplane.contract.terms import AuditTerms
+from dataplane.contract.terms import AuditTerms, CostCeiling, LinearEstimator
 from tests.policies import policy
 from tests.traffic import query
 
@@ -135,6 +135,70 @@ def test_only_what_was_drawn_for_it_is_heard_and_live_it_is_the_other_way_round(
     live = rollout("live")
     live.hear([labelled(query(1, policy_version=2), good, rival=1)], ())
     assert found(live).contest.for_it.log_evidence > 0
+
+
+def asked(low: float = 0.0, rate: float = 0.1, **fields: Any) -> Rollout:
+    """After so many labels, a proposal that believes to lose two points against always-cloud."""
+    sure = (LinearEstimator(intercept=2.7), LinearEstimator())
+    live = policy("always_cloud", audit=AuditTerms(rate=rate, held_out=0.0), **fields)
+    rival = policy("always_local", version=2, parent=1, estimators=sure, audit=ALL)
+    both = Rollout({1: live, 2: rival}.get, Proposal(2, 1, 1, Claim(low), SINCE, "shadow"))
+    recent = [cloud(number) for number in range(20)]
+    both.recall(recent)
+    both.ask(live, 0.94, recent, TERMS)
+    return both
+
+
+def test_what_is_asked_is_settled_by_what_takes_fewer_labels() -> None:
+    bar = found(asked()).bar
+    assert bar is not None
+    assert bar.promised == pytest.approx(0.88)
+    assert found(asked(low=0.5)).bar is None
+    assert found(asked(rate=0.0)).bar is None
+    assert found(asked(objective=CostCeiling(ceiling_usd_per_query=1.0))).bar is None
+
+
+def test_asked_by_itself_its_own_answers_count_whoever_they_were_drawn_for() -> None:
+    both = asked()
+    both.hear(
+        [
+            labelled(cloud(1), {"local": 1.0}),
+            labelled(query(2), {"local": 1.0}, rival=None),  # both serve that answer
+            labelled(cloud(3), {"cloud": 1.0}),
+        ],
+        (),
+    )
+    assert found(both).contest.pairs == 2
+    assert found(both).contest.for_it.log_evidence > 0
+    live = asked()
+    live.proposal = replace(found(live), stage="live")
+    live.hear([labelled(query(4, policy_version=2), {"local": 0.0}, rival=1)], ())
+    assert found(live).contest.against.log_evidence > 0
+
+
+def test_retunes_that_lost_give_way_once() -> None:
+    audited = AuditTerms(rate=0.3, held_out=0.0)
+    retune = policy("always_cloud", version=4, parent=1, audit=audited)
+    made = Rollout({4: retune}.get)
+    assert made.watch_over(retune, 1, SINCE, alarmed=False)
+    assert not made.watch_over(retune, 1, SINCE, alarmed=False)
+    wrong = [labelled(cloud(at, policy_version=4), {"cloud": 0.0}, None) for at in range(30)]
+    made.hear(wrong[:2], ())
+    assert not made.give_back()
+    made.hear(wrong, ())
+    assert made.in_force(4, 1, TERMS) == (Part(version=4),)
+    assert made.give_back()
+    assert not made.give_back()
+    again = Rollout.from_json(made.to_json(), KNOWN.get)
+    assert again.in_force(4, 1, TERMS) == (Part(version=1),)
+    assert again.in_force(6, 6, TERMS) == (Part(version=6),)
+
+
+def test_a_proposal_that_is_live_is_not_watched_twice() -> None:
+    retune = policy("always_cloud", version=4, parent=2, audit=AuditTerms(rate=0.3))
+    made = rollout("live")
+    assert not made.watch_over(retune, 2, SINCE, alarmed=False)
+    assert made.watch is None
 
 
 @pytest.mark.parametrize(
