@@ -17,7 +17,7 @@ from controlplane.demo.options import CHEAPER, Drift
 LAST = 500  # answers whose mean is shown: a share of .93 of so many is uncertain by 1.1 points
 NOTICED = ("alarm", "drift")  # kinds of events
 WHAT: Mapping[Drift, str] = {
-    "judge": "the judge's AUROC falls to about .6: log-probabilities no longer tell",
+    "judge": "the judge's AUROC falls to about .6",
     "local": "the local tier loses a quarter of its right answers",
     "mix": "the mix of queries turns harder",
     "price": f"the cloud's price falls to {CHEAPER:g} of what it was",
@@ -141,4 +141,6 @@ def _notices(event: Event) -> bool:
 
 
 def _words(event: Event) -> str:
+    if event.body.get("status") == "named":
+        return "its cause was named"
     return f"{event.kind}: {event.body.get('reason', '')}"

@@ -138,7 +138,7 @@ def _drift(report: Report) -> list[str]:
         return []
     return [
         f"SIMULATED drift at query {told.injected_at:,}: {WHAT[told.kind]}",
-        f"  noticed: {_after(told.noticed_after)}{_noticed_by(told)}",
+        f"  noticed: {_after(told.noticed_after)}{_quoted(told.noticed_by)}",
         *([f"  false alarms before it: {told.alarms_before}"] if told.alarms_before else []),
         f"  named: {_named(told)}",
         f"  recovered: {_recovery(report.recovered_after_queries)}, on fixed queries; right of "
@@ -147,12 +147,6 @@ def _drift(report: Report) -> list[str]:
         f"  cost: {told.cost_before_usd * 1e6:.1f} USD per million queries before, "
         f"{told.cost_last_usd * 1e6:.1f} at the end (each over {LAST})",
     ]
-
-
-def _noticed_by(told: DriftTold) -> str:
-    if told.named and told.noticed_after == told.named[0].after:
-        return ", by naming it"
-    return _quoted(told.noticed_by)
 
 
 def _named(told: DriftTold) -> str:

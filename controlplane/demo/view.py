@@ -110,12 +110,12 @@ def drift_rows(picture: Picture) -> list[tuple[str, str]]:
     named = ", ".join(f"{each.cause} {_after(each.after)}" for each in told.named)
     back = "" if told.back_after is None else f", back after {told.back_after:,}"
     return [
-        ("SIMULATED drift", f"{WHAT[told.kind]}, since query {told.injected_at:,}"),
+        ("SIMULATED", f"{WHAT[told.kind]}, since query {told.injected_at:,}"),
         ("noticed", _after(told.noticed_after)),
         ("named", named or "not yet"),
         (
-            f"last {LAST} answers",
-            f"{told.quality_last:.3f} right; {told.quality_before:.3f} before the drift, "
+            f"last {LAST}",
+            f"{told.quality_last:.3f} right; {told.quality_before:.3f} before, "
             f"{told.quality_lowest:.3f} at the lowest{back}",
         ),
     ]
@@ -147,17 +147,22 @@ def _panel(picture: Picture, options: Options, news: Sequence[Event]) -> Rendera
     table.add_column(no_wrap=True, style="cyan")
     for name, now, course in rows(picture, options):
         table.add_row(name, escape(now), sparkline(course))
+    drifted = Table.grid(padding=(0, 2))
+    drifted.add_column(no_wrap=True)
     for name, now in drift_rows(picture):
-        table.add_row(name, escape(now), "", style="bold yellow")
+        drifted.add_row(name, escape(now), style="bold yellow")
     progress = ProgressBar(total=options.queries, completed=picture.served)
     why = Text(f"why: {picture.live.reason}", style="italic")
     said = [Text(words(event), style=_style(event)) for event in news]
     simulated = "queries, labels" if options.cloud else "queries, labels, cloud"
-    simulated += ", the drift" if options.drift else ""
     title = f"penstock demo: target quality {options.target_quality:.2f}"
-    until = " until it drifts" if options.answers_drift else ""
-    subtitle = f"SIMULATED: {simulated}; the local model is real{until}"
-    return Panel(Group(Padding(progress, 0), table, why, *said), title=title, subtitle=subtitle)
+    local = "; the local model is real"
+    if options.drift:
+        local = ", drift of a real local model" if options.answers_drift else f", drift{local}"
+    subtitle = f"SIMULATED: {simulated}{local}"
+    return Panel(
+        Group(Padding(progress, 0), table, drifted, why, *said), title=title, subtitle=subtitle
+    )
 
 
 def _style(event: Event) -> str:

@@ -87,6 +87,7 @@ def test_a_case_that_is_open_or_closed_names_nothing() -> None:
 def test_a_case_of_before_that_closes_notices_nothing() -> None:
     found = of(event(AT + 100, status="closed", causes=[]), named(AT + 400, "local"))
     assert found.noticed_after == found.named[0].after == 400
+    assert found.noticed_by == "its cause was named"
 
 
 def test_quality_left_and_came_back() -> None:

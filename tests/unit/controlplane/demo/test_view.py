@@ -106,9 +106,9 @@ def test_each_step_of_a_drift_is_a_line_once() -> None:
 
 def test_a_drift_has_rows_on_a_terminal() -> None:
     text = shown(picture(drift=DRIFT), terminal=True, options=DRIFTING)
-    assert "the local model is real until it drifts" in text
+    assert "SIMULATED: queries, labels, cloud, drift of a real local model" in text
     assert "after 210 queries" in text
-    assert "0.875 right; 0.940 before the drift, 0.870 at the lowest" in text
+    assert "0.875 right; 0.940 before, 0.870 at the lowest" in text
     assert dict(drift_rows(picture(drift=DRIFT)))["named"] == "not yet"
     assert drift_rows(picture()) == []
 
