@@ -15,6 +15,7 @@ from controlplane.demo.lines import Line, quality
 from controlplane.demo.options import CHEAPER, Drift
 
 LAST = 500  # answers whose mean is shown: a share of .93 of so many is uncertain by 1.1 points
+HELD = 200  # queries for which it is at target less tolerance before it counts as back
 NOTICED = ("alarm", "drift")  # kinds of events
 WHAT: Mapping[Drift, str] = {
     "judge": "the judge's AUROC falls to about .6",
@@ -40,7 +41,7 @@ class DriftTold(BaseModel):
     cause once, in their order, ``named_words``: the last that was said of them. Qualities are true
     shares of right answers among ``LAST``: before the drift, at the lowest, at the end;
     ``left_after`` is when they first fell below target less tolerance, ``back_after`` when they
-    last came back.
+    last came back for ``HELD`` queries at least.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -124,11 +125,12 @@ def _means(rights: Sequence[int], first: int) -> NDArray[np.float64]:
 
 
 def _left_and_back(below: NDArray[np.bool_]) -> tuple[int | None, int | None]:
-    """When it was first below, and since when it no longer is."""
+    """When it was first below, and since when it no longer is, if that has held."""
     if not below.any():
         return None, None
     places = np.flatnonzero(below)
-    return int(places[0]) + 1, None if below[-1] else int(places[-1]) + 2
+    held = len(below) - 1 - places[-1]
+    return int(places[0]) + 1, int(places[-1]) + 2 if held >= HELD else None
 
 
 def _cost_usd(lines: Sequence[Line]) -> float:

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controlplane.demo.drift import LAST, DriftTold, Named, sentences, told
+from controlplane.demo.drift import HELD, LAST, DriftTold, Named, sentences, told
 from controlplane.demo.ledger import Event
 from controlplane.demo.lines import Line
 
@@ -97,6 +97,12 @@ def test_quality_left_and_came_back() -> None:
     assert found.quality_last == 1
     assert found.left_after == 51  # 51 of 500 wrong
     assert found.back_after == LAST + 50  # until there are only 50 of them again
+
+
+def test_it_is_back_once_that_has_held() -> None:
+    dip = [*GOOD, *[0] * 100, *[1] * (LAST - 51)]
+    assert of(rights=[*dip, *[1] * (HELD - 1)]).back_after is None
+    assert of(rights=[*dip, *[1] * HELD]).back_after == LAST + 50
 
 
 def test_quality_that_stays_low_is_not_back() -> None:
