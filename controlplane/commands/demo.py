@@ -35,9 +35,9 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
     drift: Annotated[
         Literal["judge", "local", "mix", "price"] | None,
         typer.Option(
-            help="What drifts half way, SIMULATED, instead of the mix alone; see it noticed, "
-            "named, and made good: the judge tells less, the local model loses a quarter of its "
-            "right answers, the mix turns harder, or the cloud's price falls to .3."
+            help="Lets one thing drift half way, SIMULATED: see it noticed, named and made good. "
+            "The judge's AUROC falls to .6, the local model loses a quarter of its right answers, "
+            "the mix turns harder, or the cloud's price falls to .3."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of queries, provider and labeller.")] = 0,

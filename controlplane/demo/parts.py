@@ -15,7 +15,7 @@ LABELS = {  # seconds: longer than any run, so that a slow machine loses no labe
     "PENSTOCK_LABEL_EXPIRY_S": "900",
 }
 UNSURE, NEVER = 0.10, 0.0  # a silence would hold the estimate back until it expired
-USUAL, SOON = (50, 500, 1), (20, 150, 4)  # delays in queries, verdicts at once: labels tell drift
+USUAL, SOON = (50, 500, 1), (20, 150, 4)  # delays in queries, verdicts at once: labels tell causes
 
 
 def provider(site: Site, options: Options) -> Program:
