@@ -12,7 +12,7 @@ from controlplane.stats.gate import Gate
 from tests.policies import policy
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-EVENT = Event(3, "retune", {"version": 4, "reason": "cheaper, and good enough"})
+EVENT = Event(3, NOW, "retune", {"version": 4, "reason": "cheaper, and good enough"})
 
 
 def gate(trial: Trial) -> GateReport:

@@ -18,13 +18,28 @@ if TYPE_CHECKING:
 MISSED = 1  # exit code
 KEY_VARIABLE = "OPENAI_API_KEY"
 PROMPT_TOKENS, ANSWER_TOKENS = 20, 10  # of a usual query
+QUERIES, WITH_DRIFT = 6_000, 8_000
+LEAST_WITH_DRIFT = 1_000  # else the run is over before anything was learned
 
 
 def demo(  # noqa: PLR0913, PLR0917 - a command's options
     queries: Annotated[
-        int, typer.Option(min=100, help="How many; half way they turn harder.")
-    ] = 6000,
+        int | None,
+        typer.Option(
+            min=100,
+            help="How many; half way they turn harder, or what --drift names happens.",
+            show_default=f"{QUERIES}, with --drift {WITH_DRIFT}",
+        ),
+    ] = None,
     target: Annotated[float, typer.Option(min=0, max=1, help="Share of right answers.")] = 0.93,
+    drift: Annotated[
+        Literal["judge", "local", "mix", "price"] | None,
+        typer.Option(
+            help="Lets one thing drift half way, SIMULATED: see it noticed, named and made good. "
+            "The judge's AUROC falls to .6, the local model loses a quarter of its right answers, "
+            "the mix turns harder, or the cloud's price falls to .3."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of queries, provider and labeller.")] = 0,
     freeze: Annotated[bool, typer.Option("--freeze", help="Let the learner move nothing.")] = False,
     json_to: Annotated[
@@ -51,9 +66,17 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
 
     if json_to is not None and not json_to.parent.is_dir():
         raise OperatorError(f"--json {json_to}: there is no folder {json_to.parent}: create it")
-    real = None if cloud == "simulated" else _real_cloud(model, input_price, output_price, queries)
+    count = queries or (WITH_DRIFT if drift else QUERIES)
+    _check(drift, cloud, count)
+    real = None if cloud == "simulated" else _real_cloud(model, input_price, output_price, count)
     options = Options(
-        queries=queries, target_quality=target, seed=seed, freeze=freeze, keep=keep, cloud=real
+        queries=count,
+        target_quality=target,
+        seed=seed,
+        freeze=freeze,
+        keep=keep,
+        cloud=real,
+        drift=drift,
     )
     console = Console(stderr=True)
     stop_like_ctrl_c()
@@ -72,6 +95,14 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
         typer.echo("the run's data is gone: --keep DIR would keep it for the dashboard", err=True)
     if report.missed:
         raise typer.Exit(MISSED)
+
+
+def _check(drift: str | None, cloud: str, queries: int) -> None:
+    """Raises ``OperatorError`` for a drift that could not be shown."""
+    if drift and cloud != "simulated":
+        raise OperatorError("--drift is SIMULATED, beside a SIMULATED cloud: leave --cloud out")
+    if drift and queries < LEAST_WITH_DRIFT:
+        raise OperatorError(f"--drift needs --queries {LEAST_WITH_DRIFT} or more: {WITH_DRIFT}")
 
 
 def _write(report: "Report", file: Path | None) -> None:

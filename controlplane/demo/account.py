@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from controlplane.connection import Connection
 from controlplane.demo import ledger
+from controlplane.demo.drift import DriftTold
 from controlplane.demo.ledger import Version
 from controlplane.demo.lines import Line, quality
 from controlplane.demo.monitor import of_place
@@ -19,9 +20,11 @@ def account(
     lines: Sequence[Line],
     tally: Tally,
     scores: Scores | None,
+    drift: DriftTold | None,
     seconds: float,
 ) -> Report:
     """The report of a run that has settled; ``lines`` are by place."""
+    changed_at = drift.injected_at if drift else options.changes_at
     counts, spent = ledger.counts(connection), ledger.spent(connection)
     estimate = ledger.estimate(connection)
     return Report(
@@ -32,7 +35,7 @@ def account(
         quality_estimate=estimate and estimate.quality,
         quality_interval=estimate and (estimate.low, estimate.high),
         quality_last_two_thirds=quality(of_place(lines, options.queries // 3)),
-        recovered_after_queries=scores and _recovered(scores, options, lines),
+        recovered_after_queries=scores and _recovered(scores, options, changed_at, lines),
         labels=counts.labels,
         label_cost_usd=counts.labels * options.label_price_usd,
         cost_usd=sum(spent.values()),
@@ -49,6 +52,7 @@ def account(
         decisions_in_postgres=counts.decisions,
         decisions_replayed=tally.replayed,
         decisions_mismatched=tally.mismatched,
+        drift=drift,
         seconds=seconds,
     )
 
@@ -66,9 +70,10 @@ def baselines(scores: Scores | None) -> tuple[Baseline, ...]:
     return tuple(Baseline(name, one.quality, one.cost_usd) for name, one in named.items())
 
 
-def _recovered(scores: Scores, options: Options, lines: Sequence[Line]) -> int | None:
-    floor = options.target_quality - options.tolerance
-    return recovered_after(lines, scores.quality_by_version, options.changes_at, floor)
+def _recovered(
+    scores: Scores, options: Options, changed_at: int, lines: Sequence[Line]
+) -> int | None:
+    return recovered_after(lines, scores.quality_by_version, changed_at, options.floor)
 
 
 def _version_line(version: Version) -> VersionLine:

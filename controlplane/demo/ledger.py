@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
@@ -51,6 +52,7 @@ class Event:
     """Something that the control plane wrote down for people."""
 
     id: int
+    at: datetime
     kind: str
     body: Mapping[str, Any]
 
@@ -78,7 +80,7 @@ def estimate(connection: Connection, window: str = "run") -> Estimate | None:
 def events_since(connection: Connection, last: int) -> list[Event]:
     """What was written down after the event of that id, in order."""
     rows = connection.execute(SQL["events_since"], {"id": last})
-    return [Event(row["id"], row["kind"], row["body"]) for row in rows]
+    return [Event(row["id"], row["at"], row["kind"], row["body"]) for row in rows]
 
 
 def versions(connection: Connection) -> list[Version]:
@@ -90,6 +92,6 @@ def versions(connection: Connection) -> list[Version]:
 
 
 def cloud_call_usd(connection: Connection, tier: str) -> float | None:
-    """What a call of that tier costs on average, None before the first."""
+    """What a call of that tier costs on average, of late; None before the first."""
     row = connection.execute(SQL["cloud_call"], {"tier": tier}).fetchone()
     return None if row is None or row["cost_usd"] is None else float(row["cost_usd"])

@@ -32,6 +32,9 @@ SELECT p.version, p.document,
 FROM policies p ORDER BY p.version;
 
 -- name: cloud_call
--- What a call of the dear tier costs on average, so far.
-SELECT avg(cost_usd) AS cost_usd FROM attempts
-WHERE tier = %(tier)s AND error IS NULL AND purpose IN ('serve', 'shadow');
+-- What a call of the dear tier costs on average, of late: its price may have changed.
+SELECT avg(cost_usd) AS cost_usd FROM (
+    SELECT cost_usd FROM attempts
+    WHERE tier = %(tier)s AND error IS NULL AND purpose IN ('serve', 'shadow')
+    ORDER BY at DESC LIMIT 200
+) AS late;

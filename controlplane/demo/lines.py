@@ -35,6 +35,16 @@ class Lines:
         """Those that have come, as they came."""
         return self._lines[:]
 
+    @property
+    def count(self) -> int:
+        """How many have come."""
+        return len(self._lines)
+
+    @property
+    def next_place(self) -> int:
+        """The place after the last of them."""
+        return 1 + max((line.place for line in self._lines[:]), default=-1)
+
     def all(self) -> list[Line]:
         """All of them by place, when the workload has closed its output."""
         self._thread.join()

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from controlplane import gates, registry
 from controlplane.connection import Connection
-from controlplane.demo import ledger
+from controlplane.demo import drift, ledger
+from controlplane.demo.drift import DriftTold
 from controlplane.demo.ledger import Counts, Estimate, Event
 from controlplane.demo.lines import Line, Lines
 from controlplane.demo.options import Options
@@ -30,6 +31,7 @@ class Picture:
     counts: Counts
     news: tuple[Event, ...]
     gate: gates.GateReport
+    drift: DriftTold | None = None
 
     @property
     def segment(self) -> SegmentPolicy:
@@ -47,13 +49,18 @@ class Monitor:
         self._live: PolicyDocument | None = None
         self._course: list[SegmentPolicy] = []
         self._last_event = 0
+        self._events: list[Event] = []
 
-    def look(self) -> Picture:
-        """The run now; ``news`` are the events since the last look."""
+    def look(self, injected_at: int | None = None) -> Picture:
+        """The run now; ``news`` are the events since the last look.
+
+        ``injected_at``: the place of the drift's first query, if there is one.
+        """
         lines = self._lines.so_far()
         live = self._look_up()
         news = ledger.events_since(self._connection, self._last_event)
         self._last_event = max((event.id for event in news), default=self._last_event)
+        self._events += news
         return Picture(
             served=len(lines),
             failed=sum(line.error is not None for line in lines),
@@ -66,7 +73,15 @@ class Monitor:
             counts=ledger.counts(self._connection),
             news=tuple(news),
             gate=gates.stand(self._connection, live)[live.segments[0].name],
+            drift=self._drift(lines, injected_at),
         )
+
+    def _drift(self, lines: Sequence[Line], injected_at: int | None) -> DriftTold | None:
+        kind = self._options.drift
+        if kind is None or injected_at is None:
+            return None
+        by_place = sorted(lines, key=lambda line: line.place)
+        return drift.told(kind, injected_at, by_place, self._events, self._options.floor)
 
     def _look_up(self) -> PolicyDocument:
         newest = registry.latest(self._connection)

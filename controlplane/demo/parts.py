@@ -15,6 +15,7 @@ LABELS = {  # seconds: longer than any run, so that a slow machine loses no labe
     "PENSTOCK_LABEL_EXPIRY_S": "900",
 }
 UNSURE, NEVER = 0.10, 0.0  # a silence would hold the estimate back until it expired
+USUAL, SOON = (50, 500, 1), (20, 150, 4)  # delays in queries, verdicts at once: labels tell causes
 
 
 def provider(site: Site, options: Options) -> Program:
@@ -22,6 +23,19 @@ def provider(site: Site, options: Options) -> Program:
     secrets = {PROVIDER_KEY: site.provider_key}
     health = f"http://127.0.0.1:{site.provider_port}/health"
     return _stand_in("provider", secrets, health, port=site.provider_port, seed=options.seed)
+
+
+def drifting(site: Site, options: Options) -> Program:
+    """The local model, which drifts once it is told to."""
+    return _stand_in(
+        "drifting",
+        {},
+        f"{site.drifting_url}/health",
+        port=site.drifting_port,
+        drift=options.drift,
+        seed=options.seed,
+        engine_log=site.logs / "local.log",
+    )
 
 
 def dataplane(site: Site, database: Database) -> Program:
@@ -45,6 +59,7 @@ def dashboard(site: Site, database: Database) -> Program:
 def verifier(site: Site, options: Options, key: str) -> Program:
     """The SIMULATED labeller."""
     control = site.configuration.control.listen.url
+    least, most, hands = SOON if options.drift else USUAL
     return _stand_in(
         "verifier",
         {"PENSTOCK_LABEL_KEY": key},
@@ -52,6 +67,9 @@ def verifier(site: Site, options: Options, key: str) -> Program:
         seed=options.seed,
         unsure=UNSURE,
         never=NEVER,
+        least=least,
+        most=most,
+        hands=hands,
     )
 
 
@@ -65,6 +83,7 @@ def workload(site: Site, options: Options, key: str) -> Program:
         seed=options.seed,
         concurrency=options.concurrency,
         rate_per_s=options.rate_per_s,
+        after=options.mix_after,
     )
 
 

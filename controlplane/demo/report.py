@@ -8,6 +8,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Column, Table
 
+from controlplane.demo.drift import LAST, WHAT, DriftTold
 from controlplane.demo.options import Options
 from controlplane.stats import wilson
 
@@ -25,7 +26,10 @@ class VersionLine(BaseModel):
 
 
 class Report(BaseModel):
-    """Money in USD; figures of baselines are None beside a real cloud, which is not asked twice."""
+    """Money in USD; figures of baselines are None beside a real cloud, which is not asked twice.
+
+    ``drift``: None unless one was asked for.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,6 +58,7 @@ class Report(BaseModel):
     decisions_replayed: int
     decisions_mismatched: int
     seconds: float
+    drift: DriftTold | None = None
 
     @property
     def missed(self) -> bool:
@@ -102,6 +107,7 @@ def close(
     console.print(table(report, baselines, 0.95))
     for line in (
         *_verdict(report),
+        *_drift(report),
         *(gate or ["the judge was on trial to the end: it decided nothing"]),
         *_money(report, options),
         *_evidence(report),
@@ -120,9 +126,46 @@ def _verdict(report: Report) -> list[str]:
             f"the audit said {report.quality_estimate:.3f} [{low:.3f}, {high:.3f}]; "
             f"the truth, which neither plane could read: {report.quality:.3f}"
         )
-    after = report.recovered_after_queries
-    lines.append(f"after the change of mix: {_recovery(after)}")
+    if report.drift is None:
+        lines.append(f"after the change of mix: {_recovery(report.recovered_after_queries)}")
     return lines
+
+
+def _drift(report: Report) -> list[str]:
+    """What came of the drift that was asked for, told honestly."""
+    told = report.drift
+    if told is None:
+        return []
+    return [
+        f"SIMULATED drift at query {told.injected_at:,}: {WHAT[told.kind]}",
+        f"  noticed: {_after(told.noticed_after)}{_quoted(told.noticed_by)}",
+        *([f"  false alarms before it: {told.alarms_before}"] if told.alarms_before else []),
+        f"  named: {_named(told)}",
+        f"  recovered: {_recovery(report.recovered_after_queries)}, on fixed queries; right of "
+        f"{LAST} answers: {told.quality_before:.3f} before, {told.quality_lowest:.3f} at the "
+        f"lowest, {told.quality_last:.3f} at the end",
+        f"  cost: {told.cost_before_usd * 1e6:.1f} USD per million queries before, "
+        f"{told.cost_last_usd * 1e6:.1f} at the end (each over {LAST})",
+    ]
+
+
+def _named(told: DriftTold) -> str:
+    if not told.named:
+        return _after(None)
+    each = [
+        f"{named.cause}, {'rightly' if named.cause == told.kind else 'wrongly'}, "
+        f"{_after(named.after)}"
+        for named in told.named
+    ]
+    return f"{'; '.join(each)}{_quoted(told.named_words)}"
+
+
+def _after(queries: int | None) -> str:
+    return "not within this run" if queries is None else f"after {queries:,} queries"
+
+
+def _quoted(words: str | None) -> str:
+    return f": {words}" if words else ""
 
 
 def _recovery(after: int | None) -> str:
@@ -154,9 +197,11 @@ def _evidence(report: Report) -> list[str]:
 
 def _honesty(options: Options) -> list[str]:
     cloud = "" if options.cloud else "the cloud tier and its list prices, "
+    drift = "the drift, " if options.drift else ""
+    until = " until these drift" if options.answers_drift else ""
     return [
-        f"SIMULATED: {cloud}the queries, and the labeller with its delays. Real: the local model "
-        "and its log-probabilities, both planes, Postgres, every measured time",
+        f"SIMULATED: {drift}{cloud}the queries, and the labeller with its delays. Real: the local "
+        f"model and its log-probabilities{until}, both planes, Postgres, every measured time",
         "the start policy and p_hat were untrained; baselines were asked outside the gateway and "
         "outside the cost",
     ]

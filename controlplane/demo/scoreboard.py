@@ -1,7 +1,8 @@
-"""Scoreboard: what the run could have been, and how it took the change of mix."""
+"""Scoreboard: what the run could have been, and how it took the change half way."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 
@@ -11,6 +12,7 @@ from controlplane.demo.options import Options
 from controlplane.demo.site import Site
 from controlplane.launch import result
 from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.terms import TierTerms
 
 DEADLINE_S = 600.0
 
@@ -23,7 +25,7 @@ class Assignment(BaseModel):
 
 
 class Scores(BaseModel):
-    """The baselines, and the quality of policy versions on fixed queries of the new mix."""
+    """The baselines, and the quality of policy versions on fixed queries of the second half."""
 
     always_local: Assignment
     always_cloud: Assignment
@@ -32,8 +34,20 @@ class Scores(BaseModel):
     quality_by_version: dict[int, float]
 
 
-def score(site: Site, options: Options, policies: Sequence[PolicyDocument]) -> Scores:
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From which place on the world was another one, and the tiers' terms until then and since."""
+
+    at: int
+    terms_before: Sequence[TierTerms]
+    terms_after: Sequence[TierTerms]
+
+
+def score(
+    site: Site, options: Options, change: Change, policies: Sequence[PolicyDocument]
+) -> Scores:
     """Both tiers asked every query, outside the run, by a process of the sandbox.
+
 
     Its words stay beside the run's data as ``scores.json``. Raises ``PartFailedError``.
     """
@@ -44,6 +58,11 @@ def score(site: Site, options: Options, policies: Sequence[PolicyDocument]) -> S
         "fixed_queries": options.fixed_queries,
         "target_quality": options.target_quality,
         "policies": [json.loads(policy.to_json()) for policy in policies],
+        "changes_at": change.at,
+        "terms_before": [terms.model_dump(mode="json") for terms in change.terms_before],
+        "terms_after": [terms.model_dump(mode="json") for terms in change.terms_after],
+        "after": options.mix_after,
+        "drift": options.drift if options.answers_drift else None,
     }
     said = result(parts.scoring(), site.logs, json.dumps(task).encode(), DEADLINE_S)
     (site.directory / "scores.json").write_bytes(said)
@@ -56,7 +75,7 @@ HOLDS = 500  # queries: an estimate on 2,000 fixed queries is itself uncertain b
 def recovered_after(
     lines: Sequence[Line], quality: Mapping[int, float], changes_at: int, floor: float
 ) -> int | None:
-    """Queries after the change of mix until the live policy's quality is back at ``floor``.
+    """Queries after the change until the live policy's quality is back at ``floor``.
 
     Back means that it holds for the next ``HOLDS`` queries, or to the end. 0: it never left;
     None: it never came back. ``lines`` are by place, ``quality`` by version.

@@ -5,12 +5,12 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from controlplane.demo.options import CLOUD, Options
+from controlplane.demo.options import CHEAPER, CLOUD, Options
 from controlplane.launch import free_ports
 from dataplane.contract.configuration import FILE, Configuration, load
 from dataplane.contract.errors import OperatorError
@@ -30,11 +30,7 @@ data_dir: .
 text: sampled
 tiers:
   - name: local
-    engine:
-      model: {model}
-      sha256: {sha256}
-      context: 128
-      slots: 8
+{place}
     price:
       input_usd_per_mtok: {local_in}
       output_usd_per_mtok: {local_out}
@@ -59,7 +55,7 @@ objective:
   target_quality: {target}
   tolerance: {tolerance}
 audit:
-  rate: 0.06
+  rate: {audit_rate}
   label_price_usd: {label_price}
 shadow:
   rate: 0.03
@@ -71,6 +67,17 @@ learner:
   kappa: 0.25
 """
 
+ENGINE = """\
+    engine:
+      model: {model}
+      sha256: {sha256}
+      context: 128
+      slots: 8"""
+DRIFTING = """\
+    provider: # a real model as well, until its SIMULATED drift
+      base_url: {url}/v1
+      model: {model}"""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -78,6 +85,7 @@ class Site:
 
     directory: Path
     provider_port: int
+    drifting_port: int
     configuration: Configuration
     provider_key: str = field(repr=False)
 
@@ -96,6 +104,11 @@ class Site:
         """The document of version 1."""
         return self.directory / "start-policy.json"
 
+    @property
+    def drifting_url(self) -> str:
+        """Where the local model is, if it is one that drifts."""
+        return _loopback(self.drifting_port)
+
 
 @contextmanager
 def directory(keep: Path | None) -> Iterator[Path]:
@@ -110,30 +123,50 @@ def directory(keep: Path | None) -> Iterator[Path]:
 def prepare(directory: Path, options: Options) -> Site:
     """Write a demo's configuration into an empty directory; raises ``OperatorError``."""
     _claim(directory)
-    gateway, control, dashboard, provider = free_ports(4)
-    model = Path(str(files("dataplane"))) / "sandbox" / "model" / "penstock-sandbox.gguf"
+    gateway, control, dashboard, provider, drifting = free_ports(5)
     real = options.cloud
     prices = (real.input_usd_per_mtok, real.output_usd_per_mtok) if real else LIST_PRICE
     text = TEMPLATE.format(
         gateway=gateway,
         control=control,
         dashboard=dashboard,
-        model=json.dumps(str(model)),
-        sha256=_sha256(model),
-        base_url=real.base_url if real else f"http://127.0.0.1:{provider}/v1",
+        place=_local_place(options, drifting),
+        base_url=real.base_url if real else f"{_loopback(provider)}/v1",
         cloud=real.model if real else CLOUD,
         local_in=LOCAL_PRICE[0],
         local_out=LOCAL_PRICE[1],
         cloud_in=prices[0],
         cloud_out=prices[1],
         target=options.target_quality,
+        audit_rate=options.audit_rate,
         tolerance=options.tolerance,
         label_price=options.label_price_usd,
     )
     (directory / FILE).write_text(text, "utf-8")
     key = real.api_key if real else secrets.token_urlsafe(32)
     configuration = load(directory / FILE, {PROVIDER_KEY: key})
-    return Site(directory, provider, configuration, key)
+    return Site(directory, provider, drifting, configuration, key)
+
+
+def repriced(site: Site) -> Site:
+    """The site once its cloud is cheaper, as an operator states it in its file."""
+    text = site.file.read_text("utf-8")
+    for name, usd in zip(("input", "output"), LIST_PRICE, strict=True):
+        said = f"{name}_usd_per_mtok: "
+        text = text.replace(f"{said}{usd}\n", f"{said}{usd * CHEAPER:g}\n")
+    site.file.write_text(text, "utf-8")
+    return replace(site, configuration=load(site.file, {PROVIDER_KEY: site.provider_key}))
+
+
+def _local_place(options: Options, port: int) -> str:
+    model = Path(str(files("dataplane"))) / "sandbox" / "model" / "penstock-sandbox.gguf"
+    if options.answers_drift:
+        return DRIFTING.format(url=_loopback(port), model=model.stem)
+    return ENGINE.format(model=json.dumps(str(model)), sha256=_sha256(model))
+
+
+def _loopback(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
 
 
 def _claim(directory: Path) -> None:

@@ -14,13 +14,13 @@ from rich.console import Console
 from controlplane import app, database, explain, keys
 from controlplane.connection import Connection, connect
 from controlplane.database import Database
-from controlplane.demo import ledger, parts, scoreboard, site
+from controlplane.demo import drift, ledger, parts, scoreboard, site
 from controlplane.demo.account import account, baselines
 from controlplane.demo.lines import Line, Lines, save
 from controlplane.demo.monitor import Monitor, of_place
 from controlplane.demo.options import Options
 from controlplane.demo.report import Report, close
-from controlplane.demo.scoreboard import Scores
+from controlplane.demo.scoreboard import Change, Scores
 from controlplane.demo.settle import settle
 from controlplane.demo.site import Site
 from controlplane.demo.view import view, words
@@ -41,6 +41,7 @@ class House:
     """The running parts, and a session of the control plane's role."""
 
     site: Site
+    store: Database
     connection: Connection
     clients_key: str
     planes: list[Part]
@@ -60,16 +61,21 @@ def run(options: Options, console: Console, last: Last) -> Report:
         connection = stack.enter_context(connect(store.url_for("penstock_controlplane")))
         connection.autocommit = True
         with _house(steps, place, store, connection, options) as house:
-            lines = _send(steps, house, options)
+            lines, changed_at = _send(steps, house, options)
             with steps("labels and records"):
                 decided = sum(line.decision_id is not None for line in lines)
                 settle(connection, house.verifier, house.planes, decided)
         save(lines, place.directory / "lines.jsonl")
         with steps("replay of decisions"), connection.transaction():
             tally = explain.replay_all(connection)
-        scores = _score(steps, place, connection, options, lines)
-        told = account(connection, options, lines, tally, scores, time.monotonic() - started)
-        gate = [words(each) for each in ledger.events_since(connection, 0) if each.kind == "gate"]
+        scores = _score(steps, place, connection, options, changed_at, lines)
+        events = ledger.events_since(connection, 0)
+        drifted = options.drift and drift.told(
+            options.drift, changed_at, lines, events, options.floor
+        )
+        spent_s = time.monotonic() - started
+        told = account(connection, options, lines, tally, scores, drifted, spent_s)
+        gate = [words(each) for each in events if each.kind == "gate"]
         close(console, told, baselines(scores), options, gate)
         last(told, place, parts.dashboard(place, store))
     return told
@@ -104,6 +110,8 @@ def _house(
 
         if options.cloud is None:
             start("provider, SIMULATED", parts.provider(place, options))
+        if options.answers_drift:
+            start("local model that will drift", parts.drifting(place, options))
         planes = [
             start("data plane and engine", parts.dataplane(place, store)),
             start("control plane", parts.controlplane(place, store, made["control plane"])),
@@ -112,7 +120,7 @@ def _house(
             _freeze(place, made["control plane"])
         labeller = parts.verifier(place, options, made["labeller"])
         verifier = start("verifier, SIMULATED", labeller)
-        yield House(place, connection, made["clients"], planes, verifier)
+        yield House(place, store, connection, made["clients"], planes, verifier)
 
 
 def _publish_first(place: Site, store: Database, options: Options) -> None:
@@ -139,8 +147,12 @@ def _freeze(place: Site, admin_key: str) -> None:
     said.raise_for_status()
 
 
-def _send(steps: Steps, house: House, options: Options) -> list[Line]:
-    """Let the workload send everything, and show what comes of it."""
+def _send(steps: Steps, house: House, options: Options) -> tuple[list[Line], int]:
+    """Let the workload send everything, and show what comes of it.
+
+    Beside its lines: the place of the first query after the change half way.
+    """
+    changed_at: int | None = None
     program = parts.workload(house.site, options, house.clients_key)
     with (
         running(program, house.site.logs, piped=True) as workload,
@@ -152,21 +164,48 @@ def _send(steps: Steps, house: House, options: Options) -> list[Line]:
         while not workload.ended:
             for part in (*house.planes, house.verifier):
                 part.check()
-            shown.show(monitor.look())
+            if changed_at is None and lines.count >= options.changes_at:
+                changed_at = _change(house, options, lines)
+            shown.show(monitor.look(changed_at))
             time.sleep(LOOK_EVERY_S)
         workload.wait(0)
         whole = lines.all()
-        shown.show(monitor.look())
-    return whole
+        if changed_at is None:
+            changed_at = _change(house, options, lines)
+        shown.show(monitor.look(changed_at))
+    return whole, changed_at
+
+
+def _change(house: House, options: Options, lines: Lines) -> int:
+    """Let it drift now, and return the place of the first query after that.
+
+    The mix turns by itself, with the traffic; a price as an operator states it.
+    """
+    if options.answers_drift:
+        httpx.post(f"{house.site.drifting_url}/drift", trust_env=False).raise_for_status()
+    elif options.drift == "price":
+        cheaper = start_policy(site.repriced(house.site).configuration, datetime.now(UTC))
+        url = house.store.url_for("penstock_controlplane")
+        app.publish_first(partial(connect, url), cheaper)
+    else:
+        return options.changes_at
+    return lines.next_place
 
 
 def _score(
-    steps: Steps, place: Site, connection: Connection, options: Options, lines: list[Line]
+    steps: Steps,
+    place: Site,
+    connection: Connection,
+    options: Options,
+    changed_at: int,
+    lines: list[Line],
 ) -> Scores | None:
-    """The baselines, and the quality of what served the new mix; no real cloud is asked twice."""
+    """The baselines, and the quality of what served since; no real cloud is asked twice."""
     if options.cloud is not None or not options.baselines:
         return None
-    after = {line.policy_version for line in of_place(lines, options.changes_at)}
-    wanted = [each.policy for each in ledger.versions(connection) if each.policy.version in after]
+    after = {line.policy_version for line in of_place(lines, changed_at)}
+    policies = [each.policy for each in ledger.versions(connection)]
+    change = Change(changed_at, policies[0].tiers, policies[-1].tiers)
+    wanted = [policy for policy in policies if policy.version in after]
     with steps("baselines"):
-        return scoreboard.score(place, options, wanted)
+        return scoreboard.score(place, options, change, wanted)

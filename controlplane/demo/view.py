@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from controlplane.demo.drift import LAST, WHAT, sentences
 from controlplane.demo.ledger import Event
 from controlplane.demo.monitor import Picture
 from controlplane.demo.options import Options
@@ -48,10 +49,15 @@ class _Plain:
         self._console = console
         self._options = options
         self._said_at = 0.0
+        self._told: set[str] = set()
 
     def show(self, picture: Picture) -> None:
         for event in picture.news:
             self._say(f"  {words(event)}")
+        for sentence in sentences(picture.drift, self._options.floor) if picture.drift else ():
+            if sentence not in self._told:
+                self._told.add(sentence)
+                self._say(f"  >> {sentence}")
         if time.monotonic() - self._said_at >= PLAIN_EVERY_S:
             self._said_at = time.monotonic()
             said = ", ".join(f"{name} {now}" for name, now, _ in rows(picture, self._options))
@@ -96,6 +102,25 @@ def rows(picture: Picture, options: Options) -> list[tuple[str, str, Sequence[fl
     ]
 
 
+def drift_rows(picture: Picture) -> list[tuple[str, str]]:
+    """What came of the drift that was asked for, by now."""
+    told = picture.drift
+    if told is None:
+        return []
+    named = ", ".join(f"{each.cause} {_after(each.after)}" for each in told.named)
+    back = "" if told.back_after is None else f", back after {told.back_after:,}"
+    return [
+        ("SIMULATED", f"{WHAT[told.kind]}, since query {told.injected_at:,}"),
+        ("noticed", _after(told.noticed_after)),
+        ("named", named or "not yet"),
+        (
+            f"last {LAST}",
+            f"{told.quality_last:.3f} right; {told.quality_before:.3f} before, "
+            f"{told.quality_lowest:.3f} at the lowest{back}",
+        ),
+    ]
+
+
 def words(event: Event) -> str:
     """An event in a line."""
     body = event.body
@@ -122,13 +147,22 @@ def _panel(picture: Picture, options: Options, news: Sequence[Event]) -> Rendera
     table.add_column(no_wrap=True, style="cyan")
     for name, now, course in rows(picture, options):
         table.add_row(name, escape(now), sparkline(course))
+    drifted = Table.grid(padding=(0, 2))
+    drifted.add_column(no_wrap=True)
+    for name, now in drift_rows(picture):
+        drifted.add_row(name, escape(now), style="bold yellow")
     progress = ProgressBar(total=options.queries, completed=picture.served)
     why = Text(f"why: {picture.live.reason}", style="italic")
     said = [Text(words(event), style=_style(event)) for event in news]
     simulated = "queries, labels" if options.cloud else "queries, labels, cloud"
     title = f"penstock demo: target quality {options.target_quality:.2f}"
-    subtitle = f"SIMULATED: {simulated}; the local model is real"
-    return Panel(Group(Padding(progress, 0), table, why, *said), title=title, subtitle=subtitle)
+    local = "; the local model is real"
+    if options.drift:
+        local = ", drift of a real local model" if options.answers_drift else f", drift{local}"
+    subtitle = f"SIMULATED: {simulated}{local}"
+    return Panel(
+        Group(Padding(progress, 0), table, drifted, why, *said), title=title, subtitle=subtitle
+    )
 
 
 def _style(event: Event) -> str:
@@ -136,9 +170,19 @@ def _style(event: Event) -> str:
 
 
 def _served(picture: Picture, options: Options) -> str:
-    mix = "easy mix, harder from" if picture.served < options.changes_at else "harder mix since"
     failed = f", {picture.failed} failed" if picture.failed else ""
-    return f"{picture.served:,} of {options.queries:,} ({mix} {options.changes_at:,}){failed}"
+    return f"{picture.served:,} of {options.queries:,} ({_half_way(picture, options)}){failed}"
+
+
+def _half_way(picture: Picture, options: Options) -> str:
+    to_come = picture.served < options.changes_at
+    if options.drift is None:
+        return (
+            f"{'easy mix, harder from' if to_come else 'harder mix since'} {options.changes_at:,}"
+        )
+    if picture.drift is None:
+        return f"SIMULATED drift to come at {options.changes_at:,}: {options.drift}"
+    return f"SIMULATED drift since {picture.drift.injected_at:,}: {options.drift}"
 
 
 def _cost(picture: Picture) -> str:
@@ -169,6 +213,10 @@ def _gate(picture: Picture) -> str:
 def _labels(picture: Picture) -> str:
     counts = picture.counts
     return f"{counts.labels} in, {counts.labels_awaited} awaited"
+
+
+def _after(queries: int | None) -> str:
+    return "not yet" if queries is None else f"after {queries:,} queries"
 
 
 def _percent(shares: Sequence[float]) -> str:

@@ -2,7 +2,7 @@
 
 Asks both tiers every query, outside the gateway and outside the run's cost: the real model in an
 engine of its own, the SIMULATED cloud by its rule. From that come the baselines (always one tier,
-a random mix, the oracle), and the quality of each policy on fixed queries of the new mix.
+a random mix, the oracle), and the quality of each policy on fixed queries of the second half.
 
 TASK is JSON as `Task`; RESULT is JSON as `Result`.
 """
@@ -11,7 +11,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,9 +25,10 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import TierTerms
 from dataplane.features import Features, of_text
 from dataplane.judges import logprob
-from dataplane.sandbox import MODEL_PATH, cloud, model_sha256
-from dataplane.sandbox.tasks import Query, is_correct
-from dataplane.sandbox.traffic import fixed, traffic
+from dataplane.sandbox import MODEL_PATH, cloud, drift, model_sha256
+from dataplane.sandbox.drift import Drift
+from dataplane.sandbox.tasks import Query, is_correct, solve
+from dataplane.sandbox.traffic import HARD, fixed, traffic
 from dataplane.sandbox.workload import MAX_TOKENS
 from dataplane.strategies import Queries, courses
 from dataplane.tiers.base import Answer, Tier
@@ -39,7 +40,11 @@ DEADLINE_S = 120.0
 
 
 class Task(BaseModel):
-    """What to score: the traffic of a run, its target, and policies by their documents."""
+    """What to score: the traffic of a run, its target, and policies by their documents.
+
+    ``after``: the mix from half way on. From the place ``changes_at`` on the tiers have the terms
+    ``terms_after``, and the local one has drifted, if ``drift`` says how.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -49,6 +54,11 @@ class Task(BaseModel):
     fixed_queries: int
     target_quality: float
     policies: list[PolicyDocument]
+    changes_at: int
+    terms_before: tuple[TierTerms, TierTerms]
+    terms_after: tuple[TierTerms, TierTerms]
+    after: str = HARD
+    drift: Drift | None = None
 
 
 class Assignment(BaseModel):
@@ -115,6 +125,14 @@ def _graded(text: str, answer: Answer) -> Local:
         used.prompt_tokens,
         used.completion_tokens,
     )
+
+
+def drifted(kind: Drift, seed: int, text: str, local: Local) -> Local:
+    """The local answer to a text as it is once that has drifted."""
+    right = solve(text) or ""
+    said, confidence = drift.changed(kind, seed, text, right if local.right else "")
+    score = local.score if confidence is None else confidence
+    return replace(local, right=local.right and said == right, score=score)
 
 
 def both(
@@ -198,10 +216,17 @@ def quality(policy: PolicyDocument, queries: Sequence[Both]) -> float:
 
 async def score(task: Task, tier: Tier) -> Result:
     """Everything that `Result` holds."""
-    run, probes = traffic(task.seed, task.queries), fixed(task.seed, task.fixed_queries)
+    run = traffic(task.seed, task.queries, task.after)
+    probes = fixed(task.seed, task.fixed_queries, task.after)
     known = await ask(tier, (query.text for query in (*run, *probes)))
-    local, cloud = task.policies[0].tiers
-    served, probed = (both(each, known, task.cloud_seed, (local, cloud)) for each in (run, probes))
+    later = known
+    if task.drift:
+        later = {
+            text: drifted(task.drift, task.cloud_seed, text, each) for text, each in known.items()
+        }
+    served = both(run[: task.changes_at], known, task.cloud_seed, task.terms_before)
+    served += both(run[task.changes_at :], later, task.cloud_seed, task.terms_after)
+    probed = both(probes, later, task.cloud_seed, task.terms_after)
     return Result(
         always_local=always_local(served),
         always_cloud=always_cloud(served),

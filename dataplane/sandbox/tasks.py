@@ -244,6 +244,12 @@ def solve(text: str) -> str | None:
     return kind.answer(argument)
 
 
+def kind_of(text: str) -> str | None:
+    """The name of the kind of task that a text is; None if it is none."""
+    parsed = _parse(text)
+    return None if parsed is None else parsed[0].name
+
+
 def is_correct(text: str, answer: str) -> bool:
     """Whether `answer` is the right one, surrounding whitespace apart."""
     return solve(text) == answer.strip()

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -61,10 +62,16 @@ class Held:
 
 
 class Verifier:
-    """Leases, judges, and hands in late. ``client`` has the control plane's address and the key."""
+    """Leases, judges, and hands in late, ``hands`` verdicts at once.
 
-    def __init__(self, client: httpx.Client, habits: Habits, name: str = NAME) -> None:
+    ``client`` has the control plane's address and the key.
+    """
+
+    def __init__(
+        self, client: httpx.Client, habits: Habits, name: str = NAME, hands: int = 1
+    ) -> None:
         self._client = client
+        self._hands = ThreadPoolExecutor(hands)
         self._habits = habits
         self._name = name
         self._held: list[Held] = []
@@ -84,9 +91,12 @@ class Verifier:
         Raises ``httpx.HTTPError`` where the control plane does not answer; nothing is lost then.
         """
         leased = self._lease()
-        while self._held and self._held[0].due <= self._observed:
-            self._hand_in(self._held[0].verdict)
-            heapq.heappop(self._held)
+        due = [held for held in self._held if held.due <= self._observed]
+        taken = list(self._hands.map(self._hand_in, (held.verdict for held in sorted(due))))
+        self._held = [held for held in self._held if held.due > self._observed]
+        heapq.heapify(self._held)
+        self.handed_in += sum(taken)
+        self.refused += len(taken) - sum(taken)  # leased anew, expired: another's concern now
         return leased
 
     def flush(self, patience_s: float = PATIENCE_S) -> None:
@@ -137,12 +147,11 @@ class Verifier:
             "verdicts": verdicts,
         }
 
-    def _hand_in(self, verdict: dict[str, Any]) -> None:
+    def _hand_in(self, verdict: dict[str, Any]) -> bool:
         response = self._client.post("/v1/labels", json=verdict)
         if response.is_server_error:
             response.raise_for_status()
-        self.handed_in += response.is_success
-        self.refused += not response.is_success  # leased anew, expired: another's concern now
+        return response.is_success
 
 
 def run(verifier: Verifier, told: threading.Event) -> None:
@@ -173,10 +182,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--most", type=int, default=usual.most, help="delay in queries")
     parser.add_argument("--unsure", type=float, default=usual.unsure, help="share of the tasks")
     parser.add_argument("--never", type=float, default=usual.never, help="share of the tasks")
+    parser.add_argument("--hands", type=int, default=1, help="verdicts handed in at once")
     lifeline.add_option(parser)
     chosen = vars(parser.parse_args(arguments))
-    control, watched, key = (
+    control, hands, watched, key = (
         chosen.pop("control"),
+        chosen.pop("hands"),
         chosen.pop("watch_stdin"),
         os.environ.get(KEY_VARIABLE),
     )
@@ -191,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with httpx.Client(
         base_url=control, headers=headers, timeout=TIMEOUT_S, trust_env=False
     ) as client:
-        verifier = Verifier(client, Habits(**chosen))
+        verifier = Verifier(client, Habits(**chosen), hands=hands)
         try:
             run(verifier, told)
         except httpx.HTTPError as error:

@@ -19,7 +19,7 @@ import uvloop
 
 from dataplane.sandbox import lifeline
 from dataplane.sandbox.tasks import Query, is_correct
-from dataplane.sandbox.traffic import traffic
+from dataplane.sandbox.traffic import EASY, HARD, traffic
 
 KEY_VARIABLE = "PENSTOCK_API_KEY"
 PATH = "/v1/chat/completions"
@@ -137,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--gateway", required=True, help="the data plane's URL")
     parser.add_argument("--queries", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--after", choices=(EASY, HARD), default=HARD, help="mix from half way on")
     parser.add_argument("--concurrency", type=int, default=usual.concurrency)
     parser.add_argument("--rate-per-s", type=float, default=usual.rate_per_s, help="0: no limit")
     lifeline.add_option(parser)
@@ -148,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.watch_stdin:
         lifeline.end_with_stdin()
     terms = Terms(chosen.concurrency, chosen.rate_per_s)
-    queries = traffic(chosen.seed, chosen.queries)
+    queries = traffic(chosen.seed, chosen.queries, chosen.after)
     uvloop.run(send(chosen.gateway, key, queries, terms))
     return 0
 

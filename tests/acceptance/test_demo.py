@@ -174,3 +174,36 @@ def test_a_real_provider_is_asked_once_and_no_more(tmp_path: Path) -> None:
     assert told.always_cloud_cost_usd is None
     assert told.recovered_after_queries is None
     assert "the cloud tier and its list prices" not in said.getvalue()
+
+
+def drifted(tmp_path: Path, drift: str, queries: int) -> tuple[dict[str, Any], str]:
+    """The figures of a run with a drift, and what it said; all of it served and replayed."""
+    words = ("demo", "--drift", drift, "--queries", str(queries), "--seed", "1", "--json", "-")
+    done = penstock(*words, cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert told["decisions_in_postgres"] == told["decisions_replayed"] == queries
+    assert told["decisions_mismatched"] == 0
+    assert told["drift"]["kind"] == drift
+    assert queries // 2 <= told["drift"]["injected_at"] < queries
+    assert f"SIMULATED drift at query {told['drift']['injected_at']:,}" in done.stderr
+    return told, done.stderr
+
+
+def test_a_price_that_falls_is_noticed_and_named(tmp_path: Path) -> None:
+    told, said = drifted(tmp_path, "price", 1200)
+    drift = told["drift"]
+    named = {each["cause"]: each["after"] for each in drift["named"]}
+    assert 0 < drift["noticed_after"] <= named["price"] <= 1200 - drift["injected_at"]
+    assert "cloud are charged 0.3 times what they were, as the policy's prices" in said
+    assert drift["cost_last_usd"] < drift["cost_before_usd"]
+
+
+def test_a_local_tier_that_gets_weaker_shows_in_the_baselines(tmp_path: Path) -> None:
+    told, said = drifted(tmp_path, "local", 1000)
+    drift = told["drift"]
+    assert (
+        0.5 < told["always_local_quality"] < 0.7
+    )  # half of the run .72, half three quarters of it
+    assert drift["named_rightly"] == ([each["cause"] for each in drift["named"]] == ["local"])
+    assert (drift["noticed_after"] is None) == ("noticed: not within this run" in said)

@@ -64,6 +64,30 @@ def test_what_is_asked_is_what_is_run(run: Run, asked: list[Options], tmp_path: 
     assert f"penstock dashboard --config {keep / 'penstock.yaml'}" in said
 
 
+def test_a_drift_takes_more_queries_unless_they_are_said(run: Run, asked: list[Options]) -> None:
+    run("--drift", "judge")
+    run("--drift", "price", "--queries", "1200")
+    assert asked == [
+        Options(queries=8_000, drift="judge"),
+        Options(queries=1200, drift="price"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--queries", "800"), "--drift needs --queries 1000 or more"),
+        (("--cloud", "openai", "--model", "m"), "--drift is SIMULATED, beside a SIMULATED cloud"),
+    ],
+)
+def test_a_drift_that_could_not_be_shown(
+    run: Run, asked: list[Options], words: tuple[str, ...], why: str
+) -> None:
+    code, _, said = run("--drift", "mix", *words)
+    assert (code, asked) == (2, [])
+    assert why in said
+
+
 def test_the_figures_go_to_a_file_or_to_the_output(run: Run, tmp_path: Path) -> None:
     _, out, _ = run("--json", "-")
     run("--json", str(tmp_path / "out.json"))

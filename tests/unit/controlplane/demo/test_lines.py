@@ -24,3 +24,13 @@ def test_lines_are_all_there_by_place_when_the_output_ends() -> None:
 
 def test_nothing_served_has_no_quality() -> None:
     assert quality([]) == 0.0
+
+
+def test_the_next_place_comes_after_all_that_have_ended() -> None:
+    source = [json.dumps({**LINE, "place": place, "right": 1}).encode() for place in (4, 2)]
+    lines = Lines(source)
+    lines.all()
+    assert (lines.count, lines.next_place) == (2, 5)
+    none = Lines([])
+    none.all()
+    assert (none.count, none.next_place) == (0, 0)

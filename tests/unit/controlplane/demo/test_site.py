@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from controlplane.demo.options import CLOUD, Options, RealCloud
-from controlplane.demo.site import prepare
+from controlplane.demo.site import PROVIDER_KEY, prepare, repriced
+from dataplane.contract.configuration import load
 from dataplane.contract.errors import OperatorError
 
 
@@ -57,3 +58,23 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
 def test_nobody_else_lists_the_directory(tmp_path: Path) -> None:
     place = prepare(tmp_path / "new", Options())
     assert not stat.S_IMODE(place.directory.stat().st_mode) & stat.S_IWOTH
+
+
+def test_a_local_model_that_is_to_drift_stands_behind_its_own_address(tmp_path: Path) -> None:
+    place = prepare(tmp_path / "new", Options(drift="local"))
+    local = place.configuration.tiers[0]
+    assert local.engine is None
+    assert local.provider is not None
+    assert local.provider.base_url == f"{place.drifting_url}/v1"
+    assert local.price == prepare(tmp_path / "other", Options()).configuration.tiers[0].price
+
+
+def test_a_lower_price_is_stated_in_the_file(tmp_path: Path) -> None:
+    place = prepare(tmp_path / "new", Options(drift="price"))
+    local, cloud = place.configuration.tiers
+    cheaper = repriced(place).configuration.tiers
+    assert cheaper[0] == local
+    before, after = cloud.price, cheaper[1].price
+    assert after.input_usd_per_mtok == pytest.approx(0.3 * before.input_usd_per_mtok)
+    assert after.output_usd_per_mtok == pytest.approx(0.3 * before.output_usd_per_mtok)
+    assert load(place.file, {PROVIDER_KEY: "k"}).tiers[1].price == cheaper[1].price

@@ -1,10 +1,13 @@
 import math
+from typing import Any
 
 import pytest
 
+from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import Mode
 from dataplane.features import of_text
 from dataplane.sandbox import cloud
+from dataplane.sandbox.drift import changed
 from dataplane.sandbox.scoring import (
     Both,
     Local,
@@ -13,6 +16,7 @@ from dataplane.sandbox.scoring import (
     always_local,
     ask,
     both,
+    drifted,
     oracle,
     quality,
     random_mix,
@@ -103,13 +107,26 @@ async def test_each_text_is_asked_once_and_judged_by_its_log_probabilities() -> 
     assert known["What is 2 + 2?"].score == pytest.approx(math.log(0.5))
 
 
+def task(versions: list[PolicyDocument], **fields: Any) -> Task:
+    """A short run; ``fields`` replace what it asks."""
+    usual: dict[str, Any] = {
+        "seed": 1,
+        "cloud_seed": 2,
+        "queries": 60,
+        "fixed_queries": 40,
+        "target_quality": 0.9,
+        "policies": versions,
+        "changes_at": 30,
+        "terms_before": (LOCAL, CLOUD),
+        "terms_after": (LOCAL, CLOUD),
+    }
+    return Task(**usual | fields)
+
+
 @pytest.mark.anyio
 async def test_a_task_is_scored_whole() -> None:
     versions = [policy("always_cloud"), policy("always_local", version=2)]
-    task = Task(
-        seed=1, cloud_seed=2, queries=60, fixed_queries=40, target_quality=0.9, policies=versions
-    )
-    result = await score(task, FakeTier("local", ["wrong"]))
+    result = await score(task(versions), FakeTier("local", ["wrong"]))
     texts = [each.text for each in traffic(1, 60)]
     paid = sum(
         CLOUD.cost_usd(cloud.prompt_tokens(text), cloud.tokens(cloud.answer(2, text)))
@@ -120,3 +137,34 @@ async def test_a_task_is_scored_whole() -> None:
     assert result.quality_by_version[2] == 0.0
     assert result.quality_by_version[1] > 0.85
     assert result.oracle.quality >= 0.9
+
+
+@pytest.mark.anyio
+async def test_from_the_change_on_calls_cost_what_the_new_terms_have_it() -> None:
+    cheaper = CLOUD.replaced(
+        input_usd_per_mtok=CLOUD.input_usd_per_mtok / 2,
+        output_usd_per_mtok=CLOUD.output_usd_per_mtok / 2,
+    )
+    tier, versions = FakeTier("local", ["wrong"]), [policy("always_cloud")]
+    whole, half, none = [
+        (await score(task(versions, changes_at=at, terms_after=(LOCAL, cheaper)), tier))
+        for at in (60, 30, 0)
+    ]
+    costs = [each.always_cloud.cost_usd for each in (whole, half, none)]
+    assert costs[2] == pytest.approx(costs[0] / 2)
+    assert costs[2] < costs[1] < costs[0]
+
+
+def test_a_local_answer_drifts_as_the_local_tier_does() -> None:
+    asked = [f"What is {first} + 2?" for first in range(200)]
+    right = Local(right=True, score=-0.001, prompt_tokens=16, completion_tokens=2)
+    for first, text in enumerate(asked):
+        said, confidence = changed("local", 7, text, str(first + 2))
+        found = drifted("local", 7, text, right)
+        assert found.right == (said == str(first + 2))
+        assert found.score == (right.score if confidence is None else confidence)
+    kept = sum(drifted("local", 7, text, right).right for text in asked)
+    assert 120 < kept < 180
+    shaken = [drifted("judge", 7, text, right) for text in asked]
+    assert all(each.right for each in shaken)
+    assert sum(each.score != right.score for each in shaken) > 120

@@ -27,6 +27,13 @@ def test_the_fixed_queries_are_of_the_new_mix_and_their_own() -> None:
     assert probes != traffic(1, 8000)[4000:]
 
 
+def test_or_it_stays_as_it_was() -> None:
+    queries = traffic(1, 8000, "easy")
+    assert queries[:4000] == traffic(1, 8000)[:4000]
+    assert close(shares(queries[4000:]), MIXES["easy"])
+    assert close(shares(fixed(1, 4000, "easy")), MIXES["easy"])
+
+
 def test_training_never_saw_any_of_it() -> None:
     queries = [*traffic(2, 500), *fixed(2, 500)]
     assert all(is_held_out(query.text) for query in queries if query.kind != "capital")

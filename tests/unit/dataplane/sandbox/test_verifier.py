@@ -147,3 +147,18 @@ def test_without_a_key_it_does_not_start(
     monkeypatch.delenv(KEY_VARIABLE, raising=False)
     assert main(["--control", "http://127.0.0.1:1"]) == 2
     assert KEY_VARIABLE in capsys.readouterr().err
+
+
+def test_more_hands_hand_in_at_once() -> None:
+    together = threading.Barrier(3, timeout=10)
+    control = ScriptedControl([task(number, "4") for number in range(3)])
+
+    def meet(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/labels":
+            together.wait()
+        return control(request)
+
+    client = httpx.Client(transport=httpx.MockTransport(meet), base_url="http://control")
+    verifier = Verifier(client, Habits(least=0, most=0, unsure=0, never=0), hands=3)
+    verifier.turn()
+    assert (verifier.handed_in, verifier.held) == (3, 0)
