@@ -136,15 +136,16 @@ class Watch:
         self._referred = 0  # labels behind the reference
         self._last: Alarm | None = None
         self._trust: Trust | None = None
+        self._trusted_at = 0
 
-    def follow(self, trust: Trust) -> None:
+    def follow(self, trust: Trust, at: int) -> None:
         """Whether the judge decides from here on.
 
         Where that changes other answers are judged, and how far up their scores stand is no news:
         p_hat does not say all that a score hinges on.
         """
         if trust != self._trust:
-            self._trust = trust
+            self._trust, self._trusted_at = trust, at
             self._scores.restart()
 
     def p_hats(self, queries: Sequence[Features]) -> list[float | None]:
@@ -198,14 +199,18 @@ class Watch:
         """Other tiers: nothing is expected of their labels until the next draft."""
         self._labels.restart()
 
-    def refer(self, draft: PolicyDocument, labels: int, recent: Columns) -> None:
-        """Freeze a reference; later queries are compared with what it makes of the recent ones."""
+    def refer(self, draft: PolicyDocument, labels: int, recent: Columns, at: int) -> None:
+        """Freeze a reference; later queries are compared with what it makes of the recent ones.
+
+        Of scores only with those since the judge's say last changed.
+        """
         calibration = draft.segments[0].calibration
         reference = Reference(
             estimator=draft.estimators[0], calibration=calibration, judge=draft.judge
         )
         self._reference, self._referred = reference, labels
         p_hat, judged = recent.p_hat[:, 0], ~np.isnan(recent.score)
+        judged[: max(len(judged) - (at - self._trusted_at), 0)] = False
         standing = reference.standing(p_hat[judged], recent.score[judged])
         self._mix.restart(p_hat.tolist())
         self._scores.restart(standing.tolist())
@@ -220,6 +225,7 @@ class Watch:
             "labels": self._labels.state(),
             "last": self._last,
             "trust": self._trust,
+            "trusted_at": self._trusted_at,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -230,4 +236,4 @@ class Watch:
         self._reference = state["reference"] and Reference.restored(state["reference"])
         self._referred, last = state["referred"], state["last"]
         self._last = last and Alarm(*last)
-        self._trust = state["trust"]
+        self._trust, self._trusted_at = state["trust"], state.get("trusted_at", 0)

@@ -39,7 +39,7 @@ class Learner(State):
         Those between its ends may be others than before.
         """
         self._seat(tuple(tier.name for tier in live.tiers))
-        self.watch.follow(live.segments[0].trust)
+        self.watch.follow(live.segments[0].trust, self.observed)
 
     def observe(self, observations: Sequence[Observation]) -> None:
         """Completed queries, labelled or not: the traffic and its judge scores.
@@ -238,7 +238,7 @@ class Learner(State):
         enough = [each >= self.settings.judged_labels for each in told]
         self.watch.expect(basis.draft, enough)
         if self.watch.due(self.labelled, self.observed):
-            self.watch.refer(basis.draft, self.labelled, basis.traffic)
+            self.watch.refer(basis.draft, self.labelled, basis.traffic, self.observed)
 
     # -- imagine > pull
 

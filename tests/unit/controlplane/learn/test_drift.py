@@ -9,6 +9,7 @@ from controlplane.learn.traffic import Traffic
 from dataplane.contract.rule import Array, expit
 from dataplane.contract.terms import LinearEstimator, Platt, Trust
 from dataplane.features import of_text
+from tests.policies import policy
 from tests.traffic import query
 from tests.unit.dataplane.policies import judge
 
@@ -86,7 +87,7 @@ def test_it_alarms_soon_after_a_change_and_hardly_ever_without_one() -> None:
 def watching() -> Watch:
     """A watch with a reference by which every p_hat is .5."""
     watch = Watch(LearnerSettings())
-    watch.follow("closed")
+    watch.follow("closed", 0)
     known = {"reference": reference().state(), "referred": 1000}
     watch.restore(json.loads(json.dumps(watch.state() | known)))
     return watch
@@ -101,12 +102,33 @@ def test_scores_of_other_answers_are_no_drift_where_the_judge_begins_to_decide(
     raised = []
     for at in range(1200):
         if at == 600:
-            watch.follow(becomes)
+            watch.follow(becomes, at)
         right = rng.random() < (0.5 if at < 600 else 0.8)
         seen = query(at, score=float(rng.normal(1.2 * right, 1.0)))
         recent.append(seen.features, seen.score)
         (p_hat,) = watch.p_hats([seen.features])
         raised.append(watch.see(seen, p_hat, at, recent))
+    assert any(raised) == alarms
+
+
+@pytest.mark.parametrize(("becomes", "alarms"), [("closed", True), ("open", False)])
+def test_a_new_reference_is_of_scores_since_the_judge_began_to_decide(
+    becomes: Trust, alarms: bool
+) -> None:
+    watch, recent = watching(), Traffic(2000, 10_000)
+    draft = policy("cascade", judge=reference().judge)
+    rng = np.random.default_rng(7)
+    raised = []
+    for at in range(1, 1201):
+        right = rng.random() < (0.3 if at <= 600 else 0.9)
+        seen = query(at, score=float(rng.normal(1.2 * right, 1.0)))
+        recent.append(seen.features, seen.score)
+        if at == 600:
+            watch.follow(becomes, at)
+        if at == 640:  # few of the new scores are known yet
+            watch.refer(draft, 1000, recent.columns(draft.estimators), at)
+        (p_hat,) = watch.p_hats([seen.features])
+        raised.append(watch.see(seen, p_hat, at, recent) if at > 640 else None)
     assert any(raised) == alarms
 
 
