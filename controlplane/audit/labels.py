@@ -60,7 +60,7 @@ def accepting(terms: Terms, live: PolicyDocument) -> Terms:
     return replace(terms, accepts=live.objective.accepts)
 
 
-def lease(  # noqa: PLR0913 - who, how many, when, how, and what not
+def lease(
     connection: Connection,
     labeller: Labeller,
     limit: int,

@@ -4,7 +4,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -106,8 +106,11 @@ def picture() -> Picture:
 
 
 @contextmanager
-def serve(database: Database, logs: Path) -> Iterator[Site]:
-    """The control plane's API on a thread, the dashboard as a process of its own."""
+def serve(database: Database, logs: Path, login: Mapping[str, str] | None = None) -> Iterator[Site]:
+    """The control plane's API on a thread, the dashboard as a process of its own.
+
+    ``login``: who may see it, as its environment says; None: whoever reaches it is the operator.
+    """
     control, port = free_ports(2)
     session = partial(connect, database.url_for("penstock_controlplane"))
     with ExitStack() as stack:
@@ -119,6 +122,7 @@ def serve(database: Database, logs: Path) -> Iterator[Site]:
         environment = {
             **sheltered(),
             **secrets,
+            **(login or {}),
             planes.CONTROL_URL: f"http://127.0.0.1:{control}",
             "DATABASE_URL_DASHBOARD": database.url_for("penstock_dashboard"),
         }
