@@ -21,7 +21,7 @@ AHEAD = 8  # queries leased at once
 FEW = 4  # left of them, when more are leased
 HELD_S = 5.0
 LOOK_S = 5.0  # between two questions whether there is more, once there is none
-GLANCE_S = 0.15  # a key this soon after its answer was drawn is a slip: nobody read it
+GLANCE_S = 0.3  # a key this soon after its answer was drawn is a slip: nobody read it
 MARGIN = timedelta(seconds=20)  # of a lease: no query is shown that could not be sent in time
 SKIPPED = 1_000  # that are remembered, the last ones
 

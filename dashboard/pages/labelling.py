@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.control import Control, ControlUnavailable
 from dashboard.frame import told
 from dashboard.person import current
-from dashboard.sitting import HELD_S, Query, Sitting, Verdict
+from dashboard.sitting import GLANCE_S, HELD_S, Query, Sitting, Verdict
 from dashboard.units import plain, share
 
 KEYS: tuple[tuple[str, str, Verdict], ...] = (
@@ -32,26 +32,27 @@ def _desk() -> None:
     """The answer to grade first; what that makes to send and to fetch comes after it was drawn."""
     person = current()
     sitting, control = _sitting(person.name), Control(person)
-    with told():
-        sitting.prune()
-        if sitting.query is None:
+    sitting.prune()
+    if empty := sitting.query is None:
+        with told():
             sitting.settle(control)
     _keys(sitting)
     _progress(sitting)
     _shown(sitting)
     for note in sitting.notes:
         st.warning(plain(note))
-    with told():
-        sitting.settle(control)
+    if not empty:
+        with told():
+            sitting.settle(control)
 
 
 def _keys(sitting: Sitting) -> None:
     number = sitting.number
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="xsmall"):
         for words, key, verdict in KEYS:
             st.button(
-                words, key=f"{verdict}_{number}", shortcut=key, type="primary",
-                disabled=sitting.query is None, on_click=sitting.grade, args=(number, verdict),
+                words, key=f"{verdict}_{number}", shortcut=key, disabled=sitting.query is None,
+                on_click=sitting.grade, args=(number, verdict),
             )  # fmt: skip
         st.button(
             "Skip", key=f"skip_{number}", shortcut="S", disabled=sitting.query is None,
@@ -131,6 +132,7 @@ _desk()
 st.caption(
     "G good, B bad, U unsure, S skip: leave it to others, Z undo. What you graded last is sent "
     f"when you grade the next, or after {HELD_S:g} s: until then Z takes it back. Once sent, a "
-    "label stands. What was not sent when you leave this page is not kept, and comes again."
+    "label stands. What was not sent when you leave this page is not kept, and comes again. A key "
+    f"within {GLANCE_S:g} s of its answer is taken for a slip, and does nothing."
 )
 st.caption(_agreement())

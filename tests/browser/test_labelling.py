@@ -163,7 +163,7 @@ def _recorded_within(
     until = time.monotonic() + seconds
     while len(found := _recorded(site)) < wanted and time.monotonic() < until:
         time.sleep(0.2)
-    by_text = {text: value for text, value in found if text is not None}
+    by_text = dict(found)
     assert len(by_text) == len(found)
     return by_text
 

@@ -16,6 +16,7 @@ from controlplane import keys, planes, push
 from controlplane.connection import Connect
 from controlplane.database import Database
 from dashboard import control, person, sitting
+from dashboard.units import plain
 from tests.policies import policy
 from tests.seeding import Past, seed, wait_for_labels
 
@@ -101,7 +102,8 @@ def test_nothing_to_label_and_nobody_to_ask_are_a_line_each(
     st.cache_data.clear()
     test = AppTest.from_file(str(APP), default_timeout=60).run()
     assert not test.exception
-    assert "PENSTOCK_REVIEWER_KEY is unset" in test.error[0].value
+    (error,) = test.error
+    assert plain("PENSTOCK_REVIEWER_KEY is unset") in error.value
 
 
 @pytest.mark.parametrize(

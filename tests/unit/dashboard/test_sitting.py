@@ -73,7 +73,7 @@ class Reviewer:
 
     @property
     def shown(self) -> str | None:
-        return self.sitting.answer and self.sitting.answer.text
+        return self.sitting.answer.text if self.sitting.answer else None
 
 
 def told(queue: Queue) -> list[tuple[str, list[float | None]]]:
