@@ -4,7 +4,7 @@ Every route declares its scope; one without is refused to everybody (and fails t
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -30,7 +30,7 @@ from controlplane import (
     states,
     telemetry,
 )
-from controlplane.access import Access, Holder
+from controlplane.access import Access, Holder, person
 from controlplane.audit import funnel, labels
 from controlplane.audit.certificates import Certifier
 from controlplane.audit.tasks import Labeller, Task, Verdict
@@ -42,6 +42,7 @@ from controlplane.bodies import (
     ObjectiveBody,
     ProposalBody,
     ReasonBody,
+    ReturnBody,
 )
 from controlplane.connection import Connect
 from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED, summary
@@ -58,6 +59,7 @@ from dataplane.contract.publication import reason
 from dataplane.contract.records import millisecond
 
 SCOPE = "x-penstock-scope"
+PERSON_HEADER = "X-Penstock-Person"
 PUBLIC = "public"
 LISTED = 200
 
@@ -93,7 +95,10 @@ def authorise(request: Request) -> Holder | None:
         raise HTTPException(401, "no valid API key: send Authorization: Bearer pk_..")
     if scope is None or scope not in holder.scopes:
         raise HTTPException(403, f"this key lacks the scope '{scope}'")
-    return holder
+    try:
+        return replace(holder, person=person(request.headers.get(PERSON_HEADER)))
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from None
 
 
 def parts_of(request: Request) -> Parts:
@@ -123,9 +128,10 @@ def lease_labels(body: LeaseBody, caller: Caller, parts: Given) -> dict[str, Any
     """Drawn answers to grade, without model, score or cost; and how many wait to be shown."""
     labeller = Labeller(body.labeller, caller.id)
     with parts.connect() as connection:
-        tasks = labels.lease(connection, labeller, body.limit, _now(), parts.label_terms)
+        terms, skipped = parts.label_terms, body.skipped
+        tasks = labels.lease(connection, labeller, body.limit, _now(), terms, skipped)
         observed = states.load_value(connection, OBSERVED, default=0)
-        waiting = labels.waiting(connection, labeller)
+        waiting = labels.waiting(connection, labeller, skipped)
     shown = [_shown(task) for task in tasks]
     return {"tasks": shown, "observed": observed, "waiting": waiting}
 
@@ -141,6 +147,22 @@ def submit_labels(body: LabelBody, caller: Caller, parts: Given) -> dict[str, st
         status = labels.submit(connection, labeller, decision, verdicts, _now(), terms)
         labels.forget(connection, decision)
     return {"status": status}
+
+
+@router.post("/v1/labels/return", **scoped("label"))
+def return_label(body: ReturnBody, caller: Caller, parts: Given) -> dict[str, bool]:
+    """Give a leased task back ungraded, so that another may have it at once."""
+    decision = DecisionKey(body.at.astimezone(UTC), body.decision_id)
+    with parts.connect() as connection:
+        returned = labels.give_back(connection, Labeller(body.labeller, caller.id), decision)
+    return {"returned": returned}
+
+
+@router.get("/v1/labels/agreement", **scoped("label"))
+def label_agreement(parts: Given) -> dict[str, Any]:
+    """How far two people agree on an answer, over all segments and times: no answer is named."""
+    with parts.connect() as connection:
+        return asdict(funnel.agreement(connection))
 
 
 @router.get("/v1/labels/funnel", **scoped("read"))
@@ -228,10 +250,10 @@ def report_judge(parts: Given) -> dict[str, Any]:
 
 
 @router.post("/v1/judge/accept", **scoped("admin"))
-def accept_judge(body: AcceptBody, parts: Given) -> dict[str, Any]:
+def accept_judge(body: AcceptBody, caller: Caller, parts: Given) -> dict[str, Any]:
     """Open the gate of a judge that earned its say, where the policy wants an operator's yes."""
     with parts.connect() as connection:
-        return summary(gates.accept(connection, body.segment, _now()))
+        return summary(gates.accept(connection, body.segment, _now(), caller.who))
 
 
 @router.post("/v1/objective", **scoped("admin"))
@@ -245,7 +267,7 @@ def set_objective(body: ObjectiveBody, caller: Caller, parts: Given) -> dict[str
             wanted = objective.revised(registry.live(connection).objective, asked)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
-        policy = objective.pursue(connection, wanted, f"key {caller.id}", _now())
+        policy = objective.pursue(connection, wanted, caller.who, _now())
     return summary(policy)
 
 
@@ -253,7 +275,7 @@ def set_objective(body: ObjectiveBody, caller: Caller, parts: Given) -> dict[str
 def freeze(body: FreezeBody, caller: Caller, parts: Given) -> dict[str, bool]:
     """Stop the learner from moving the policy, or let it; it goes on learning either way."""
     with parts.connect() as connection:
-        operators.freeze(connection, caller.id, frozen=body.frozen)
+        operators.freeze(connection, caller.who, frozen=body.frozen)
     return {"frozen": body.frozen}
 
 
@@ -285,7 +307,7 @@ def propose_policy(body: ProposalBody, caller: Caller, parts: Given) -> dict[str
     """A policy that is to take the live one's place, once pairs of labels show that it may."""
     with parts.connect() as connection:
         document = _proposed(body, registry.live(connection))
-        found = operators.propose(connection, document, f"key {caller.id}", _now())
+        found = operators.propose(connection, document, caller.who, _now())
     return proposals.summary(found)
 
 
@@ -310,8 +332,7 @@ def move_proposal(
 ) -> dict[str, Any]:
     """Promote a proposal without waiting for its evidence, refuse it, or roll it back."""
     with parts.connect() as connection:
-        who = f"key {caller.id}"
-        said = version, stage, who, body.reason, _now(), parts.proposals
+        said = version, stage, caller.who, body.reason, _now(), parts.proposals
         found = operators.move(connection, *said)
     return proposals.summary(found)
 
@@ -322,10 +343,9 @@ def restore_policy(
 ) -> dict[str, Any]:
     """Put a stored version in force, alone; pinned, the learner moves nothing from then on."""
     with parts.connect() as connection:
-        who = f"key {caller.id}"
         if registry.missing(connection, [version]):
             raise HTTPException(404, f"policy version {version} is not stored")
-        operators.restore(connection, version, who, body.reason, _now(), pin=pin)
+        operators.restore(connection, version, caller.who, body.reason, _now(), pin=pin)
     return {"live": version, "pinned": pin}
 
 

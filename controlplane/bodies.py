@@ -21,6 +21,15 @@ class LeaseBody(Body):
 
     limit: Annotated[int, Field(ge=1, le=100)] = 1
     labeller: Name
+    skipped: Annotated[list[UUID], Field(max_length=1000)] = []  # decisions not wanted again
+
+
+class ReturnBody(Body):
+    """A leased query that its labeller passes over."""
+
+    decision_id: UUID
+    at: AwareDatetime
+    labeller: Name
 
 
 class VerdictBody(Body):

@@ -76,7 +76,7 @@ def _report(key: Key, trial: Trial, live: PolicyDocument) -> GateReport:
     return GateReport(key, stands, trial.since, evidence, trial.proof, waits, earned and not may)
 
 
-def accept(connection: Connection, segment: str, now: datetime) -> PolicyDocument:
+def accept(connection: Connection, segment: str, now: datetime, who: str) -> PolicyDocument:
     """Publish the opening that the judge earned in a segment, on an operator's word.
 
     Raises ``NotEarnedError`` where none was earned, ``ConflictError``; then nothing is published.
@@ -91,5 +91,5 @@ def accept(connection: Connection, segment: str, now: datetime) -> PolicyDocumen
             known = "it is earned, but the live policy may accept no answer yet"
         raise NotEarnedError(f"segment {segment} has no opening to accept: {known}")
     policy = succeed(connection, live, successor)
-    record_event(connection, policy.kind, summary(policy))
+    record_event(connection, policy.kind, summary(policy) | {"by": who})
     return policy

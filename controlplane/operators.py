@@ -89,4 +89,4 @@ def restore(
 def freeze(connection: Connection, who: str, *, frozen: bool) -> None:
     """Stop the learner from moving the policy, or let it; it goes on learning either way."""
     states.save_value(connection, FROZEN, frozen)
-    record_event(connection, "freeze", {"frozen": frozen, "key": who})
+    record_event(connection, "freeze", {"frozen": frozen, "by": who})

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from controlplane.database import VARIABLES, Database, Role
 from controlplane.launch import Program
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.keys import Scope
+from dataplane.contract.sections import Dashboard
 
 SHADOW_KEY = "PENSTOCK_DATAPLANE_KEY"
 CONTROL_URL = "PENSTOCK_CONTROL_URL"
@@ -59,15 +62,32 @@ def dashboard(
 ) -> Program:
     """The dashboard; ``keys``, by role, are what it calls the control plane with."""
     listen = configuration.dashboard.listen
-    calls = {CONTROL_URL: configuration.control.listen.url}
+    calls = {CONTROL_URL: configuration.control.listen.url, **login(configuration.dashboard)}
     calls |= {f"PENSTOCK_{role.upper()}_KEY": key for role, key in (keys or {}).items()}
+    hosts = [f"--host={name}" for name in configuration.dashboard.hosts]
     return Program(
         "dashboard",
         "dashboard",
-        (f"--address={listen.host}", f"--port={listen.port}", "--watch-stdin"),
+        (f"--address={listen.host}", f"--port={listen.port}", "--watch-stdin", *hosts),
         {**_with(environment, database, "penstock_dashboard"), **calls},
         ready_url=f"{listen.url}/_stcore/health",
     )
+
+
+def login(section: Dashboard) -> dict[str, str]:
+    """Who may see the dashboard, as its process is told."""
+    told = {
+        "PENSTOCK_LOGIN": section.login,
+        "PENSTOCK_LOGIN_OPEN": "yes" if section.open else "",
+        "PENSTOCK_LOGIN_HEADER": section.proxy.header,
+        "PENSTOCK_LOGIN_PEERS": ",".join(section.proxy.peers),
+    }
+    for role, names in section.roles:
+        told[f"PENSTOCK_LOGIN_{role.upper()}S"] = ",".join(names)
+    for name, value in section.oidc or ():
+        said = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        told[f"PENSTOCK_OIDC_{name.upper()}"] = said
+    return told
 
 
 def _with(environment: Mapping[str, str], database: Database, role: Role) -> dict[str, str]:

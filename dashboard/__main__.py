@@ -13,12 +13,13 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import bootstrap
 
+from dashboard.login import LOOPBACK, Login, LoginError, refusal, secrets
 from dashboard.store import URL_VARIABLE
 
 APP = Path(__file__).with_name("app.py")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def main() -> int:
@@ -31,31 +32,37 @@ def main() -> int:
     )
     parser.add_argument("--watch-stdin", action="store_true", help="end when stdin closes")
     asked = parser.parse_args()
-    if refusal := _refusal(asked.address, asked.port):
-        return _say(refusal, 2)
+    if taken := _taken(asked.address, asked.port):
+        return _say(taken, 2)
     if not os.environ.get(URL_VARIABLE):
         return _say(f"{URL_VARIABLE} is unset: name the database there, or use `penstock up`", 2)
-    if asked.address not in LOOPBACK:
-        _say(f"there is no login yet: whoever reaches {asked.address}:{asked.port} sees all of it")
+    try:
+        login = Login.of(os.environ)
+    except LoginError as error:
+        return _say(str(error), 2)
+    if refused := refusal(login, asked.address, os.environ):
+        return _say(refused, 2)
     if asked.watch_stdin:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
-    _serve(options(asked.address, asked.port, asked.host))
+    with secrets(login, os.environ) as told:
+        _serve(options(asked.address, asked.port, asked.host) | told)
     return 0
 
 
 def options(address: str, port: int, hosts: Sequence[str] = ()) -> dict[str, object]:
     """Streamlit's configuration, over whatever files it finds.
 
-    Without ``hosts``, loopback is served under its own names alone, so that no foreign name can
-    be made to point here, and another address under any name.
+    Loopback is served under its own names and ``hosts`` alone, so that no foreign name can be made
+    to point here; so is another address, but without ``hosts`` under any name.
     """
-    named = list(hosts) or [name for name in LOOPBACK if address in LOOPBACK]
+    named = [*hosts, *LOOPBACK] if hosts or address in LOOPBACK else []
     return {
         "server_address": address,
         "server_port": port,
         "server_headless": True,
         "server_fileWatcherType": "none",
         "server_allowedHosts": named,
+        "server_enableAgentApi": False,  # it would serve programs beside the login
         "browser_gatherUsageStats": False,
         "client_showErrorDetails": "none",
         "client_toolbarMode": "minimal",
@@ -65,11 +72,14 @@ def options(address: str, port: int, hosts: Sequence[str] = ()) -> dict[str, obj
 
 
 def _serve(flags: dict[str, object]) -> None:
+    """Every page through ``app.py``, which knows who may see it, and every peer as it is."""
+    PagesManager.uses_pages_directory = False  # else the first visitor has any of pages/ directly
+    os.environ["FORWARDED_ALLOW_IPS"] = ""  # else uvicorn takes a header's word for the peer
     bootstrap.load_config_options(flags)
     bootstrap.run(str(APP), False, [], flags)
 
 
-def _refusal(address: str, port: int) -> str | None:
+def _taken(address: str, port: int) -> str | None:
     """Why the address cannot be listened at; Streamlit would only trace it."""
     try:
         family, *_, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]

@@ -4,10 +4,12 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from dashboard.person import KEY_VARIABLES, Person
+from dashboard.person import Person
+from dashboard.roles import KEY_VARIABLES
 
 URL_VARIABLE = "PENSTOCK_CONTROL_URL"
 PERSON_HEADER = "X-Penstock-Person"
@@ -16,6 +18,10 @@ TIMEOUT_S = 10.0
 
 class ControlUnavailable(Exception):  # noqa: N818 - reads as what is the matter
     """One line: what the control plane did not do, why, and the remedy; never a key."""
+
+
+class Refused(ControlUnavailable):
+    """It answered, and does not take this; said again it would not either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,10 @@ class Control:
                 f"{KEY_VARIABLES[self.person.role]} is unset: put a key of the role there, made "
                 "by `penstock key create`, or use `penstock up`"
             )
-        headers = {"Authorization": f"Bearer {key}", PERSON_HEADER: self.person.name}
+        headers = {
+            "Authorization": f"Bearer {key}",
+            PERSON_HEADER: quote(self.person.name, safe="@+"),
+        }
         try:
             answer = _client().request(method, f"{url}{path}", headers=headers, **sent)
         except httpx.HTTPError as error:
@@ -49,6 +58,8 @@ class Control:
                 f"the control plane at {url} does not answer ({type(error).__name__}): start it "
                 "by `penstock up` or `penstock control`"
             ) from None
+        if answer.is_client_error:
+            raise Refused(_refusal(answer))
         if answer.is_error:
             raise ControlUnavailable(_refusal(answer))
         body = answer.json()

@@ -45,6 +45,29 @@ INSERT INTO labels (at, decision_id, key, value, source, basis)
 SELECT at, decision_id, key, value, source, 'single' FROM outcomes
 """
 
+WAITING = """
+WITH chosen AS (
+    SELECT c.at, c.decision_id, row_number() OVER (ORDER BY c.at, c.decision_id) AS n
+    FROM completions c WHERE c.status = 'ok' AND NOT EXISTS (
+        SELECT FROM draws d WHERE d.at = c.at AND d.decision_id = c.decision_id
+    ) ORDER BY c.at, c.decision_id LIMIT %(queries)s
+), opened AS (
+    INSERT INTO label_tasks (at, decision_id, probability, answers, waits_for_shadow)
+    SELECT at, decision_id, 0.2, '[]', false FROM chosen
+)
+INSERT INTO texts (at, decision_id, key, body, plane, spool_segment, "offset")
+SELECT at, decision_id, 'prompt', jsonb_build_array(
+    jsonb_build_object('role', 'system', 'content', 'Answer in a few words.'),
+    jsonb_build_object('role', 'user', 'content', 'What is ' || n || ' + 0? *No* <b>guesses</b>.')
+)::text, 'seeded', 1, 0 FROM chosen
+UNION ALL
+SELECT c.at, c.decision_id, 'answer:' || a.tier,
+    CASE a.tier WHEN 'local' THEN 'It is ' ELSE 'That makes ' END || c.n || '. **Sure**.',
+    'seeded', 1, 0
+FROM chosen c
+JOIN attempts a ON a.at = c.at AND a.decision_id = c.decision_id AND a.purpose = 'serve'
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Past:
@@ -71,6 +94,12 @@ def seed(owner_url: str, past: Past) -> None:
             "INSERT INTO events (at, kind, body) VALUES (%s, 'alarm', %s)",
             (past.until - SPAN / 3, Jsonb({"reason": "local answers got worse: *bins* moved"})),
         )
+
+
+def wait_for_labels(owner_url: str, queries: int) -> None:
+    """Let so many answered queries of that past, the oldest, wait for a person's label."""
+    with psycopg.connect(owner_url) as owner:
+        owner.execute(WAITING, {"queries": queries})
 
 
 def _policies(past: Past) -> Iterator[PolicyDocument]:

@@ -16,6 +16,7 @@ WINDOWS: dict[str, timedelta | None] = {
     "7d": timedelta(days=7),
     "all": None,
 }
+FEWEST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,27 @@ class Stage:
     worst: Interval | None
     pairs: int
     kappa: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Answers that two people graded, the share of them graded alike, and their kappa; the latter
+    two are None below ``FEWEST`` pairs, so that no single vote shows in them.
+    """
+
+    pairs: int
+    alike: float | None
+    kappa: Interval | None
+
+
+def agreement(connection: Connection) -> Agreement:
+    """Of any two people who were first to grade an answer."""
+    votes = connection.execute(SQL["double_votes"]).fetchall()
+    pairs = [(vote["first"], vote["second"]) for vote in votes]
+    if len(pairs) < FEWEST:
+        return Agreement(len(pairs), None, None)
+    alike = sum(first == second for first, second in pairs) / len(pairs)
+    return Agreement(len(pairs), alike, kappa(pairs))
 
 
 def read(connection: Connection, now: datetime) -> list[Stage]:

@@ -61,9 +61,17 @@ def accepting(terms: Terms, live: PolicyDocument) -> Terms:
 
 
 def lease(
-    connection: Connection, labeller: Labeller, limit: int, now: datetime, terms: Terms
+    connection: Connection,
+    labeller: Labeller,
+    limit: int,
+    now: datetime,
+    terms: Terms,
+    skipped: Sequence[UUID] = (),
 ) -> list[Task]:
-    """Up to ``limit`` tasks for this labeller, the oldest first; none is leased to two."""
+    """Up to ``limit`` tasks for this labeller, the oldest first; none is leased to two.
+
+    None is of the ``skipped`` decisions.
+    """
     until = now + terms.lease
     leased = connection.execute(
         SQL["lease_label_tasks"],
@@ -75,6 +83,7 @@ def lease(
             "now": now,
             "patience": now - terms.patience,
             "limit": limit,
+            "skipped": list(skipped),
         },
     ).fetchall()
     wanted = sorted(key_of(row) for row in leased)
@@ -82,9 +91,17 @@ def lease(
     return [_show(connection, key, words[key.id], until) for key in wanted]
 
 
-def waiting(connection: Connection, labeller: Labeller) -> int:
+def give_back(connection: Connection, labeller: Labeller, decision: DecisionKey) -> bool:
+    """End this labeller's lease; whether there was one."""
+    row = decision._asdict() | {"holder": labeller.holder}
+    return connection.execute(SQL["return_label_task"], row).rowcount == 1
+
+
+def waiting(connection: Connection, labeller: Labeller, skipped: Sequence[UUID] = ()) -> int:
     """Tasks that nobody holds and this labeller may: now, or when their words have arrived."""
-    asked = {"labeller": labeller.name, "program": not labeller.person}
+    asked = {
+        "labeller": labeller.name, "program": not labeller.person, "skipped": list(skipped),
+    }  # fmt: skip
     row = connection.execute(SQL["waiting_label_tasks"], asked).fetchone()
     return int(row["tasks"]) if row else 0
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, connected
+from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, connected, operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def accept(
     from controlplane import gates  # noqa: PLC0415 - a second of SciPy
 
     with connected(config) as connection:
-        policy = gates.accept(connection, segment, datetime.now(UTC))
+        policy = gates.accept(connection, segment, datetime.now(UTC), operator())
     typer.echo(f"version {policy.version}: {policy.reason}")
 
 

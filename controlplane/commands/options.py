@@ -1,5 +1,6 @@
 """Options that several commands take, and the configuration and store that they name."""
 
+import getpass
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,3 +98,8 @@ def connected(path: Path) -> Iterator["Connection"]:
                 f"the database refuses penstock_controlplane ({why}): "
                 "run `penstock db upgrade`, or check DATABASE_URL_CONTROLPLANE"
             ) from error
+
+
+def operator() -> str:
+    """Whose word a command is, in events and policies."""
+    return f"operator {getpass.getuser()}"

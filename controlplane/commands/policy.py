@@ -1,6 +1,5 @@
 """`penstock policy`: what is live, what is coming, and an operator's word on it."""
 
-import getpass
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 
 from controlplane.commands.evaluate import evaluate
-from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, configured, connected
+from controlplane.commands.options import (
+    CONFIG_FILE,
+    AsJson,
+    ConfigFile,
+    configured,
+    connected,
+    operator,
+)
 from dataplane.contract.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -212,7 +218,7 @@ def propose(
     with connected(config) as connection:
         live = registry.live(connection)
         document = operators.in_mode(live, mode) if mode else _read(file)
-        found = operators.propose(connection, document, _who(), datetime.now(UTC))
+        found = operators.propose(connection, document, operator(), datetime.now(UTC))
     typer.echo(f"v{found.version} is proposed in the place of v{found.against}")
     margin = found.claim.margin
     terms = f"may lose {margin:.3g}" if margin >= 0 else f"has to gain {-margin:.3g}"
@@ -282,7 +288,7 @@ def _freeze(config: Path, *, frozen: bool) -> None:
     from controlplane import operators  # noqa: PLC0415 - a second of SciPy
 
     with connected(config) as connection:
-        operators.freeze(connection, _who(), frozen=frozen)
+        operators.freeze(connection, operator(), frozen=frozen)
     typer.echo("the learner moves nothing now" if frozen else "the learner moves the policy again")
 
 
@@ -296,7 +302,7 @@ def _move(version: int, stage: "Stage", reason: str, config: Path, *, yes: bool)
         _tell(proposals.summary(found))
     _confirm(yes)
     with connected(config) as connection:
-        said = version, stage, _who(), reason, datetime.now(UTC)
+        said = version, stage, operator(), reason, datetime.now(UTC)
         operators.move(connection, *said, proposal_terms(configured(config).proposals))
     typer.echo(f"v{version} is {stage.replace('_', ' ')}")
 
@@ -312,14 +318,10 @@ def _restore(version: int, reason: str, config: Path, *, yes: bool, pin: bool) -
         typer.echo(f"  {line}")
     _confirm(yes)
     with connected(config) as connection:
-        operators.restore(connection, version, _who(), reason, datetime.now(UTC), pin=pin)
+        operators.restore(connection, version, operator(), reason, datetime.now(UTC), pin=pin)
     typer.echo(f"v{version} is in force{', pinned' if pin else ''}")
 
 
 def _confirm(yes: bool) -> None:
     if not yes:
         typer.confirm("Do it?", abort=True)
-
-
-def _who() -> str:
-    return f"operator {getpass.getuser()}"

@@ -199,6 +199,7 @@ SET status = 'leased', leased_by = %(holder)s, leased_until = %(until)s
 FROM (
     SELECT l.at, l.decision_id FROM label_tasks l
     WHERE (l.status = 'pending' OR (l.status = 'leased' AND l.leased_until <= %(now)s))
+        AND l.decision_id <> ALL(%(skipped)s::uuid[])
         AND EXISTS (
             SELECT FROM texts p
             WHERE p.at = l.at AND p.decision_id = l.decision_id AND p.key = 'prompt'
@@ -232,7 +233,7 @@ RETURNING t.at, t.decision_id;
 -- name: waiting_label_tasks
 -- Those that this labeller may get.
 SELECT count(*) AS tasks FROM label_tasks l
-WHERE l.status = 'pending' AND NOT EXISTS (
+WHERE l.status = 'pending' AND l.decision_id <> ALL(%(skipped)s::uuid[]) AND NOT EXISTS (
     SELECT FROM label_votes v
     WHERE v.at = l.at AND v.decision_id = l.decision_id
         AND (v.labeller = %(labeller)s OR (%(program)s AND v.source = 'ground_truth'))
@@ -287,6 +288,10 @@ VALUES (%(at)s, %(id)s, %(key)s, %(value)s, %(source)s, %(basis)s, %(now)s);
 UPDATE label_tasks
 SET status = 'pending', leased_by = NULL, leased_until = NULL, disputed = %(disputed)s
 WHERE at = %(at)s AND decision_id = %(id)s;
+
+-- name: return_label_task
+UPDATE label_tasks SET status = 'pending', leased_by = NULL, leased_until = NULL
+WHERE at = %(at)s AND decision_id = %(id)s AND status = 'leased' AND leased_by = %(holder)s;
 
 -- name: add_outcome
 -- Without a target, so that it needs no right to read.

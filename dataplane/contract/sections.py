@@ -88,6 +88,10 @@ Upstream: TypeAlias = Annotated[str, AfterValidator(_upstream)]
 Name: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)
 ]
+Who: TypeAlias = Annotated[
+    str,
+    StringConstraints(pattern=r"^(\*|[^\s,*]+|[^\s,@]*@[^\s,@]+)$", max_length=100),
+]
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{64}|none)$")]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 NonNegative: TypeAlias = Annotated[float, Field(ge=0)]
@@ -310,7 +314,53 @@ class Control(Section):
     listen: Listen = Address("127.0.0.1", 8081)
 
 
+class Roles(Section):
+    """Who may do what on the dashboard, by e-mail address or pattern: ``*@example.org``. Who
+    matches several has the first; who matches none sees nothing.
+    """
+
+    operator: tuple[Who, ...] = ()
+    reviewer: tuple[Who, ...] = ()
+    viewer: tuple[Who, ...] = ()
+
+
+class Oidc(Section):
+    """The identity provider, and what it knows us by; ``redirect_uri`` ends in /oauth2callback."""
+
+    metadata_url: Annotated[str, StringConstraints(pattern=r"^https?://.+")]
+    redirect_uri: Annotated[str, StringConstraints(pattern=r"^https?://.+/oauth2callback$")]
+    client_id: Annotated[str, StringConstraints(min_length=1)]
+    client_secret: Secret
+    cookie_secret: Secret
+
+
+class Proxy(Section):
+    """The header in which a proxy names who logged in, and from which addresses it is believed."""
+
+    header: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")] = "X-Forwarded-Email"
+    peers: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F.:/]+$")], ...] = ()
+
+
 class Dashboard(Section):
-    """The dashboard's server."""
+    """The dashboard's server, the host names by which browsers reach it, and who may see it.
+
+    Without a login whoever reaches it is the operator: it then listens on this machine alone,
+    unless it is said to be ``open``.
+    """
 
     listen: Listen = Address("127.0.0.1", 8501)
+    hosts: tuple[Name, ...] = ()
+    login: Literal["none", "oidc", "proxy"] = "none"
+    open: bool = False
+    roles: Roles = Roles()
+    oidc: Oidc | None = None
+    proxy: Proxy = Proxy()
+
+    @model_validator(mode="after")
+    def _somebody_enters(self) -> Self:
+        roles = self.roles
+        if self.login == "oidc" and self.oidc is None:
+            raise ValueError("login: oidc needs the section oidc")
+        if self.login != "none" and not (roles.operator or roles.reviewer or roles.viewer):
+            raise ValueError(f"login: {self.login} needs roles, or nobody may see anything")
+        return self

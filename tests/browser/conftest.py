@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +11,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, Request, ViewportSize, sync_playwright
 
 from controlplane import api, keys, planes
@@ -24,12 +21,12 @@ from controlplane.database import Database
 from controlplane.launch import Program, free_ports, running, sheltered
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
+from tests.browser.server import listening
 from tests.conftest import Databases
 from tests.seeding import Past, seed
 
 WIDTHS = {"desk": (1440, 900), "phone": (390, 844)}
 PICTURES = "PENSTOCK_PICTURES"  # a folder: screenshots are kept there, to be looked at
-READY_S = 60.0
 HEIGHT = "document.querySelector('[data-testid=stMainBlockContainer]').scrollHeight"
 
 
@@ -106,9 +103,18 @@ def picture() -> Picture:
 
 
 @contextmanager
-def serve(database: Database, logs: Path) -> Iterator[Site]:
-    """The control plane's API on a thread, the dashboard as a process of its own."""
-    control, port = free_ports(2)
+def serve(
+    database: Database,
+    logs: Path,
+    login: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> Iterator[Site]:
+    """The control plane's API on a thread, the dashboard as a process of its own.
+
+    ``login``: who may see it, as its environment says; None: whoever reaches it is the operator.
+    """
+    control, free = free_ports(2)
+    port = port or free
     session = partial(connect, database.url_for("penstock_controlplane"))
     with ExitStack() as stack:
         stack.enter_context(_api(database, control))
@@ -119,6 +125,7 @@ def serve(database: Database, logs: Path) -> Iterator[Site]:
         environment = {
             **sheltered(),
             **secrets,
+            **(login or {}),
             planes.CONTROL_URL: f"http://127.0.0.1:{control}",
             "DATABASE_URL_DASHBOARD": database.url_for("penstock_dashboard"),
         }
@@ -140,19 +147,8 @@ def _api(database: Database, port: int) -> Iterator[None]:
     store = partial(connect, url)
     with Leader(url) as leader:
         parts = api.Parts(store, Access(store), leader, Terms(), LearnerSettings())
-        server = uvicorn.Server(
-            uvicorn.Config(api.build(parts), port=port, log_level="warning", lifespan="off")
-        )
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            until = time.monotonic() + READY_S
-            while not server.started and time.monotonic() < until:
-                time.sleep(0.02)
+        with listening(api.build(parts), port):
             yield
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 def _size(width: str) -> ViewportSize:

@@ -111,10 +111,10 @@ def test_it_tells_a_webhook_what_happened(tmp_path: Path, database: Database) ->
         plane = program(tmp_path, database, "one", section, HOOK_SECRET="whsec_" + "QUFB" * 8)
         with running(plane, tmp_path):
             with connect(database.url_for("penstock_controlplane")) as connection:
-                record_event(connection, "freeze", {"frozen": True, "key": "k"})
+                record_event(connection, "freeze", {"frozen": True, "by": "key k"})
             said = told.get(timeout=DEADLINE_S)
         server.shutdown()
-    assert (said["kind"], said["body"]) == ("freeze", {"frozen": True, "key": "k"})
+    assert (said["kind"], said["body"]) == ("freeze", {"frozen": True, "by": "key k"})
 
 
 def test_of_two_one_leads_and_the_other_takes_over_from_the_killed(

@@ -80,6 +80,29 @@ def test_two_labellers_never_get_one_task(traffic: PostgresTraffic, store: Conne
     assert got == [query(n).decision_id for n in range(6)]
 
 
+def test_a_task_passed_over_goes_to_another_and_not_to_who_passed_it(
+    traffic: PostgresTraffic, connection: Connection
+) -> None:
+    for number in range(2):
+        traffic.complete(query(number), [AUDIT])
+    observe(connection)
+    first, second = lease(connection)
+    decision = DecisionKey(first.at, first.decision_id)
+    assert not labels.give_back(connection, BOB, decision)
+    assert labels.give_back(connection, ANNA, decision)
+    assert not labels.give_back(connection, ANNA, decision)
+    skipped = [first.decision_id]
+    assert labels.waiting(connection, ANNA) == 1
+    assert labels.waiting(connection, ANNA, skipped) == 0
+    assert labels.lease(connection, ANNA, 5, now(), TERMS, skipped) == []
+    assert [task.decision_id for task in lease(connection, BOB)] == skipped
+    with pytest.raises(ForeignLeaseError):
+        submit(connection, first, 1.0)
+    assert submit(connection, second, 1.0) == "labelled"
+    graded = DecisionKey(second.at, second.decision_id)
+    assert not labels.give_back(connection, ANNA, graded)
+
+
 def test_a_verdict_becomes_an_outcome_and_the_words_are_forgotten(
     traffic: PostgresTraffic, connection: Connection
 ) -> None:

@@ -319,6 +319,53 @@ def test_freezing_shows_in_the_status(
     assert [event["kind"] for event in told["events"]] == ["freeze", "freeze"]
 
 
+def test_a_write_carries_the_person_for_whom_its_key_says_it_speaks(
+    client: TestClient, auth: dict[Scope, dict[str, str]]
+) -> None:
+    zoe = auth["admin"] | {"X-Penstock-Person": "zo%C3%AB@example.org"}
+    key = auth["admin"]["Authorization"].split("_")[1]
+    who = f"zo\u00eb@example.org (key {key})"
+    told = client.post("/v1/objective", json={"target_quality": 0.8}, headers=zoe).json()
+    assert told["reason"].endswith(f"({who})")
+    client.post("/v1/freeze", json={"frozen": True}, headers=zoe)
+    why = {"reason": "it was better"}
+    assert client.post("/v1/policies/1/restore", json=why, headers=zoe).status_code == 200
+    events = client.get("/v1/status", headers=auth["read"]).json()["events"]
+    assert [event["body"].get("by") or event["body"]["reason"] for event in events[:2]] == [
+        f"{who}: it was better", who,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["x" * 101, "bob (key 1)", "a%0Ab", "%FF", "a,b", " a", "a  b"])
+def test_what_is_no_persons_name_is_refused(
+    client: TestClient, auth: dict[Scope, dict[str, str]], name: str
+) -> None:
+    headers = auth["admin"] | {"X-Penstock-Person": name.replace(" ", "%20")}
+    refused = client.post("/v1/freeze", json={"frozen": True}, headers=headers)
+    assert refused.status_code == 400
+    assert "X-Penstock-Person: a name of at most" in refused.json()["error"]["message"]
+    assert client.get("/v1/status", headers=auth["read"]).json()["frozen"] is False
+
+
+def test_a_labeller_passes_a_task_over_and_is_told_of_agreement(
+    client: TestClient, store: Connect, traffic: PostgresTraffic, auth: dict[Scope, dict[str, str]]
+) -> None:
+    traffic.complete(query(1), [AUDIT])
+    observe(store)
+    lease = {"labeller": "anna"}
+    answer = client.post("/v1/labels/lease", json=lease, headers=auth["label"]).json()
+    (task,) = answer["tasks"]
+    which = lease | {name: task[name] for name in ("decision_id", "at")}
+    for returned in (True, False):
+        told = client.post("/v1/labels/return", json=which, headers=auth["label"])
+        assert (told.status_code, told.json()) == (200, {"returned": returned})
+    skipped = lease | {"skipped": [task["decision_id"]]}
+    answer = client.post("/v1/labels/lease", json=skipped, headers=auth["label"]).json()
+    assert (answer["tasks"], answer["waiting"]) == ([], 0)
+    agreement = client.get("/v1/labels/agreement", headers=auth["label"]).json()
+    assert agreement == {"pairs": 0, "alike": None, "kappa": None}
+
+
 def test_a_certificate_is_asked_for_and_withdrawn(
     client: TestClient, store: Connect, auth: dict[Scope, dict[str, str]]
 ) -> None:

@@ -136,6 +136,23 @@ def test_two_who_disagree_are_adjudicated_by_a_third_who_sees_neither(
     assert len(rows(connection, "SELECT FROM outcomes")) == 3
 
 
+def test_agreement_is_told_from_ten_pairs_on(
+    traffic: PostgresTraffic, connection: Connection
+) -> None:
+    for number in range(10):
+        traffic.complete(query(number), [AUDIT])
+    observe(connection)
+    for number in range(10):
+        vote(connection, ANNA, float(number % 2), number=number)
+        told = funnel.agreement(connection)
+        assert (told.pairs, told.alike, told.kappa) == (number, None, None)
+        vote(connection, BOB, 1.0 if number == 0 else float(number % 2), number=number)
+    told = funnel.agreement(connection)
+    assert (told.pairs, told.alike) == (10, 0.9)
+    assert told.kappa is not None
+    assert told.kappa.estimate == pytest.approx(0.8)
+
+
 def test_while_unresolved_a_double_task_holds_the_watermark(
     traffic: PostgresTraffic, connection: Connection
 ) -> None:

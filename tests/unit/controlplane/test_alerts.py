@@ -65,7 +65,11 @@ def test_it_is_remembered_as_json() -> None:
     ("kind", "body", "said"),
     [
         ("alarm", {"reason": "p_hat moved."}, "Something changed: p_hat moved."),
-        ("freeze", {"frozen": True, "key": "k"}, "The freeze switch was set: frozen True, key k."),
+        (
+            "freeze",
+            {"frozen": True, "by": "key k"},
+            "The freeze switch was set: frozen True, by key k.",
+        ),
         ("not_known_yet", {"reason": "new"}, "not known yet: new."),
         ("rollback", {}, "A policy was rolled back."),
     ],

@@ -59,8 +59,8 @@ def test_every_problem_is_a_line_on_stderr(run: Run, tmp_path: Path) -> None:
     assert run("config", "check") == (
         2,
         "",
-        'penstock.yaml:14:1: durabillity: unknown key; did you mean "durability"?\n'
-        "penstock.yaml:60:9: audit.rate: must be less than or equal to 1\n",
+        'penstock.yaml:29:1: durabillity: unknown key; did you mean "durability"?\n'
+        "penstock.yaml:75:9: audit.rate: must be less than or equal to 1\n",
     )
 
 

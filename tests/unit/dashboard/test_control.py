@@ -2,7 +2,7 @@ import httpx
 import pytest
 
 from dashboard import control
-from dashboard.control import Control, ControlUnavailable
+from dashboard.control import Control, ControlUnavailable, Refused
 from dashboard.person import Person
 
 KEY = "pk_canary_secret"
@@ -48,6 +48,22 @@ def test_a_refusal_is_told_in_the_control_planes_words(
     with pytest.raises(ControlUnavailable, match=says) as told:
         Control(Person("ann", "operator")).post(path, {})
     assert KEY not in str(told.value)
+
+
+def test_a_name_of_other_letters_is_percent_encoded(asked: list[httpx.Request]) -> None:
+    Control(Person("zo\u00eb@example.org", "operator")).get("/")
+    assert asked[0].headers["x-penstock-person"] == "zo%C3%AB@example.org"
+
+
+def test_what_would_be_refused_again_is_told_from_what_may_pass(
+    asked: list[httpx.Request],
+) -> None:
+    ann = Control(Person("ann", "operator"))
+    with pytest.raises(Refused):
+        ann.post("/v1/freeze", {})
+    with pytest.raises(ControlUnavailable) as told:
+        ann.post("/broken", {})
+    assert not isinstance(told.value, Refused)
 
 
 def test_what_is_not_set_is_named(

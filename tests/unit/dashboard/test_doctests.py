@@ -3,11 +3,11 @@ from types import ModuleType
 
 import pytest
 
-from dashboard import period, units
+from dashboard import login, period, units
 from dashboard.figures import overview
 
 
-@pytest.mark.parametrize("module", [overview, period, units])
+@pytest.mark.parametrize("module", [login, overview, period, units])
 def test_the_examples_are_true(module: ModuleType) -> None:
     results = doctest.testmod(module)
     assert results.attempted > 0

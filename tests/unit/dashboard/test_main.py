@@ -5,12 +5,13 @@ import sys
 import pytest
 
 from dashboard.__main__ import options
+from dashboard.login import LOOPBACK
 
 
-def run(*words: str, url: str = "") -> subprocess.CompletedProcess[str]:
+def run(*words: str, url: str = "", **login: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "dashboard", *words],
-        env={"PATH": "/usr/bin", "DATABASE_URL_DASHBOARD": url},
+        env={"PATH": "/usr/bin", "DATABASE_URL_DASHBOARD": url, **login},
         capture_output=True,
         text=True,
         timeout=60,
@@ -43,15 +44,37 @@ def test_a_port_in_use_is_one_line() -> None:
 
 
 def test_without_a_database_it_says_so() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ran = run(f"--port={port}")
+    ran = run(f"--port={free_port()}")
     assert ran.returncode == 2
     assert ran.stderr.count("\n") == 1
     assert "DATABASE_URL_DASHBOARD is unset" in ran.stderr
 
 
 def test_behind_a_wildcard_address_the_names_are_given() -> None:
-    assert options("0.0.0.0", 1, ["localhost"])["server_allowedHosts"] == ["localhost"]
+    named = options("0.0.0.0", 1, ["penstock.example.org"])["server_allowedHosts"]
+    assert named == ["penstock.example.org", *LOOPBACK]
     assert options("0.0.0.0", 1)["server_allowedHosts"] == []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("address", "login", "says"),
+    [
+        ("0.0.0.0", {}, "whoever reaches 0.0.0.0 would be the operator: listen at 127.0.0.1"),
+        ("127.0.0.1", {"PENSTOCK_LOGIN": "maybe"}, "set it to none, oidc or proxy"),
+        ("127.0.0.1", {"PENSTOCK_LOGIN": "proxy"}, "nobody may log in"),
+    ],
+)
+def test_what_would_let_in_anybody_or_nobody_is_refused(
+    address: str, login: dict[str, str], says: str
+) -> None:
+    words = (f"--address={address}", f"--port={free_port()}")
+    ran = run(*words, url="postgresql://x@/y", **login)
+    assert ran.returncode == 2
+    assert ran.stderr.count("\n") == 1
+    assert says in ran.stderr
