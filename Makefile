@@ -50,8 +50,8 @@ wheel: $(READY) ## dist/*.whl
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 lock: $(READY) ## write the lock files anew
-	$(COMPILE) pyproject.toml -o requirements.lock
-	$(COMPILE) pyproject.toml --group dev -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra oidc -o requirements.lock
+	$(COMPILE) pyproject.toml --extra oidc --group dev -o requirements-dev.lock
 	$(COMPILE) requirements-train.in -o requirements-train.lock
 
 train: .venv-train/.ready $(READY) ## train the sandbox's model and write its card
