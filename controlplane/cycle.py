@@ -252,6 +252,7 @@ class Cycle:
         rollout.held_out = held if self._rollout.holdout and held != live.version else None
         rollout.observe(observations)
         rollout.hear(*log.in_order(rollout.place))
+        rollout.look(now)
         if not frozen or rollout.proposal.stage == "live":
             known = proposals.known(connection, rollout.proposal, live.version)
             if rollout.step(known, live.version, self._rollout, now):

@@ -25,6 +25,7 @@ Stage: TypeAlias = Literal[
     "candidate", "shadow", "canary", "live", "settled", "refused", "rolled_back", "retired"
 ]
 CLEARLY = 3.0  # standard errors: these figures are looked at again and again
+LOOKS = 240  # that are kept: beyond that every second one goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,29 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """The evidence of a stage as it once stood: how many pairs, and the log of both e-values."""
+
+    at: datetime
+    stage: Stage
+    pairs: int
+    log_for: float
+    log_against: float
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> "Look":
+        """From JSON values."""
+        return cls(**{**state, "at": datetime.fromisoformat(state["at"])})
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """Version ``version`` on its way to be live in the place of ``against``.
 
     ``structural`` is the version since which ``against`` was only retuned. ``contest`` has this
     stage's pairs, and queries of which ``began`` came before it. ``saved``: USD a query that the
-    live policy spends more than it would.
+    live policy spends more than it would. ``looks``: how the evidence came about, the last one as
+    it stands.
     """
 
     version: int
@@ -75,10 +93,13 @@ class Proposal:
     contest: Contest = field(default_factory=Contest)
     began: int = 0
     saved: Moments = field(default_factory=Moments)
+    looks: tuple[Look, ...] = ()
 
     def state(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self) | {"since": self.since.isoformat(), "contest": self.contest.state()}
+        looks = [asdict(each) | {"at": each.at.isoformat()} for each in self.looks]
+        said = {"since": self.since.isoformat(), "contest": self.contest.state(), "looks": looks}
+        return asdict(self) | said
 
     @classmethod
     def restored(cls, state: Mapping[str, Any]) -> "Proposal":
@@ -88,6 +109,7 @@ class Proposal:
             "since": datetime.fromisoformat(state["since"]),
             "contest": Contest.restored(state["contest"]),
             "saved": Moments(**state["saved"]),
+            "looks": tuple(Look.restored(each) for each in state.get("looks", [])),
         }
         return cls(**{**state, **parts})
 
@@ -108,6 +130,17 @@ class Known:
     misses: bool = False
     canary: Served = field(default_factory=Served)
     beside: Served = field(default_factory=Served)
+
+
+def looked(proposal: Proposal, now: datetime) -> Proposal:
+    """The same with its evidence of now among its looks, where pairs came since the last one."""
+    contest, looks = proposal.contest, proposal.looks
+    last = looks[-1] if looks and looks[-1].stage == proposal.stage else None
+    if contest.pairs == (last.pairs if last else 0):
+        return proposal
+    evidence = contest.for_it.log_evidence, contest.against.log_evidence
+    looks = (*looks, Look(now, proposal.stage, contest.pairs, *evidence))
+    return replace(proposal, looks=looks[::2] if len(looks) > LOOKS else looks)
 
 
 def margin(live_low: float, target: float, tolerance: float) -> float:
