@@ -5,7 +5,7 @@ Every route declares its scope; one without is refused to everybody (and fails t
 
 import json
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -15,7 +15,6 @@ from fastapi.responses import PlainTextResponse
 
 from controlplane import (
     advice,
-    explain,
     fleet,
     gates,
     holdout,
@@ -23,12 +22,15 @@ from controlplane import (
     objective,
     operators,
     proposals,
+    prospects,
     refusals,
     registry,
     shadow,
     spending,
     states,
     telemetry,
+    texts,
+    why,
 )
 from controlplane.access import Access, Holder, person
 from controlplane.audit import funnel, labels
@@ -46,6 +48,7 @@ from controlplane.bodies import (
 )
 from controlplane.connection import Connect
 from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED, summary
+from controlplane.differences import differences
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import DecisionKey
@@ -56,7 +59,6 @@ from dataplane.contract.exposition import MEDIA_TYPE
 from dataplane.contract.keys import Scope
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.publication import reason
-from dataplane.contract.records import millisecond
 
 SCOPE = "x-penstock-scope"
 PERSON_HEADER = "X-Penstock-Person"
@@ -64,6 +66,7 @@ PUBLIC = "public"
 LISTED = 200
 
 Days = Annotated[float, Query(gt=0, le=92)]
+Words = Annotated[str, Query(min_length=3, max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,20 +177,28 @@ def label_funnel(parts: Given) -> dict[str, Any]:
 
 @router.get("/v1/decisions/{decision_id}", **scoped("read"))
 def explain_decision(decision_id: UUID, parts: Given) -> dict[str, Any]:
-    """One decision: its records, and its steps computed again."""
-    key = DecisionKey(millisecond(decision_id), decision_id)
+    """One decision: its records, its steps computed again, what the policy believed of it, and what
+    others would have done with it.
+    """
     with parts.connect() as connection:
-        records = connection.execute(SQL["records_of"], key._asdict()).fetchone()
-        if records is None or records["decision"] is None:
-            raise HTTPException(404, f"no decision {decision_id} is recorded")
-        decided = explain.find(connection, decision_id)
-        policy = decided and explain.shelf(connection)(decided.policy_version)
-    replayed = explain.replay(decided, policy) if decided and policy else []
-    return {
-        "records": records,
-        "steps": [step.words() for step in replayed],
-        "matches": bool(replayed) and all(step.matches for step in replayed),
-    }
+        told = why.tell(connection, decision_id)
+    if told is None:
+        raise HTTPException(404, f"no decision {decision_id} is recorded")
+    return told
+
+
+@router.get("/v1/decisions/{decision_id}/texts", **scoped("admin"))
+def read_texts(decision_id: UUID, parts: Given) -> dict[str, Any]:
+    """What a query and its answers say, as long as that is kept."""
+    with parts.connect() as connection:
+        return {"texts": texts.of(connection, decision_id)}
+
+
+@router.get("/v1/texts", **scoped("admin"))
+def search_texts(parts: Given, containing: Words, days: Days = 7.0) -> dict[str, Any]:
+    """The newest decisions whose kept texts hold some words, and how far that looked."""
+    with parts.connect() as connection:
+        return texts.containing(connection, containing, _now() - timedelta(days=days))
 
 
 @router.get("/v1/policies", **scoped("read"))
@@ -204,6 +215,23 @@ def list_planes(parts: Given) -> dict[str, Any]:
     """The data planes: what each of them serves, and which are behind or refused the newest."""
     with parts.connect() as connection:
         return {"planes": [each.to_json() for each in fleet.planes(connection, _now())]}
+
+
+@router.get("/v1/policies/{before}/diff/{after}", **scoped("read"))
+def compare_policies(before: int, after: int, parts: Given) -> dict[str, Any]:
+    """What changes from one version to another, in words, and what it is expected to bring."""
+    with parts.connect() as connection:
+        if unknown := registry.missing(connection, [before, after]):
+            raise HTTPException(404, f"policy version {unknown[0]} is not stored")
+        was, now = (registry.load(connection, version) for version in (before, after))
+        found = prospects.prospects(connection, was, now)
+    return {
+        "before": before,
+        "after": after,
+        "reason": now.reason,
+        "differences": differences(was, now),
+        "prospects": [asdict(each) for each in found],
+    }
 
 
 @router.get("/v1/status", **scoped("read"))
@@ -275,7 +303,7 @@ def set_objective(body: ObjectiveBody, caller: Caller, parts: Given) -> dict[str
 def freeze(body: FreezeBody, caller: Caller, parts: Given) -> dict[str, bool]:
     """Stop the learner from moving the policy, or let it; it goes on learning either way."""
     with parts.connect() as connection:
-        operators.freeze(connection, caller.who, frozen=body.frozen)
+        operators.freeze(connection, caller.who, frozen=body.frozen, reason=body.reason)
     return {"frozen": body.frozen}
 
 
@@ -284,7 +312,7 @@ def read_proposal(parts: Given) -> dict[str, Any]:
     """The proposal that is on its way, or the last one, with its evidence so far."""
     with parts.connect() as connection:
         found = proposals.read(connection)
-    return {"proposal": found and proposals.summary(found)}
+        return {"proposal": found and proposals.told(connection, found, parts.proposals)}
 
 
 @router.get("/v1/shadow/funnel", **scoped("read"))

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from dataplane.contract.terms import Accepts, Mode, WrongAcceptances
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
 class Body(BaseModel):
@@ -77,10 +78,11 @@ class ProposalBody(Body):
 class ReasonBody(Body):
     """Why, in words that are kept."""
 
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+    reason: Reason
 
 
 class FreezeBody(Body):
-    """Whether the learner may move the policy."""
+    """Whether the learner may move the policy, and why."""
 
     frozen: bool
+    reason: Reason | None = None

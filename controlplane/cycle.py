@@ -258,6 +258,7 @@ class Cycle:
             rollout.observe(done.observations)
         if proposal is not None or rollout.watch is not None:
             rollout.hear(*log.in_order(rollout.place))
+        rollout.look(now)
         if not frozen and rollout.give_back():
             assert rollout.watch is not None
             reason = {"version": kept, "reason": rollout.watch.why}

@@ -34,6 +34,7 @@ class Decided:
     eligible: Sequence[str]
     seed: int
     steps: Sequence[Mapping[str, Any]]
+    excluded: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,4 +138,5 @@ def _decided(row: Mapping[str, Any]) -> Decided:
         eligible=row["eligible"],
         seed=row["seed"],
         steps=row["steps"],
+        excluded=list(row["excluded"]),
     )

@@ -86,7 +86,8 @@ def restore(
     record_event(connection, kind, {"version": version, "reason": said})
 
 
-def freeze(connection: Connection, who: str, *, frozen: bool) -> None:
+def freeze(connection: Connection, who: str, *, frozen: bool, reason: str | None = None) -> None:
     """Stop the learner from moving the policy, or let it; it goes on learning either way."""
     states.save_value(connection, FROZEN, frozen)
-    record_event(connection, "freeze", {"frozen": frozen, "by": who})
+    said = {} if reason is None else {"reason": reason}
+    record_event(connection, "freeze", {"frozen": frozen, "by": who} | said)

@@ -31,6 +31,7 @@ Stage: TypeAlias = Literal[
 ]
 AS_GOOD = "as good but for its margin", "it keeps what is promised"
 CLEARLY = 3.0  # standard errors: these figures are looked at again and again
+LOOKS = 240  # that are kept: beyond that every second one goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,30 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """The evidence of a stage as it once stood: how many pairs, and the log of both e-values."""
+
+    at: datetime
+    stage: Stage
+    pairs: int
+    log_for: float
+    log_against: float
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> "Look":
+        """From JSON values."""
+        return cls(**{**state, "at": datetime.fromisoformat(state["at"])})
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """Version ``version`` on its way to be live in the place of ``against``.
 
     ``structural`` is the version since which ``against`` was only retuned. ``contest`` has this
     stage's pairs, and queries of which ``began`` came before it; or, where there is a ``bar``,
     which is asked in the claim's place, labels of the proposal's own answers. ``saved``: USD a
-    query that the live policy spends more than it would.
+    query that the live policy spends more than it would. ``looks``: how the evidence came about,
+    the last one as it stands.
     """
 
     version: int
@@ -83,6 +101,7 @@ class Proposal:
     began: int = 0
     saved: Moments = field(default_factory=Moments)
     bar: Bar | None = None
+    looks: tuple[Look, ...] = ()
 
     @property
     def evidence(self) -> float:
@@ -98,7 +117,9 @@ class Proposal:
 
     def state(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self) | {"since": self.since.isoformat(), "contest": self.contest.state()}
+        looks = [asdict(each) | {"at": each.at.isoformat()} for each in self.looks]
+        said = {"since": self.since.isoformat(), "contest": self.contest.state(), "looks": looks}
+        return asdict(self) | said
 
     @classmethod
     def restored(cls, state: Mapping[str, Any]) -> "Proposal":
@@ -109,6 +130,7 @@ class Proposal:
             "contest": Contest.restored(state["contest"]),
             "saved": Moments(**state["saved"]),
             "bar": Bar(**state["bar"]) if state.get("bar") else None,
+            "looks": tuple(Look.restored(each) for each in state.get("looks", [])),
         }
         return cls(**{**state, **parts})
 
@@ -129,6 +151,17 @@ class Known:
     misses: bool = False
     canary: Served = field(default_factory=Served)
     beside: Served = field(default_factory=Served)
+
+
+def looked(proposal: Proposal, now: datetime) -> Proposal:
+    """The same with its evidence of now among its looks, where pairs came since the last one."""
+    contest, looks = proposal.contest, proposal.looks
+    last = looks[-1] if looks and looks[-1].stage == proposal.stage else None
+    if contest.pairs == (last.pairs if last else 0):
+        return proposal
+    evidence = contest.for_it.log_evidence, contest.against.log_evidence
+    looks = (*looks, Look(now, proposal.stage, contest.pairs, *evidence))
+    return replace(proposal, looks=looks[::2] if len(looks) > LOOKS else looks)
 
 
 def margin(live_low: float, target: float, tolerance: float) -> float:

@@ -1,7 +1,7 @@
 """Proposals on the store: made and ended by an operator's word, and what their stages hinge on."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from math import exp
 from typing import Any
@@ -229,6 +229,38 @@ def put_in_force(
     elif proposal is not None:
         reason = f"version {proposal.version} is {proposal.stage}: {proposal.why}"
     return push.put_in_force(connection, wanted, newest.seq, reason[:2000])
+
+
+def told(connection: Connection, proposal: Proposal, terms: Terms = USUAL) -> dict[str, Any]:
+    """Its summary, how its evidence came about, and as a canary how it fares beside the live one.
+
+    ``latency_ms`` is a geometric mean.
+    """
+    looks = [asdict(each) | {"at": each.at.isoformat()} for each in proposal.looks]
+    found = summary(proposal) | {"looks": looks, "canary": None}
+    if proposal.stage == "canary":
+        canary, beside = _served(connection, proposal)
+        wanted = {"queries_wanted": terms.canary_queries, "slower": terms.slower}
+        found["canary"] = {"canary": _health(canary), "live": _health(beside)} | wanted
+    return found
+
+
+def _health(served: Served) -> dict[str, Any]:
+    failed, log_ms, usd = served.failed, served.log_ms, served.usd
+    return {
+        "queries": failed.count,
+        "failed": failed.mean if failed.count else None,
+        "failed_error": _error(failed),
+        "latency_ms": exp(log_ms.mean) if log_ms.count else None,
+        "log_latency_error": _error(log_ms),
+        "usd": usd.mean if usd.count else None,
+        "usd_error": _error(usd),
+    }
+
+
+def _error(moments: Moments) -> float | None:
+    """Standard error of the mean, None where that is not known."""
+    return moments.standard_error if moments.count > 1 else None
 
 
 def summary(proposal: Proposal) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from controlplane.learn.imagine import Outlook, imagine
 from controlplane.learn.policy_family import Arm, Arms
 from controlplane.observations import Labelled, Observation, Place
-from controlplane.promote import STEPS, Known, Proposal, Terms, advance
+from controlplane.promote import STEPS, Known, Proposal, Terms, advance, looked
 from controlplane.retunes import Watch, audited, promise, watched
 from controlplane.stats import standing
 from controlplane.stats.contest import compared, seen
@@ -137,6 +137,11 @@ class Rollout:
             for more in (_usd(live, part) - _usd(rival, part)).tolist():
                 saved = saved.told(more)
         self.proposal = replace(self.proposal, saved=saved)
+
+    def look(self, now: datetime) -> None:
+        """Keep how the evidence stands."""
+        if self.proposal is not None:
+            self.proposal = looked(self.proposal, now)
 
     def hear(self, resolved: Sequence[Labelled], reached: Place) -> None:
         """Resolved audit draws, each once, in the order of the draws."""

@@ -15,6 +15,8 @@ LABELLERS: tuple[Role, ...] = ("reviewer", "operator")
 PAGES: dict[str, tuple[str, tuple[Role, ...]]] = {
     "overview": ("Overview", READERS),
     "labelling": ("Labelling", LABELLERS),
+    "decisions": ("Decisions", READERS),
+    "policies": ("Policies", READERS),
 }
 
 st.set_page_config(page_title="Penstock", layout="wide", initial_sidebar_state="collapsed")

@@ -1,9 +1,10 @@
 """Frame: what every page has around its own content."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -59,16 +60,31 @@ def told() -> Iterator[None]:
         st.error(plain(str(error)), icon=":material/cloud_off:")
 
 
-def simulated(names: Sequence[str]) -> None:
+def simulated(names: Sequence[str], where: str = "in this period") -> None:
     """A banner that names what is no real thing, where there is any."""
     if names:
         listed = ", ".join(map(plain, names))
-        st.warning(f"**SIMULATED** in this period: {listed}", icon=":material/science:")
+        st.warning(f"**SIMULATED** {where}: {listed}", icon=":material/science:")
 
 
-def table(rows: pd.DataFrame, name: str, alt: str) -> None:
-    """A table, and its rows as ``name.csv``."""
-    st.dataframe(rows, hide_index=True, alt=alt)
+def table(
+    rows: pd.DataFrame, name: str, alt: str, columns: Mapping[str, Any] | None = None
+) -> None:
+    """A table, and its rows as ``name.csv``; ``columns`` say how some of them are shown."""
+    st.dataframe(rows, hide_index=True, alt=alt, column_config=columns)
+    csv(rows, name)
+
+
+def time_column(name: str) -> Any:
+    """How a table shows a column of times: in the viewer's zone, where it is known."""
+    zone = st.context.timezone
+    return st.column_config.DatetimeColumn(
+        f"{name} ({zone or 'UTC'})", format="D MMM, HH:mm:ss", timezone=zone
+    )
+
+
+def csv(rows: pd.DataFrame, name: str) -> None:
+    """Offers rows as ``name.csv``."""
     st.download_button(
         "CSV", rows.to_csv(index=False), f"{name}.csv", "text/csv", key=f"csv_{name}",
         icon=":material/download:", type="tertiary", on_click="ignore",

@@ -273,10 +273,14 @@ class PostgresTraffic:
         self.shipping = Shipping(self.url)
 
     def complete(
-        self, observation: Observation, drawn: Iterable[Drawn] = (), source: Source = MEMORY
+        self,
+        observation: Observation,
+        drawn: Iterable[Drawn] = (),
+        source: Source = MEMORY,
+        status: Status = "ok",
     ) -> None:
-        """One more answered query."""
-        self.shipping.ship(*records(observation, drawn), source=source)
+        """One more completed query."""
+        self.shipping.ship(*records(observation, drawn, status), source=source)
 
     def resolve(
         self, observation: Observation, right: Mapping[str, float], score: float | None = None

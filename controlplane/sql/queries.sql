@@ -583,14 +583,14 @@ SELECT document FROM policies WHERE version = %(version)s;
 
 -- name: decided
 -- One decision and its steps in order; without steps there is nothing to explain.
-SELECT d.id, d.policy_version, d.features, d.segment, d.eligible, d.seed,
+SELECT d.id, d.policy_version, d.features, d.segment, d.eligible, d.excluded, d.seed,
     jsonb_agg(to_jsonb(s) - 'plane' - 'spool_segment' - 'offset' ORDER BY s.index) AS steps
 FROM decisions d JOIN steps s ON s.at = d.at AND s.decision_id = d.id
 WHERE d.at = %(at)s AND d.id = %(id)s
 GROUP BY d.at, d.id;
 
 -- name: all_decided
-SELECT d.id, d.policy_version, d.features, d.segment, d.eligible, d.seed,
+SELECT d.id, d.policy_version, d.features, d.segment, d.eligible, d.excluded, d.seed,
     jsonb_agg(to_jsonb(s) - 'plane' - 'spool_segment' - 'offset' ORDER BY s.index) AS steps
 FROM decisions d JOIN steps s ON s.at = d.at AND s.decision_id = d.id
 GROUP BY d.at, d.id
@@ -609,8 +609,30 @@ SELECT
         WHERE r.at = %(at)s AND r.decision_id = %(id)s) AS completion,
     ARRAY(SELECT to_jsonb(r) FROM draws r
         WHERE r.at = %(at)s AND r.decision_id = %(id)s ORDER BY r.kind) AS draws,
+    ARRAY(SELECT to_jsonb(r) FROM steps r
+        WHERE r.at = %(at)s AND r.decision_id = %(id)s ORDER BY r.index) AS steps,
     ARRAY(SELECT to_jsonb(r) FROM outcomes r
-        WHERE r.at = %(at)s AND r.decision_id = %(id)s ORDER BY r.observed_at) AS outcomes;
+        WHERE r.at = %(at)s AND r.decision_id = %(id)s ORDER BY r.observed_at) AS outcomes,
+    ARRAY(SELECT to_jsonb(r) FROM labels r
+        WHERE r.at = %(at)s AND r.decision_id = %(id)s ORDER BY r.settled_at) AS labels;
+
+-- name: texts_kept
+-- What a query and its answers say, as long as that is kept.
+SELECT key, left(body, %(chars)s) AS body, length(body) AS chars FROM texts
+WHERE at = %(at)s AND decision_id = %(id)s ORDER BY key <> 'prompt', key;
+
+-- name: texts_containing
+-- Among the newest texts, the queries of those that hold the words, as typed or as JSON has them.
+WITH looked AS (
+    SELECT at, decision_id, body FROM texts
+    WHERE at >= %(since)s AND key <> 'options' ORDER BY at DESC LIMIT %(limit)s
+)
+SELECT count(*) AS looked, min(at) AS back_to,
+    coalesce(array_agg(DISTINCT decision_id) FILTER (
+        WHERE strpos(lower(body), lower(%(words)s)) > 0
+            OR strpos(lower(body), lower(%(escaped)s)) > 0
+    ), '{}') AS found
+FROM looked;
 
 
 -- ============================================================================ proposals

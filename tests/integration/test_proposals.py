@@ -1,9 +1,11 @@
 """The life of a proposal on real tables: shadow, canary, live, and back, with a real data plane."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,8 @@ def test_a_better_and_cheaper_policy_goes_all_the_way(house: House) -> None:
     canary = house.turn()
     assert canary.stage == "canary"
     assert "40 pairs among 40 queries" in canary.why
+    assert [(look.stage, look.pairs) for look in canary.looks] == [("shadow", 40)]
+    assert canary.looks[0].log_for > log(canary.claim.evidence) > canary.looks[0].log_against
     assert house.in_force()[1] == Part(version=2, share=0.05, draw=TERMS.draw)
     assert served_as_canary(house).stage == "live"
     assert house.in_force() == (Part(version=2), Part(version=1, share=0, draw=TERMS.draw))
@@ -190,6 +194,25 @@ def test_a_better_and_cheaper_policy_goes_all_the_way(house: House) -> None:
     assert house.in_force() == (Part(version=2),)
     stages = [event["stage"] for event in house.events()]
     assert stages == ["shadow", "canary", "live", "settled"]
+
+
+def test_a_canary_is_told_beside_the_live_policy(house: House) -> None:
+    to_canary(house)
+    house.number += 1
+    for at in range(20):
+        version, tier = (2, "local") if at % 2 else (1, "cloud")
+        each = query(house.number, answered=(tier,), policy_version=version, cost_usd=1e-5)
+        house.traffic.complete(each, status="error" if at == 1 else "ok")
+        house.number += 1
+    with house.store() as connection:
+        told = proposals.told(connection, house.proposal, TERMS)
+    health = told["canary"]
+    assert (health["canary"]["queries"], health["queries_wanted"]) == (10, 20)
+    assert health["canary"]["failed"] == pytest.approx(0.1)
+    assert health["live"]["failed"] == 0.0
+    assert health["canary"]["latency_ms"] == pytest.approx(12.0)
+    assert health["canary"]["usd"] == pytest.approx(1e-5)
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
 
 
 @pytest.mark.parametrize("frozen", [False, True])
