@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
+from dataplane.contract import rollups as _rollups  # noqa: F401  their tables are of METADATA, too
 from dataplane.contract.tables import (
     IdKey,
     Json,

@@ -17,7 +17,8 @@ RECORDS = tuple(KINDS)
 PUBLISHED = ("policies", "publications", "api_keys")
 LEARNERS_OWN = (
     "learner_state", "watermarks", "label_tasks", "shadow_tasks", "job_runs", "events", "estimates",
-    "judge_reports",
+    "judge_reports", "query_rollups", "spend_rollups", "latency_rollups", "rollup_marks",
+    "rollup_waiting",
 )  # fmt: skip
 
 MAY: dict[Role, dict[str, set[str]]] = {
