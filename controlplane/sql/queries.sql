@@ -780,15 +780,12 @@ WITH late AS (
     SELECT taken.*, d.id, d.tenant, d.segment, d.policy_version,
         (d.features ->> 'chars')::float8 AS chars
     FROM taken LEFT JOIN decisions d ON d.at = taken.at AND d.id = taken.decision_id
-), terms AS MATERIALIZED (
-    SELECT * FROM v_overview_terms
-    WHERE version = ANY(ARRAY(SELECT DISTINCT policy_version FROM decided))
 ), known AS MATERIALIZED (
     SELECT decided.*, coalesce(final_tier, '') AS tier, status = 'ok' AS answered,
         status = 'ok' AND final_tier = terms.local AS local, paid.usd AS paid_usd,
         call_usd + char_usd * chars AS expected_usd
     FROM decided
-    LEFT JOIN terms ON terms.version = decided.policy_version
+    LEFT JOIN v_overview_terms terms ON terms.version = decided.policy_version
     LEFT JOIN LATERAL (
         SELECT sum(a.cost_usd) AS usd FROM attempts a
         WHERE a.at = decided.at AND a.decision_id = decided.decision_id AND a.purpose = 'serve'
@@ -799,11 +796,11 @@ WITH late AS (
     INSERT INTO rollup_waiting (kind, at, decision_id, purpose, index)
     SELECT 'completion', at, decision_id, '', 0 FROM decided WHERE id IS NULL
 ), latencies AS (
-    INSERT INTO latency_rollups AS sum (at, measure, tenant, segment, policy_version, tier, bin, n)
-    SELECT date_trunc('hour', at, 'UTC'), 'answer', tenant, segment, policy_version, tier,
+    INSERT INTO latency_rollups AS sum (measure, at, tenant, segment, policy_version, tier, bin, n)
+    SELECT 'answer', date_trunc('hour', at, 'UTC'), tenant, segment, policy_version, tier,
         floor(ln(greatest(latency_ms, 0.01)) / ln(1.1::float8)), count(*)
     FROM known WHERE answered GROUP BY 1, 2, 3, 4, 5, 6, 7
-    ON CONFLICT (at, measure, tenant, segment, policy_version, tier, bin)
+    ON CONFLICT (measure, at, tenant, segment, policy_version, tier, bin)
     DO UPDATE SET n = sum.n + excluded.n
 )
 INSERT INTO query_rollups AS sum (at, tenant, segment, policy_version, tier, queries, answered,
@@ -842,14 +839,11 @@ WITH late AS (
     SELECT taken.*, d.id, d.tenant, d.segment, d.policy_version,
         (d.features ->> 'chars')::float8 AS chars
     FROM taken LEFT JOIN decisions d ON d.at = taken.at AND d.id = taken.decision_id
-), terms AS MATERIALIZED (
-    SELECT * FROM v_overview_terms
-    WHERE version = ANY(ARRAY(SELECT DISTINCT policy_version FROM decided))
 ), known AS MATERIALIZED (
     SELECT decided.*, shadow.of_cloud, shadow.probability,
         call_usd + char_usd * chars AS expected_usd
     FROM decided
-    LEFT JOIN terms ON terms.version = decided.policy_version
+    LEFT JOIN v_overview_terms terms ON terms.version = decided.policy_version
     LEFT JOIN LATERAL (
         SELECT true AS of_cloud, (
             SELECT s.probability FROM draws s
@@ -863,14 +857,14 @@ WITH late AS (
     INSERT INTO rollup_waiting (kind, at, decision_id, purpose, index)
     SELECT 'attempt', at, decision_id, purpose, index FROM decided WHERE id IS NULL
 ), latencies AS (
-    INSERT INTO latency_rollups AS sum (at, measure, tenant, segment, policy_version, tier, bin, n)
-    SELECT date_trunc('hour', at, 'UTC'), measure, tenant, segment, policy_version, tier,
+    INSERT INTO latency_rollups AS sum (measure, at, tenant, segment, policy_version, tier, bin, n)
+    SELECT measure, date_trunc('hour', at, 'UTC'), tenant, segment, policy_version, tier,
         floor(ln(greatest(value, 0.01)) / ln(1.1::float8)), count(*)
     FROM known CROSS JOIN LATERAL (
         VALUES ('call', latency_ms), ('ttft', ttft_ms), ('speed', tokens_per_s)
     ) AS measured (measure, value)
     WHERE purpose = 'serve' AND error IS NULL AND value IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6, 7
-    ON CONFLICT (at, measure, tenant, segment, policy_version, tier, bin)
+    ON CONFLICT (measure, at, tenant, segment, policy_version, tier, bin)
     DO UPDATE SET n = sum.n + excluded.n
 )
 INSERT INTO spend_rollups AS sum (at, tenant, segment, policy_version, tier, purpose, model, calls,

@@ -56,8 +56,8 @@ class LatencyRollupRow(SQLModel, table=True):
     __tablename__ = "latency_rollups"
     __table_args__ = (one_of("measure", "answer", "call", "ttft", "speed"),)
 
-    at: MomentKey
     measure: Key
+    at: MomentKey
     tenant: Key
     segment: Key
     policy_version: int = Field(primary_key=True)

@@ -319,3 +319,41 @@ class JudgeReportRow(SQLModel, table=True):
     at: Moment
     policy_version: int
     body: Json
+
+
+class PolicyTermsRow(SQLModel, table=True):
+    """Of a policy's document: its cheapest and dearest tier, what a call of the latter costs.
+
+    USD a call, and USD a character of the prompt; a label in USD. The database fills it.
+    """
+
+    __tablename__ = "policy_terms"
+
+    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    local: Words
+    cloud: Words
+    call_usd: Real
+    char_usd: Real
+    label_price_usd: Real
+
+
+class PolicySegmentRow(SQLModel, table=True):
+    """Of a policy's document: a segment's numbers, and the judge and the objective of all.
+
+    The database fills it.
+    """
+
+    __tablename__ = "policy_segments"
+
+    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    segment: Key
+    mode: Words
+    routing_threshold: Real
+    judge_cutoff: Real
+    judge: Words
+    judge_lowest: Real
+    judge_highest: Real
+    target_quality: MaybeReal = None
+    tolerance: MaybeReal = None
+    reference: MaybeWords = None
+    confidence: MaybeReal = None

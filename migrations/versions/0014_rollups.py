@@ -1,9 +1,12 @@
 """Rollups: what was asked, answered and spent, added up by time, so that a page need not count it.
 
 The control plane adds each record once: ``rollup_marks`` says how far each spool segment is added,
-and moves with the sums. A record whose decision has not come is set down in ``rollup_waiting``. What
-was recorded before this revision is added by the same job, in steps. Building the index holds up
-writers of ``attempts``: data planes keep their records in their spools meanwhile.
+and moves with the sums. A record whose decision has not come is set down in ``rollup_waiting``.
+What was recorded before this revision is added by the same job, in steps. Building the index holds
+up writers of ``attempts``: data planes keep their records in their spools meanwhile.
+
+What pages show of policies was read from their documents at each query, and a document takes
+milliseconds to read: ``policy_terms`` and ``policy_segments`` keep it from the publication on.
 """
 
 from alembic import op
@@ -53,15 +56,15 @@ CREATE TABLE spend_rollups (
 """,
     """
 CREATE TABLE latency_rollups (
-    at timestamptz NOT NULL,
     measure text NOT NULL,
+    at timestamptz NOT NULL,
     tenant text NOT NULL,
     segment text NOT NULL,
     policy_version integer NOT NULL,
     tier text NOT NULL,
     bin integer NOT NULL,
     n bigint NOT NULL,
-    PRIMARY KEY (at, measure, tenant, segment, policy_version, tier, bin),
+    PRIMARY KEY (measure, at, tenant, segment, policy_version, tier, bin),
     CONSTRAINT measure_is_known CHECK (measure IN ('answer', 'call', 'ttft', 'speed'))
 )
 """,
@@ -84,27 +87,137 @@ CREATE TABLE rollup_waiting (
     CONSTRAINT kind_is_known CHECK (kind IN ('completion', 'attempt'))
 )
 """,
+    """
+CREATE TABLE policy_terms (
+    version integer NOT NULL,
+    local text NOT NULL,
+    cloud text NOT NULL,
+    call_usd double precision NOT NULL,
+    char_usd double precision NOT NULL,
+    label_price_usd double precision NOT NULL,
+    PRIMARY KEY (version)
+)
+""",
+    """
+CREATE TABLE policy_segments (
+    version integer NOT NULL,
+    segment text NOT NULL,
+    mode text NOT NULL,
+    routing_threshold double precision NOT NULL,
+    judge_cutoff double precision NOT NULL,
+    judge text NOT NULL,
+    judge_lowest double precision NOT NULL,
+    judge_highest double precision NOT NULL,
+    target_quality double precision,
+    tolerance double precision,
+    reference text,
+    confidence double precision,
+    PRIMARY KEY (version, segment)
+)
+""",
     'CREATE INDEX attempts_by_source ON attempts (plane, spool_segment, "offset")',
     "GRANT SELECT, INSERT, UPDATE, DELETE ON query_rollups, spend_rollups, latency_rollups,"
     " rollup_marks, rollup_waiting TO penstock_controlplane",
     "GRANT SELECT ON v_overview_terms TO penstock_controlplane",
 )
 
-# Columns are only added to what 0002 and its successors made, at the end.
+TERMS_OF = """
+CREATE FUNCTION penstock_terms_of(version integer, document jsonb) RETURNS policy_terms
+LANGUAGE sql IMMUTABLE AS $$
+SELECT version, document -> 'tiers' -> 0 ->> 'name', cloud ->> 'name',
+    usd * (input * overhead + output * completion), usd * input / chars_per_token,
+    (document -> 'audit' ->> 'label_price_usd')::float8
+FROM (SELECT document -> 'tiers' -> -1 AS cloud) AS dearest
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN cloud ->> 'billing' = 'none' THEN 0 ELSE 1e-6::float8 END AS usd,
+        (cloud ->> 'input_usd_per_mtok')::float8 AS input,
+        (cloud ->> 'output_usd_per_mtok')::float8 AS output,
+        (cloud ->> 'overhead_tokens')::float8 AS overhead,
+        (cloud ->> 'completion_tokens')::float8 AS completion,
+        (cloud ->> 'chars_per_token')::float8 AS chars_per_token
+) AS of_cloud
+$$
+"""
+SEGMENTS_OF = """
+CREATE FUNCTION penstock_segments_of(version integer, document jsonb)
+RETURNS SETOF policy_segments LANGUAGE sql IMMUTABLE AS $$
+SELECT version, segment ->> 'name', segment ->> 'mode',
+    (segment ->> 'routing_threshold')::float8, (segment ->> 'judge_cutoff')::float8,
+    judge ->> 'judge', (judge ->> 'lowest')::float8, (judge ->> 'highest')::float8,
+    (objective ->> 'target_quality')::float8, (objective ->> 'tolerance')::float8,
+    objective ->> 'reference', (objective ->> 'confidence')::float8
+FROM (SELECT document -> 'judge' AS judge, document -> 'objective' AS objective) AS shared
+CROSS JOIN LATERAL jsonb_array_elements(document -> 'segments') AS segment
+$$
+"""
+KEEP_TERMS = """
+CREATE FUNCTION penstock_keep_terms() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO policy_terms
+    SELECT * FROM penstock_terms_of(NEW.version, NEW.document::jsonb);
+    INSERT INTO policy_segments
+    SELECT * FROM penstock_segments_of(NEW.version, NEW.document::jsonb);
+    RETURN NULL;
+END
+$$
+"""
+TERMS = (
+    TERMS_OF,
+    SEGMENTS_OF,
+    KEEP_TERMS,
+    "CREATE TRIGGER kept AFTER INSERT ON policies"
+    " FOR EACH ROW EXECUTE FUNCTION penstock_keep_terms()",
+    "INSERT INTO policy_terms SELECT told.* FROM policies"
+    " CROSS JOIN LATERAL penstock_terms_of(policies.version, policies.document::jsonb) AS told",
+    "INSERT INTO policy_segments SELECT told.* FROM policies"
+    " CROSS JOIN LATERAL penstock_segments_of(policies.version, policies.document::jsonb) AS told",
+    "REVOKE EXECUTE ON FUNCTION penstock_keep_terms, penstock_terms_of, penstock_segments_of"
+    " FROM PUBLIC",
+)
+
+# Columns are only added to what 0002 and its successors made, at the end. OFFSET 0: labels are few,
+# and what belongs to each is looked up, whatever the planner thinks of joining it all.
 VIEWS = {
+    "v_overview_terms": (
+        "SELECT version, local, cloud, call_usd, char_usd, label_price_usd FROM policy_terms",
+        "One row a policy: its cheapest and its dearest tier, what a call of the dearest is "
+        "expected to cost (USD, and USD a character of the prompt), and a label (USD).",
+    ),
+    "v_overview_policies": (
+        """
+SELECT p.seq, p.published_at, live.version, live.kind, live.author, p.reason, told.segment,
+    told.mode, told.routing_threshold, told.judge_cutoff, told.judge, told.judge_lowest,
+    told.judge_highest, told.target_quality, told.tolerance, told.reference, told.confidence
+FROM publications p
+CROSS JOIN LATERAL (
+    SELECT (part ->> 'version')::integer AS version
+    FROM jsonb_array_elements(p.in_force) WITH ORDINALITY AS listed (part, place)
+    ORDER BY coalesce((part ->> 'share')::float8, 1) DESC, place LIMIT 1
+) AS widest
+JOIN policies live ON live.version = widest.version
+JOIN policy_segments told ON told.version = live.version
+""",
+        "One row a publication and segment: the policy of the largest share from then on, its "
+        "routing threshold (on p_hat) and judge cutoff (raw score), and its objective.",
+    ),
     "v_overview_queries": (
         """
-WITH terms AS MATERIALIZED (SELECT * FROM v_overview_terms)
 SELECT c.at, d.at AS decided_at, c.decision_id, d.policy_version, c.status, c.final_tier,
     c.final_tier = terms.local AS answered_locally, c.escalated, c.latency_ms,
     call_usd + char_usd * (d.features ->> 'chars')::float8 AS expected_cloud_usd,
-    d.tenant, d.segment
+    d.tenant, d.segment, (
+        SELECT sum(a.cost_usd) FROM attempts a
+        WHERE a.at = c.at AND a.decision_id = c.decision_id AND a.purpose = 'serve'
+            AND a.tier = terms.cloud AND a.error IS NULL
+    ) AS paid_cloud_usd
 FROM completions c
 JOIN decisions d ON d.at = c.at AND d.id = c.decision_id
-LEFT JOIN terms ON terms.version = d.policy_version
+LEFT JOIN v_overview_terms terms ON terms.version = d.policy_version
 """,
-        "One row a completed query: who answered, how long it took (ms), and what one cloud call "
-        "was expected to cost (USD) by the prices and token counts of the policy that decided.",
+        "One row a completed query: who answered, how long it took (ms), what one cloud call was "
+        "expected to cost (USD) by the prices and token counts of the policy that decided, and "
+        "what cloud answers were paid.",
     ),
     "v_overview_charges": (
         """
@@ -118,7 +231,6 @@ FROM attempts a JOIN decisions d ON d.at = a.at AND d.id = a.decision_id
     ),
     "v_overview_cloud_calls": (
         """
-WITH terms AS MATERIALIZED (SELECT * FROM v_overview_terms)
 SELECT a.at, d.at AS decided_at, a.decision_id, a.purpose, a.cost_usd,
     call_usd + char_usd * (d.features ->> 'chars')::float8 AS expected_usd,
     (
@@ -129,7 +241,7 @@ SELECT a.at, d.at AS decided_at, a.decision_id, a.purpose, a.cost_usd,
     d.tenant, d.segment, d.policy_version, a.tier
 FROM attempts a
 JOIN decisions d ON d.at = a.at AND d.id = a.decision_id
-JOIN terms ON terms.version = d.policy_version AND terms.cloud = a.tier
+JOIN v_overview_terms terms ON terms.version = d.policy_version AND terms.cloud = a.tier
 WHERE a.error IS NULL AND a.purpose IN ('serve', 'shadow')
 """,
         "One row an answered cloud call, served or drawn as a shadow: what it cost (USD), what its "
@@ -137,12 +249,13 @@ WHERE a.error IS NULL AND a.purpose IN ('serve', 'shadow')
     ),
     "v_overview_labels": (
         """
-WITH terms AS MATERIALIZED (SELECT * FROM v_overview_terms)
 SELECT o.at, d.at AS decided_at, o.decision_id, o.labeller, o.observed_at,
     terms.label_price_usd AS price_usd, d.tenant, d.segment, d.policy_version, o.key AS tier
 FROM outcomes o
-JOIN decisions d ON d.at = o.at AND d.id = o.decision_id
-LEFT JOIN terms ON terms.version = d.policy_version
+CROSS JOIN LATERAL (
+    SELECT * FROM decisions WHERE at = o.at AND id = o.decision_id OFFSET 0
+) AS d
+LEFT JOIN v_overview_terms terms ON terms.version = d.policy_version
 WHERE o.source IN ('ground_truth', 'verifier') AND o.labeller NOT LIKE 'application:%'
 """,
         "One row a trusted vote of a labeller, at its query's time: who gave it, and its stated "
@@ -152,11 +265,19 @@ WHERE o.source IN ('ground_truth', 'verifier') AND o.labeller NOT LIKE 'applicat
         """
 SELECT j.at, a.at AS drawn_at, l.at AS labelled_at, j.decision_id, j.judge, j.tier,
     j.calibrated AS predicted, l.value, d.at AS decided_at, d.tenant, d.segment, d.policy_version
-FROM judge_scores j
-JOIN draws a ON a.at = j.at AND a.decision_id = j.decision_id AND a.kind = 'audit'
-JOIN labels l ON l.at = j.at AND l.decision_id = j.decision_id AND l.key = j.tier
-    AND l.source IN ('ground_truth', 'verifier')
-JOIN decisions d ON d.at = j.at AND d.id = j.decision_id
+FROM labels l
+CROSS JOIN LATERAL (
+    SELECT * FROM judge_scores
+    WHERE at = l.at AND decision_id = l.decision_id AND tier = l.key OFFSET 0
+) AS j
+CROSS JOIN LATERAL (
+    SELECT at FROM draws
+    WHERE at = l.at AND decision_id = l.decision_id AND kind = 'audit' OFFSET 0
+) AS a
+CROSS JOIN LATERAL (
+    SELECT * FROM decisions WHERE at = l.at AND id = l.decision_id OFFSET 0
+) AS d
+WHERE l.source IN ('ground_truth', 'verifier')
 """,
         "One row a judged answer that the audit drew and people or a verifier labelled: the "
         "probability of being right that the judge's score was read as, and the settled label.",
@@ -168,8 +289,8 @@ SELECT at, tenant, segment, policy_version, nullif(tier, '') AS final_tier, quer
 FROM query_rollups
 """,
         "Completed queries by ten minutes: how many, how many were answered, by the local tier, "
-        "after an escalation; what answered ones paid for the cloud, and what a cloud call for each "
-        "of the others was expected to cost (USD).",
+        "after an escalation; what answered ones paid for the cloud, and what a cloud call for "
+        "each of the others was expected to cost (USD).",
     ),
     "v_spend_rollups": (
         """
@@ -183,11 +304,11 @@ FROM spend_rollups
     "v_latency_rollups": (
         """
 SELECT at, measure, tenant, segment, policy_version, tier, n,
-    1.1 ^ bin AS lower, 1.1 ^ (bin + 1) AS upper
+    1.1::float8 ^ bin AS lower, 1.1::float8 ^ (bin + 1) AS upper
 FROM latency_rollups
 """,
-        "By the hour, how many answers, calls of tiers, first tokens (ms) and speeds (tokens/s) lay "
-        "between two bounds.",
+        "By the hour, how many answers, calls of tiers, first tokens (ms) and speeds (tokens/s) "
+        "lay between two bounds.",
     ),
     "v_rollup_lag": (
         """
@@ -228,7 +349,7 @@ CROSS JOIN LATERAL (
 
 def upgrade() -> None:
     """Make the tables and the views; the control plane adds up, the dashboard reads views."""
-    for statement in TABLES:
+    for statement in (*TABLES, *TERMS):
         op.execute(statement)
     for name, (query, shows) in VIEWS.items():
         op.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")

@@ -4,7 +4,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,11 +35,12 @@ HEIGHT = "document.querySelector('[data-testid=stMainBlockContainer]').scrollHei
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a dashboard is, and the store that it shows."""
+    """Where a dashboard is, the store that it shows, and what it was started with."""
 
     url: str
     control_url: str
     database: Database
+    environment: Mapping[str, str]
 
 
 Picture: TypeAlias = Callable[[Page, str], None]
@@ -131,7 +132,7 @@ def serve(database: Database, logs: Path) -> Iterator[Site]:
             f"{url}/_stcore/health",
         )
         stack.enter_context(running(program, logs))
-        yield Site(url, environment[planes.CONTROL_URL], database)
+        yield Site(url, environment[planes.CONTROL_URL], database, environment)
 
 
 @contextmanager
