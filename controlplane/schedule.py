@@ -23,6 +23,7 @@ Action = Callable[[datetime], object]  # what a run returns is kept with it, in 
 
 HEARTBEAT_S = 2.0
 RUNS_KEPT = timedelta(days=1)
+REPORTS_KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,8 @@ def ensure_partitions(connection: Connection) -> int:
 
 
 def forget_runs(connection: Connection, now: datetime) -> int:
-    """Drop the claims of long ago; how many."""
+    """Drop the claims of long ago, how many; and what data planes told before that."""
+    connection.execute(SQL["forget_plane_reports"], {"before": now - REPORTS_KEPT})
     return connection.execute(SQL["forget_runs"], {"before": now - RUNS_KEPT}).rowcount
 
 

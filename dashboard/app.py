@@ -8,6 +8,8 @@ from dashboard.person import Role, current
 READERS: tuple[Role, ...] = ("viewer", "operator")
 PAGES: dict[str, tuple[str, tuple[Role, ...]]] = {
     "overview": ("Overview", READERS),
+    "local_tier": ("Local tier", READERS),
+    "system": ("System", READERS),
 }
 
 st.set_page_config(page_title="Penstock", layout="wide")

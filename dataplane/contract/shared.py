@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from dataplane.contract import rollups as _rollups  # noqa: F401  their tables are of METADATA, too
+from dataplane.contract import shown as _shown  # noqa: F401  its tables are of METADATA, too
 from dataplane.contract.tables import (
     IdKey,
     Json,
@@ -269,6 +269,9 @@ class JobRunRow(SQLModel, table=True):
     """One due run of a job: the primary key lets one control plane take it."""
 
     __tablename__ = "job_runs"
+    __table_args__ = (
+        Index("job_runs_that_failed", "due_at", postgresql_where=text("status = 'failed'")),
+    )
 
     job: Key
     due_at: MomentKey
@@ -319,41 +322,3 @@ class JudgeReportRow(SQLModel, table=True):
     at: Moment
     policy_version: int
     body: Json
-
-
-class PolicyTermsRow(SQLModel, table=True):
-    """Of a policy's document: its cheapest and dearest tier, what a call of the latter costs.
-
-    USD a call, and USD a character of the prompt; a label in USD. The database fills it.
-    """
-
-    __tablename__ = "policy_terms"
-
-    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    local: Words
-    cloud: Words
-    call_usd: Real
-    char_usd: Real
-    label_price_usd: Real
-
-
-class PolicySegmentRow(SQLModel, table=True):
-    """Of a policy's document: a segment's numbers, and the judge and the objective of all.
-
-    The database fills it.
-    """
-
-    __tablename__ = "policy_segments"
-
-    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    segment: Key
-    mode: Words
-    routing_threshold: Real
-    judge_cutoff: Real
-    judge: Words
-    judge_lowest: Real
-    judge_highest: Real
-    target_quality: MaybeReal = None
-    tolerance: MaybeReal = None
-    reference: MaybeWords = None
-    confidence: MaybeReal = None

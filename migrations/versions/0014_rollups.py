@@ -5,6 +5,9 @@ and moves with the sums. A record whose decision has not come is set down in ``r
 What was recorded before this revision is added by the same job, in steps. Building the index holds
 up writers of ``attempts``: data planes keep their records in their spools meanwhile.
 
+``plane_reports`` is what data planes tell of themselves every few seconds; planes of the release
+before tell nothing.
+
 What pages show of policies was read from their documents at each query, and a document takes
 milliseconds to read: ``policy_terms`` and ``policy_segments`` keep it from the publication on.
 """
@@ -115,6 +118,18 @@ CREATE TABLE policy_segments (
     PRIMARY KEY (version, segment)
 )
 """,
+    """
+CREATE TABLE plane_reports (
+    plane text NOT NULL,
+    at timestamptz DEFAULT now() NOT NULL,
+    body jsonb NOT NULL,
+    PRIMARY KEY (plane, at)
+)
+""",
+    "CREATE INDEX plane_reports_by_time ON plane_reports (at)",
+    "CREATE INDEX job_runs_that_failed ON job_runs (due_at) WHERE status = 'failed'",
+    "GRANT INSERT ON plane_reports TO penstock_dataplane",
+    "GRANT SELECT, DELETE ON plane_reports TO penstock_controlplane",
     'CREATE INDEX attempts_by_source ON attempts (plane, spool_segment, "offset")',
     "GRANT SELECT, INSERT, UPDATE, DELETE ON query_rollups, spend_rollups, latency_rollups,"
     " rollup_marks, rollup_waiting TO penstock_controlplane",
@@ -339,6 +354,99 @@ CROSS JOIN LATERAL (
 """,
         "One row a spool segment that has arrived: when something of it came last, how many of its "
         "records the rollups lack, and since when.",
+    ),
+    "v_plane_reports": (
+        """
+SELECT plane, at, (spool ->> 'pending_records')::bigint AS pending_records,
+    (spool ->> 'pending_bytes')::bigint AS pending_bytes,
+    (spool ->> 'oldest_pending_seconds')::float8 AS oldest_pending_s,
+    (spool ->> 'dropped')::bigint AS dropped, (spool ->> 'quarantined')::bigint AS quarantined,
+    (spool ->> 'damaged_segments')::bigint AS damaged_segments,
+    spool ->> 'last_error' AS last_error
+FROM plane_reports CROSS JOIN LATERAL (SELECT body -> 'spool' AS spool) AS told
+""",
+        "One row a data plane and ten seconds: what waits in its spool, and what it lost or set "
+        "aside since it started.",
+    ),
+    "v_tier_reports": (
+        """
+SELECT plane, at, tier, told ->> 'unavailable' AS unavailable,
+    (told ->> 'failures_in_a_row')::integer AS failures_in_a_row,
+    (told ->> 'restarts')::integer AS restarts, (told ->> 'slots')::integer AS slots,
+    (told ->> 'slots_busy')::integer AS slots_busy,
+    (told ->> 'queue_depth')::integer AS queue_depth,
+    (told ->> 'memory_rss_bytes')::bigint AS memory_bytes
+FROM plane_reports CROSS JOIN LATERAL jsonb_each(body -> 'tiers') AS listed (tier, told)
+""",
+        "One row a tier, data plane and ten seconds: why it is not asked, its breaker, and of our "
+        "own engine its slots, its queue and its memory (bytes, resident).",
+    ),
+    "v_job_runs": (
+        "SELECT job, due_at, plane, started_at, finished_at, status, detail FROM job_runs",
+        "One row a run of a job of the control plane in the last day: who did it, and how it "
+        "ended.",
+    ),
+    "v_last_job_runs": (
+        """
+WITH RECURSIVE known AS (
+    SELECT min(job) AS job FROM job_runs
+    UNION ALL
+    SELECT (SELECT min(job) FROM job_runs WHERE job > known.job) FROM known
+    WHERE known.job IS NOT NULL
+)
+SELECT last.* FROM known CROSS JOIN LATERAL (
+    SELECT job, due_at, plane, started_at, finished_at, status, detail FROM job_runs
+    WHERE job = known.job ORDER BY due_at DESC LIMIT 1
+) AS last
+""",
+        "One row a job: its last run.",
+    ),
+    "v_staging": (
+        "SELECT plane, kind FROM staging",
+        "One row a record that a shipment is bringing in; none stays.",
+    ),
+    "v_revisions": (
+        "SELECT version_num AS revision FROM alembic_version",
+        "The revision of the schema.",
+    ),
+    "v_partitions": (
+        """
+SELECT parent.relname AS "table", to_date(substring(child.relname FROM '_p(\\d{8})$'), 'YYYYMMDD')
+    AS day, greatest(child.reltuples, 0)::bigint AS rows
+FROM pg_class parent
+JOIN pg_inherits ON inhparent = parent.oid
+JOIN pg_class child ON child.oid = inhrelid
+WHERE parent.relkind = 'p' AND parent.relnamespace = 'public'::regnamespace
+    AND child.relkind = 'r'
+""",
+        "One row a partition of a table of records: its day, or none for the one that takes what "
+        "no other takes; how many rows Postgres takes it to hold.",
+    ),
+    "v_last_answers": (
+        """
+WITH newest AS (SELECT seq, published_at FROM publications ORDER BY seq DESC LIMIT 1), heard AS (
+    SELECT a.plane, a.version, a.status, a.reason, a.at, a.seq, newest.seq AS newest,
+        newest.published_at, max(a.seq) OVER (PARTITION BY a.plane) AS last
+    FROM newest JOIN policy_acks a
+        ON a.seq > newest.seq - 1000 AND a.at >= newest.published_at - interval '1 day'
+)
+SELECT plane, version, status, reason, at, seq, seq < newest AS behind, published_at
+FROM heard WHERE seq = last
+""",
+        "One row a data plane and version: how it answered the newest publication that it heard "
+        "of; those not heard of since a day before the newest are gone.",
+    ),
+    "v_alert_progress": (
+        """
+SELECT (told ->> 'sent')::bigint AS sent, (told ->> 'failures')::bigint AS failures,
+    (told ->> 'given_up')::bigint AS given_up,
+    (told #>> '{trouble,attempts}')::integer AS attempts,
+    (told #>> '{trouble,since}')::timestamptz AS since
+FROM learner_state CROSS JOIN LATERAL (SELECT body::jsonb AS told) AS parsed
+WHERE name = 'alerts'
+""",
+        "How the webhook for alerts fares, where there is one: what it took, and since when it "
+        "takes nothing.",
     ),
     "v_rollup_waiting": (
         "SELECT kind, at, decision_id FROM rollup_waiting",

@@ -1,9 +1,9 @@
 """How long each page of the dashboard takes to show, on millions of seeded decisions.
 
-``script``: a run of the page's script with its default filters, nothing kept in memory. ``browser``:
-a navigation of a real browser, its own cache warm, until the script has ended and every chart is
-drawn. Pages take turns, so slowly that what the dashboard keeps of a page in memory has expired
-when its turn comes again.
+``script``: a run of the page's script with its default filters, nothing kept in memory.
+``browser``: a navigation of a real browser, its own cache warm, until the script has ended and
+every chart is drawn. Pages take turns, so slowly that what the dashboard keeps of a page in memory
+has expired when its turn comes again.
 """
 
 import argparse

@@ -26,6 +26,7 @@ MAY: dict[Role, dict[str, set[str]]] = {
         **{table: {"INSERT"} for table in (*RECORDS, "shipments", "policy_acks")},
         **{table: {"SELECT"} for table in PUBLISHED},
         "staging": {"SELECT", "INSERT", "DELETE"},
+        "plane_reports": {"INSERT"},
     },
     "penstock_controlplane": {
         **{table: {"SELECT"} for table in (*RECORDS, "shipments", "policy_acks")},
@@ -33,6 +34,7 @@ MAY: dict[Role, dict[str, set[str]]] = {
         **{table: {"SELECT", "INSERT"} for table in PUBLISHED},
         **{table: {"SELECT", "INSERT"} for table in ("outcomes", "label_votes", "labels")},
         "texts": {"SELECT", "DELETE"},
+        "plane_reports": {"SELECT", "DELETE"},
     },
     "penstock_dashboard": {},
 }
