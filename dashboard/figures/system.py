@@ -132,10 +132,10 @@ def _of_tiers(system: System) -> Iterator[str]:
 def _of_jobs(system: System) -> Iterator[str]:
     leader = system.leader
     if leader is None:
-        yield "no control plane has run a job yet: start one by `penstock up`"
+        yield "no control plane has run a job yet: start one by penstock up"
     elif system.now - leader["started_at"] > LATE_JOBS:
         idle = age(system.now - leader["started_at"])
-        yield f"no control plane has run a job for {idle}: start one by `penstock control`"
+        yield f"no control plane has run a job for {idle}: start one by penstock control"
     for job in system.jobs:
         if job["status"] == "failed":
             yield f"the last run of job {job['job']} failed: {job['detail']}"
@@ -146,10 +146,10 @@ def _of_tables(system: System) -> Iterator[str]:
     if since is not None and system.now - since > SLOW_SUMS:
         yield (
             f"the sums lack {system.unsummed:,} records, since {age(system.now - since)}: the job "
-            "`rollup` catches up, or fails"
+            "rollup catches up, or fails"
         )
     if system.partitions and (last := _last_day(system)) < (system.now + FEW_DAYS).date():
-        yield f"partitions end on {last}: the job `partitions` makes them a week ahead"
+        yield f"partitions end on {last}: the job partitions makes them a week ahead"
 
 
 def _last_day(system: System) -> date:

@@ -59,7 +59,7 @@ def _headline(box: LocalTier) -> None:
                 f"median; p95 {latency(box.pace['ttft_p95_ms'])}")  # fmt: skip
     with columns[2]:
         _metric("Speed", _speed(box.pace["tokens_per_s"]),
-                f"median; slowest 5 %: {_speed(box.pace['tokens_per_s_p5'])}")  # fmt: skip
+                f"median; slowest {_speed(box.pace['tokens_per_s_p5'])}")  # fmt: skip
     with columns[3]:
         busy = sum(row["slots_busy"] or 0 for row in box.owned)
         slots = sum(row["slots"] for row in box.owned)

@@ -1,5 +1,7 @@
 """System: are we losing anything?"""
 
+from datetime import datetime
+
 import pandas as pd
 import streamlit as st
 
@@ -64,33 +66,33 @@ def _headline(system: System) -> None:
     columns = st.columns(4)
     with columns[0]:
         torn = system.total("damaged_segments")
-        _metric("Records dropped", f"{lost:,}", f"{torn} damaged segments; since planes started",
+        _metric("Records dropped", f"{lost:,}", f"and {torn:,} torn segments, since start",
                 wrong=lost + torn > 0)  # fmt: skip
     with columns[1]:
         _metric("Records set aside", f"{aside:,}", "refused by the database", wrong=aside > 0)
     with columns[2]:
-        _metric("Waiting in spools", f"{waiting:,} records",
-                f"the oldest for {oldest:.0f} s, at {heard} data planes heard of")  # fmt: skip
+        _metric("Records in spools", f"{waiting:,}",
+                f"oldest {oldest:.0f} s, at {heard} planes")  # fmt: skip
     with columns[3]:
         last = system.last_arrival
         ago = f"{age(system.now - last)} ago" if last else "never"
-        _metric("Last shipment", ago, f"{system.staged:,} records coming in now")
+        _metric("Last shipment", ago, f"{system.staged:,} records coming in")
     columns = st.columns(4)
     with columns[0]:
         _leader(system)
     with columns[1]:
         failed = sum(system.failed_jobs.values())
-        _metric("Job runs failed in the last day", f"{failed:,}",
+        _metric("Failed job runs in a day", f"{failed:,}",
                 f"{len(system.jobs)} jobs known", wrong=failed > 0)  # fmt: skip
     with columns[2]:
         planes = {row["plane"] for row in system.answers}
         behind = len(system.behind)
-        _metric("Policy in force at", f"{len(planes) - behind} of {len(planes)} planes",
+        _metric("Planes in step", f"{len(planes) - behind} of {len(planes)}",
                 f"{behind} behind or refusing", wrong=behind > 0)  # fmt: skip
     with columns[3]:
         orphans = system.orphans["records"]
-        _metric("Not in the sums yet", f"{system.unsummed:,} records",
-                f"{orphans:,} more wait for their decision")  # fmt: skip
+        _metric("Records not summed yet", f"{system.unsummed:,}",
+                f"{orphans:,} wait for a decision")  # fmt: skip
 
 
 def _leader(system: System) -> None:
@@ -114,7 +116,7 @@ def _planes(system: System) -> None:
     rows = [
         {
             "plane": row["plane"],
-            "heard (s ago)": round((system.now - row["at"]).total_seconds()),
+            "heard (s ago)": _ago_s(system, row["at"]),
             "waiting": row["pending_records"],
             "oldest (s)": round(row["oldest_pending_s"] or 0),
             "dropped": row["dropped"],
@@ -155,7 +157,7 @@ def _jobs(system: System) -> None:
     rows = [
         {
             "job": job["job"],
-            "started (s ago)": round((system.now - job["started_at"]).total_seconds()),
+            "started (s ago)": _ago_s(system, job["started_at"]),
             "status": job["status"],
             "took (ms)": _took_ms(job["started_at"], job["finished_at"]),
             "failed in a day": system.failed_jobs.get(job["job"], 0),
@@ -175,7 +177,11 @@ def _jobs(system: System) -> None:
     )
 
 
-def _took_ms(started: pd.Timestamp, finished: pd.Timestamp | None) -> float | None:
+def _ago_s(system: System, at: datetime) -> int:
+    return max(round((system.now - at).total_seconds()), 0)
+
+
+def _took_ms(started: datetime, finished: datetime | None) -> float | None:
     return None if finished is None else round(1000 * (finished - started).total_seconds())
 
 

@@ -38,6 +38,8 @@ def site(
 def test_what_was_lost_is_said_first(site: Site, page: Page, picture: Picture) -> None:
     page.goto(f"{site.url}/system?period=hour")
     expect(page.get_by_text("Records were lost.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("link", name="Overview")).to_be_visible()
+    expect(page.get_by_role("link", name="app")).to_have_count(0)
     expect(page.get_by_text("12 dropped: the spool was full")).to_be_visible()
     expect(page.get_by_text("connection refused <b>no</b>")).to_be_visible()
     expect(page.locator("canvas, svg.marks").first).to_be_visible()

@@ -63,7 +63,7 @@ def test_where_nothing_is_wrong_it_says_so(well: Database, monkeypatch: pytest.M
     assert [each.value for each in test.success] == ["Nothing is being lost, and nothing is late."]
     metrics = shown(test)
     assert metrics["Records dropped"][0] == "0"
-    assert metrics["Waiting in spools"][0] == "2 records"
+    assert metrics["Records in spools"][0] == "2"
     assert metrics["Leader"][0] == "box"
     assert metrics["Leader"][1].startswith("last job ")
     assert len(test.get("arrow_vega_lite_chart")) + len(test.get("vega_lite_chart")) == 1
@@ -93,7 +93,7 @@ def test_what_was_lost_and_what_is_late_is_said_first(
     test = page(monkeypatch, database)
     assert "12 dropped" in test.error[0].value
     assert "cannot ship" in test.warning[0].value
-    assert shown(test)["Job runs failed in the last day"][0] == "1"
+    assert shown(test)["Failed job runs in a day"][0] == "1"
 
 
 def test_a_silent_plane_and_one_that_refuses_a_policy_are_named(database: Database) -> None:
