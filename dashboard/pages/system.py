@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import system as charts
-from dashboard.figures.system import System, losses, read, troubles
+from dashboard.figures.system import Row, System, losses, read, troubles
 from dashboard.filters import Filters
 from dashboard.frame import REFRESH_S, page, reading, table
 from dashboard.period import PERIODS
@@ -132,7 +132,7 @@ def _planes(system: System) -> None:
         st.text(f"{row['plane']} refused v{row['version']}: {row['reason']}")
 
 
-def _answer(row: dict[str, object] | None) -> str:
+def _answer(row: Row | None) -> str:
     if row is None:
         return "not answered"
     return f"v{row['version']} {row['status']}{', behind' if row['behind'] else ''}"

@@ -152,7 +152,7 @@ class PlaneReportRow(SQLModel, table=True):
     plane: Key
     at: datetime | None = Field(
         default=None,
-        sa_type=DateTime(timezone=True),  # type: ignore[call-overload]  # sqlmodel: a class
+        sa_type=DateTime(timezone=True),
         primary_key=True,
         sa_column_kwargs={"server_default": text("now()")},
     )

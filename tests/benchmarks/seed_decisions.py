@@ -166,8 +166,8 @@ def _report() -> str:
     right = chance.random(600) < 0.75
     raw = -np.abs(np.where(right, 0.15, 0.9) + 0.3 * chance.normal(size=600))
     expected = 1 / (1 + np.exp(-2.2 - 4 * raw))
-    columns = (60.0 * np.arange(600), raw.astype(np.float64), expected.astype(np.float64))
-    graded = Graded(*columns, right, np.full(600, 0.01))
+    at = np.arange(600, dtype=np.float64) * 60
+    graded = Graded(at, raw.astype(np.float64), expected, right, np.full(600, 0.01))
     body = report("logprob", "default", graded, -0.45).to_json()
     return json.dumps(body | {"gate": {"standing": "open", "words": "SIMULATED"}})
 

@@ -53,7 +53,7 @@ def look(database: Database, few: int, **narrowed: Any) -> Figures:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(traffic, "FEW", few)
         with snapshot(database.url_for("penstock_dashboard")) as store:
-            return read(store, DAY, EVERYTHING | narrowed)
+            return read(store, DAY, {**EVERYTHING, **narrowed})
 
 
 @pytest.mark.parametrize("narrowed", NARROWED, ids=str)
@@ -73,7 +73,8 @@ def test_both_ways_give_the_same_figures(summed: Database, narrowed: dict[str, A
 
 def flat(figures: Figures) -> dict[str, float]:
     money = asdict(figures.money)
-    return money.pop("by_purpose") | money
+    by_purpose: dict[str, float] = money.pop("by_purpose")
+    return by_purpose | money
 
 
 @pytest.mark.parametrize("few", [0, 1_000_000])
