@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from altair.utils import schemapi
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import bootstrap
 
@@ -68,6 +69,7 @@ def options(address: str, port: int, hosts: Sequence[str] = ()) -> dict[str, obj
 def _serve(flags: dict[str, object]) -> None:
     # Else the first address asked for would run its page's file alone, past app.py and its roles.
     PagesManager.uses_pages_directory = False
+    schemapi.disable_debug_mode()  # tests hold charts against the schema, at a tenth of a second
     bootstrap.load_config_options(flags)
     bootstrap.run(str(APP), False, [], flags)
 

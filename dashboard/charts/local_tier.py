@@ -46,7 +46,7 @@ def _pair(
             y=alt.Y("value:Q", title=title, scale=alt.Scale(domainMin=0)),
             color=alt.Color("which:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
             strokeDash=alt.StrokeDash("which:N", legend=None, sort=said),
-            tooltip=[when(), "which:N", alt.Tooltip("value:Q", format=".1f")],
+            tooltip=[when(), alt.Tooltip("which:N"), alt.Tooltip("value:Q", format=".1f")],
         )
     )
     return alt.layer(lines).properties(height=HEIGHT)
@@ -67,7 +67,7 @@ def calls(course: pd.DataFrame, bucket_s: float) -> Layers:
             x=time_axis(),
             y=alt.Y("rate:Q", title="calls a minute"),
             color=alt.Color("ending:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
-            tooltip=[when(), "ending:N", alt.Tooltip("rate:Q", format=".1f")],
+            tooltip=[when(), alt.Tooltip("ending:N"), alt.Tooltip("rate:Q", format=".1f")],
         )
     )
     return alt.layer(bars).properties(height=HEIGHT)
@@ -87,7 +87,7 @@ def engines(course: pd.DataFrame, column: str, title: str) -> alt.Chart:
                 scale=alt.Scale(range=list(COLOURS)),
                 legend=alt.Legend(title="data plane", orient="top"),
             ),
-            tooltip=[when(), "plane:N", alt.Tooltip(f"{column}:Q", format=",.0f")],
+            tooltip=[when(), alt.Tooltip("plane:N"), alt.Tooltip(f"{column}:Q", format=",.0f")],
         )
         .properties(height=HEIGHT)
     )

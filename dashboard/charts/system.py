@@ -20,7 +20,7 @@ def spools(course: pd.DataFrame) -> alt.Chart:
                 legend=alt.Legend(title="data plane", orient="top"),
             ),
             strokeDash=alt.StrokeDash("plane:N", legend=None),
-            tooltip=[when(), "plane:N", "records:Q", alt.Tooltip("oldest_s:Q", format=".0f")],
+            tooltip=[when(), *map(alt.Tooltip, ("plane:N", "records:Q", "oldest_s:Q"))],
         )
         .properties(height=HEIGHT)
     )
