@@ -11,6 +11,7 @@ from typing import Any
 
 from controlplane.connection import Connect, Connection
 from controlplane.leader import Leader
+from controlplane.observe import Source, Watermark, news
 from controlplane.sql import SQL
 
 BATCH = 20_000  # records in one transaction
@@ -50,16 +51,20 @@ def add(connection: Connection, batch: int) -> int:
     connection.execute(SQL["lock_rollups"])
     connection.execute(SQL["few_rows_of_many"])
     room = batch
-    for source in connection.execute(SQL["sources_to_roll_up"]).fetchall():
+    for _, span in news(connection, _marks(connection)):
         if not room:
             break
-        room -= _add(connection, source, room)
+        room -= _add(connection, span, room)
     return batch - room
 
 
-def _add(connection: Connection, source: Mapping[str, Any], room: int) -> int:
-    until = min(source["arrived"], source["reached"] + room)
-    span = {**source, "until": until}
+def _marks(connection: Connection) -> Watermark:
+    rows = connection.execute(SQL["load_rollup_marks"]).fetchall()
+    return {Source(row["plane"], row["segment"]): row["offset"] for row in rows}
+
+
+def _add(connection: Connection, span: Mapping[str, Any], room: int) -> int:
+    until = min(span["arrived"], span["reached"] + room)
     for name in ("roll_up_queries", "roll_up_calls", "move_rollup_mark"):
-        connection.execute(SQL[name], span)
-    return int(until - source["reached"])
+        connection.execute(SQL[name], {**span, "until": until})
+    return int(until - span["reached"])

@@ -4,16 +4,26 @@
 
 -- ============================================================================ observe
 
--- name: sources_with_news
--- Spool segments with shipments beyond the watermark, and how far each has now arrived. Segments
--- of a plane ascend in time, so a decision is read before its completion in a later segment.
-SELECT s.plane, s.segment, coalesce(w.reached, -1) AS reached, max(s.last_offset) AS arrived
-FROM shipments s
-LEFT JOIN unnest(%(planes)s::text[], %(segments)s::bigint[], %(offsets)s::bigint[])
-    AS w (plane, segment, reached) ON w.plane = s.plane AND w.segment = s.segment
-WHERE s.last_offset > coalesce(w.reached, -1)
-GROUP BY s.plane, s.segment, w.reached
-ORDER BY s.plane, s.segment;
+-- name: arrived
+-- How far each spool segment has arrived. Segments of a plane ascend in time, so a decision is read
+-- before its completion in a later segment. One index probe a segment, for shipments are many. A batch
+-- sent twice may leave the row of the shorter one last; then its end is read with the next batch.
+WITH RECURSIVE sources AS (
+    (SELECT plane, segment FROM shipments ORDER BY plane, segment LIMIT 1)
+    UNION ALL
+    SELECT next.plane, next.segment FROM sources CROSS JOIN LATERAL (
+        SELECT s.plane, s.segment FROM shipments s
+        WHERE (s.plane, s.segment) > (sources.plane, sources.segment)
+        ORDER BY s.plane, s.segment LIMIT 1
+    ) AS next
+)
+SELECT sources.plane, sources.segment, newest.arrived
+FROM sources CROSS JOIN LATERAL (
+    SELECT s.last_offset AS arrived FROM shipments s
+    WHERE s.plane = sources.plane AND s.segment = sources.segment
+    ORDER BY s.first_offset DESC LIMIT 1
+) AS newest
+ORDER BY sources.plane, sources.segment;
 
 -- name: cut
 -- At most so many completions of one source: how many, and the offset of the last one.
@@ -736,28 +746,8 @@ SELECT pg_advisory_xact_lock(hashtext('penstock_rollups'));
 -- What is added is little against the tables that it is joined to.
 SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
 
--- name: sources_to_roll_up
--- Spool segments that have arrived beyond their mark. One index probe a segment: shipments are many.
--- A batch sent twice may leave the row of the shorter one last; then its end is read a batch later.
-WITH RECURSIVE sources AS (
-    (SELECT plane, segment FROM shipments ORDER BY plane, segment LIMIT 1)
-    UNION ALL
-    SELECT next.plane, next.segment FROM sources CROSS JOIN LATERAL (
-        SELECT s.plane, s.segment FROM shipments s
-        WHERE (s.plane, s.segment) > (sources.plane, sources.segment)
-        ORDER BY s.plane, s.segment LIMIT 1
-    ) AS next
-)
-SELECT sources.plane, sources.segment, coalesce(mark."offset", -1) AS reached, newest.arrived
-FROM sources
-LEFT JOIN rollup_marks mark ON mark.plane = sources.plane AND mark.segment = sources.segment
-CROSS JOIN LATERAL (
-    SELECT s.last_offset AS arrived FROM shipments s
-    WHERE s.plane = sources.plane AND s.segment = sources.segment
-    ORDER BY s.first_offset DESC LIMIT 1
-) AS newest
-WHERE newest.arrived > coalesce(mark."offset", -1)
-ORDER BY sources.plane, sources.segment;
+-- name: load_rollup_marks
+SELECT plane, segment, "offset" FROM rollup_marks;
 
 -- name: move_rollup_mark
 INSERT INTO rollup_marks (plane, segment, "offset") VALUES (%(plane)s, %(segment)s, %(until)s)
