@@ -181,7 +181,7 @@ def news(connection: Connection, watermark: Watermark) -> list[tuple[Source, Map
     """Spool segments that arrived beyond the watermark: how far that has ``reached`` in each, and
     how far the segment has now ``arrived``.
     """
-    found = []
+    found: list[tuple[Source, Mapping[str, Any]]] = []
     for row in connection.execute(SQL["arrived"]).fetchall():
         source = Source(row["plane"], row["segment"])
         reached = watermark.get(source, -1)

@@ -165,30 +165,37 @@ FROM (SELECT document -> 'judge' AS judge, document -> 'objective' AS objective)
 CROSS JOIN LATERAL jsonb_array_elements(document -> 'segments') AS segment
 $$
 """
-KEEP_TERMS = """
-CREATE FUNCTION penstock_keep_terms() RETURNS trigger
+# A document that data planes will refuse must be storable, and has no numbers to show.
+KEEP_NUMBERS = """
+CREATE FUNCTION penstock_keep_numbers(version integer, document text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO policy_terms SELECT * FROM penstock_terms_of(version, document::jsonb);
+    INSERT INTO policy_segments SELECT * FROM penstock_segments_of(version, document::jsonb);
+EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+    NULL;
+END
+$$
+"""
+NUMBERS_OF_NEW = """
+CREATE FUNCTION penstock_keep_numbers_of_new() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    INSERT INTO policy_terms
-    SELECT * FROM penstock_terms_of(NEW.version, NEW.document::jsonb);
-    INSERT INTO policy_segments
-    SELECT * FROM penstock_segments_of(NEW.version, NEW.document::jsonb);
+    PERFORM penstock_keep_numbers(NEW.version, NEW.document);
     RETURN NULL;
 END
 $$
 """
-TERMS = (
+NUMBERS = (
     TERMS_OF,
     SEGMENTS_OF,
-    KEEP_TERMS,
+    KEEP_NUMBERS,
+    NUMBERS_OF_NEW,
     "CREATE TRIGGER kept AFTER INSERT ON policies"
-    " FOR EACH ROW EXECUTE FUNCTION penstock_keep_terms()",
-    "INSERT INTO policy_terms SELECT told.* FROM policies"
-    " CROSS JOIN LATERAL penstock_terms_of(policies.version, policies.document::jsonb) AS told",
-    "INSERT INTO policy_segments SELECT told.* FROM policies"
-    " CROSS JOIN LATERAL penstock_segments_of(policies.version, policies.document::jsonb) AS told",
-    "REVOKE EXECUTE ON FUNCTION penstock_keep_terms, penstock_terms_of, penstock_segments_of"
-    " FROM PUBLIC",
+    " FOR EACH ROW EXECUTE FUNCTION penstock_keep_numbers_of_new()",
+    "SELECT penstock_keep_numbers(version, document) FROM policies",
+    "REVOKE EXECUTE ON FUNCTION penstock_keep_numbers, penstock_keep_numbers_of_new,"
+    " penstock_terms_of, penstock_segments_of FROM PUBLIC",
 )
 
 # Columns are only added to what 0002 and its successors made, at the end. OFFSET 0: labels are few,
@@ -457,7 +464,7 @@ WHERE name = 'alerts'
 
 def upgrade() -> None:
     """Make the tables and the views; the control plane adds up, the dashboard reads views."""
-    for statement in (*TABLES, *TERMS):
+    for statement in (*TABLES, *NUMBERS):
         op.execute(statement)
     for name, (query, shows) in VIEWS.items():
         op.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")

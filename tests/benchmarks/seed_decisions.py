@@ -203,7 +203,7 @@ def parser(name: str, described: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=f"python -m tests.benchmarks.{name}", description=described)
     made.add_argument(
         "--decisions", type=int, default=5_000_000,
-        help="how many; 5,000,000 take about MINUTES minutes and 10 GB",
+        help="how many; 5,000,000 take some 20 minutes and 11 GB",
     )  # fmt: skip
     made.add_argument("--days", type=int, default=30, help="over how many days until now")
     made.add_argument("--keep", type=Path, help="folder of the server, kept for the next time")
