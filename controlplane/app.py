@@ -21,6 +21,7 @@ from controlplane.cycle import Cycle, School
 from controlplane.judge_reports import ReportJob
 from controlplane.leader import Leader
 from controlplane.learn.learner import Learner
+from controlplane.rollups import RollupJob
 from controlplane.settings import Settings
 from controlplane.shadow import ShadowJob
 from dataplane.contract.policy import PolicyDocument
@@ -134,6 +135,7 @@ def _actions(
         shadow=ask,
         expire=expire,
         judge_report=ReportJob(database, leader).run,
+        rollup=RollupJob(database, leader).run,
     )
 
 

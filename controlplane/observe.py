@@ -92,13 +92,13 @@ class PostgresLog:
         moved = dict(watermark)
         wanted: list[DecisionKey] = []
         room = self._batch
-        for row in self._rows("sources_with_news", vector(watermark)):
+        for source, span in news(self._connection, watermark):
             if not room:
                 break
-            until, taken = self._cut(row, room)
-            completed = self._rows("completed", row | {"until": until})
+            until, taken = self._cut(span, room)
+            completed = self._rows("completed", {**span, "until": until})
             wanted += [key_of(entry) for entry in completed]
-            moved[Source(row["plane"], row["segment"])] = until
+            moved[source] = until
             room -= min(taken, room)
         self._open_tasks(wanted)
         return self.observations(wanted), moved
@@ -175,6 +175,19 @@ class PostgresLog:
 
     def _rows(self, name: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         return self._connection.execute(SQL[name], parameters).fetchall()
+
+
+def news(connection: Connection, watermark: Watermark) -> list[tuple[Source, Mapping[str, Any]]]:
+    """Spool segments that arrived beyond the watermark: how far that has ``reached`` in each, and
+    how far the segment has now ``arrived``.
+    """
+    found: list[tuple[Source, Mapping[str, Any]]] = []
+    for row in connection.execute(SQL["arrived"]).fetchall():
+        source = Source(row["plane"], row["segment"])
+        reached = watermark.get(source, -1)
+        if row["arrived"] > reached:
+            found.append((source, row | {"reached": reached}))
+    return found
 
 
 def key_of(row: Mapping[str, Any]) -> DecisionKey:

@@ -23,6 +23,7 @@ Action = Callable[[datetime], object]  # what a run returns is kept with it, in 
 
 HEARTBEAT_S = 2.0
 RUNS_KEPT = timedelta(days=1)
+REPORTS_KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ def jobs(retune_interval_s: float, *, alerts: bool = False) -> tuple[Job, ...]:
         Job("cycle", retune_interval_s),
         Job("shadow", 1.0),
         Job("expire", 5.0),
+        Job("rollup", 5.0),
         Job("judge_report", 60.0),
         Job("partitions", 3600.0),
         Job("forget_runs", 3600.0),
@@ -126,7 +128,8 @@ def ensure_partitions(connection: Connection) -> int:
 
 
 def forget_runs(connection: Connection, now: datetime) -> int:
-    """Drop the claims of long ago; how many."""
+    """Drop the claims of long ago, how many; and what data planes told before that."""
+    connection.execute(SQL["forget_plane_reports"], {"before": now - REPORTS_KEPT})
     return connection.execute(SQL["forget_runs"], {"before": now - RUNS_KEPT}).rowcount
 
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from altair.utils import schemapi
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import bootstrap
 
@@ -75,6 +76,7 @@ def _serve(flags: dict[str, object]) -> None:
     """Every page through ``app.py``, which knows who may see it, and every peer as it is."""
     PagesManager.uses_pages_directory = False  # else the first visitor has any of pages/ directly
     os.environ["FORWARDED_ALLOW_IPS"] = ""  # else uvicorn takes a header's word for the peer
+    schemapi.disable_debug_mode()  # tests hold charts against the schema, at a tenth of a second
     bootstrap.load_config_options(flags)
     bootstrap.run(str(APP), False, [], flags)
 

@@ -17,6 +17,8 @@ PAGES: dict[str, tuple[str, tuple[Role, ...]]] = {
     "labelling": ("Labelling", LABELLERS),
     "decisions": ("Decisions", READERS),
     "policies": ("Policies", READERS),
+    "local_tier": ("Local tier", READERS),
+    "system": ("System", READERS),
 }
 
 st.set_page_config(page_title="Penstock", layout="wide", initial_sidebar_state="collapsed")

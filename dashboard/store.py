@@ -17,6 +17,7 @@ SETTINGS = {
     "TimeZone": "UTC",
     "default_transaction_read_only": "on",
     "default_transaction_isolation": "repeatable\\ read",  # all figures of one picture agree
+    "random_page_cost": 1.1,  # what pages ask for is recent, and so in memory
     "statement_timeout": 5_000,
     "idle_in_transaction_session_timeout": 10_000,
 }

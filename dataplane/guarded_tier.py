@@ -15,6 +15,7 @@ from dataplane.trail import Trail
 MAX_TRIES = 2
 PAUSE_S = 0.05  # before a second try, where the tier names no other
 MAX_PAUSE_S = 2.0  # a tier that asks for longer is not waited for
+ENGINE = ("slots", "slots_busy", "queue_depth", "memory_rss_bytes")  # of an engine's account
 _PASSING = {408, 409, 425, 429, 500, 502, 503, 504}
 
 
@@ -37,6 +38,16 @@ class GuardedTier:
         if health.up:
             return f"breaker open after {self._breaker.failures} failures"
         return f"down: {health.detail}" if health.detail else "down"
+
+    def report(self) -> dict[str, Any]:
+        """How the tier is, for those who watch; never waits."""
+        health = self.tier.health()
+        return {
+            "unavailable": self.unavailable,
+            "failures_in_a_row": self._breaker.failures,
+            "restarts": health.restarts,
+            **{name: health.account.get(name) for name in ENGINE},
+        }
 
     async def ask(self, trail: Trail, *, streamed: bool) -> AsyncGenerator[Delta, None]:
         """Put the query; the answer lands on the trail. Streamed, its deltas come as they arrive.

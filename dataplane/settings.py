@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from dataplane.contract.sections import Tier as TierSection
 from dataplane.feed import Feed
 from dataplane.guarded_tier import GuardedTier
 from dataplane.recorder import Recorder
+from dataplane.report import Report
 from dataplane.spool import Spool, SpoolError
 from dataplane.subscription import Subscription
 from dataplane.telemetry import Telemetry
@@ -83,7 +84,8 @@ def build(configuration: Configuration, start: PolicyDocument) -> Plane:
         keep=configuration.text,
         timeout_s=max(tier.timeout_s for tier in configuration.tiers),
     )
-    return Plane(app, tiers, recorder, Feed(url, (keys, subscription)))
+    report = Report(spool.plane, watch.report)
+    return Plane(app, tiers, recorder, Feed(url, (keys, subscription, report)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,11 @@ class Watch:
             "penstock_policy_age_seconds": self.subscription.policy_age_seconds,
             "penstock_policy_unconfirmed_seconds": self.subscription.unconfirmed_seconds,
         }
+
+    def report(self) -> dict[str, Any]:
+        """Kept by the store, for the dashboard."""
+        tiers = {name: tier.report() for name, tier in self.tiers.items()}
+        return {"spool": asdict(self.recorder.stats()), "tiers": tiers}
 
     def readiness(self) -> dict[str, Any]:
         """Ready while keys are known and a tier can be asked: neither needs the database now."""

@@ -227,3 +227,50 @@ def _uuid7(at: datetime, chance: random.Random) -> UUID:
     milliseconds = int(at.timestamp() * 1000)
     tail = chance.getrandbits(62)
     return UUID(int=milliseconds << 80 | 7 << 76 | chance.getrandbits(12) << 64 | 2 << 62 | tail)
+
+
+def shipped(owner_url: str) -> None:
+    """Say that all rows have arrived, as a recorder does in their transaction."""
+    with psycopg.connect(owner_url) as owner:
+        owner.execute(
+            "INSERT INTO shipments (plane, segment, first_offset, last_offset, rows)"
+            " VALUES ('seeded', 1, 0, 1000000, 0) ON CONFLICT DO NOTHING"
+        )
+
+
+def told(owner_url: str, until: datetime, reports: int = 30, **changes: Any) -> None:
+    """Reports of two data planes, one every ten seconds; ``changes`` to the last one's spool."""
+    with psycopg.connect(owner_url) as owner:
+        for number in range(reports):
+            at = until - timedelta(seconds=10 * (reports - 1 - number))
+            for plane in ("plane-a", "plane-b"):
+                spool = {
+                    "pending_records": number % 7, "pending_bytes": 900, "dropped": 0,
+                    "oldest_pending_seconds": 0.2, "quarantined": 0, "damaged_segments": 0,
+                    "last_error": None,
+                }  # fmt: skip
+                last = number == reports - 1 and plane == "plane-a"
+                tier = {"unavailable": None, "failures_in_a_row": 0, "restarts": 0}
+                engine = {
+                    "slots": 8, "slots_busy": number % 9, "queue_depth": max(number - 25, 0),
+                    "memory_rss_bytes": (300 + number) << 20,
+                }  # fmt: skip
+                body = {
+                    "spool": spool | (changes if last else {}),
+                    "tiers": {"local": tier | engine, "cloud": tier},
+                }
+                owner.execute(
+                    "INSERT INTO plane_reports (plane, at, body) VALUES (%s, %s, %s)",
+                    (plane, at, Jsonb(body)),
+                )
+
+
+def ran(owner_url: str, at: datetime, **endings: str) -> None:
+    """Jobs that ran once, each with its status."""
+    with psycopg.connect(owner_url) as owner:
+        for job, status in endings.items():
+            owner.execute(
+                "INSERT INTO job_runs (job, due_at, plane, started_at, finished_at, status, detail)"
+                " VALUES (%s, %s, 'box:42:20260101T000000', %s, %s, %s, 'no luck')",
+                (job, at, at, at + timedelta(milliseconds=80), status),
+            )

@@ -4,16 +4,26 @@
 
 -- ============================================================================ observe
 
--- name: sources_with_news
--- Spool segments with shipments beyond the watermark, and how far each has now arrived. Segments
--- of a plane ascend in time, so a decision is read before its completion in a later segment.
-SELECT s.plane, s.segment, coalesce(w.reached, -1) AS reached, max(s.last_offset) AS arrived
-FROM shipments s
-LEFT JOIN unnest(%(planes)s::text[], %(segments)s::bigint[], %(offsets)s::bigint[])
-    AS w (plane, segment, reached) ON w.plane = s.plane AND w.segment = s.segment
-WHERE s.last_offset > coalesce(w.reached, -1)
-GROUP BY s.plane, s.segment, w.reached
-ORDER BY s.plane, s.segment;
+-- name: arrived
+-- How far each spool segment has arrived. Segments of a plane ascend in time, so a decision is read
+-- before its completion in a later segment. One index probe a segment, for shipments are many. A batch
+-- sent twice may leave the row of the shorter one last; then its end is read with the next batch.
+WITH RECURSIVE sources AS (
+    (SELECT plane, segment FROM shipments ORDER BY plane, segment LIMIT 1)
+    UNION ALL
+    SELECT next.plane, next.segment FROM sources CROSS JOIN LATERAL (
+        SELECT s.plane, s.segment FROM shipments s
+        WHERE (s.plane, s.segment) > (sources.plane, sources.segment)
+        ORDER BY s.plane, s.segment LIMIT 1
+    ) AS next
+)
+SELECT sources.plane, sources.segment, newest.arrived
+FROM sources CROSS JOIN LATERAL (
+    SELECT s.last_offset AS arrived FROM shipments s
+    WHERE s.plane = sources.plane AND s.segment = sources.segment
+    ORDER BY s.first_offset DESC LIMIT 1
+) AS newest
+ORDER BY sources.plane, sources.segment;
 
 -- name: cut
 -- At most so many completions of one source: how many, and the offset of the last one.
@@ -502,6 +512,9 @@ WHERE job = %(job)s AND due_at = %(due_at)s;
 -- name: forget_runs
 DELETE FROM job_runs WHERE due_at < %(before)s;
 
+-- name: forget_plane_reports
+DELETE FROM plane_reports WHERE at < %(before)s;
+
 
 -- ============================================================================ api
 
@@ -783,3 +796,146 @@ WHERE c.status = 'ok'
     AND (%(at)s::timestamptz IS NULL OR (c.at, c.decision_id) < (%(at)s, %(id)s::uuid))
 ORDER BY c.at DESC, c.decision_id DESC
 LIMIT %(limit)s;
+
+
+-- ============================================================================ rollups
+
+-- name: lock_rollups
+-- One at a time: a second control plane waits, then sees the marks of the first.
+SELECT pg_advisory_xact_lock(hashtext('penstock_rollups'));
+
+-- name: few_rows_of_many
+-- What is added is little against the tables that it is joined to.
+SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+
+-- name: load_rollup_marks
+SELECT plane, segment, "offset" FROM rollup_marks;
+
+-- name: move_rollup_mark
+INSERT INTO rollup_marks (plane, segment, "offset") VALUES (%(plane)s, %(segment)s, %(until)s)
+ON CONFLICT (plane, segment) DO UPDATE SET "offset" = excluded."offset";
+
+-- name: roll_up_queries
+-- Completions of one source between two offsets, and those that waited for a decision that is there
+-- now. A plane's attempts come before their completion, so what it paid is known with it.
+WITH late AS (
+    DELETE FROM rollup_waiting w WHERE w.kind = 'completion' AND EXISTS (
+        SELECT FROM decisions d WHERE d.at = w.at AND d.id = w.decision_id
+    )
+    RETURNING w.at, w.decision_id
+), taken AS MATERIALIZED (
+    SELECT c.at, c.decision_id, c.status, c.final_tier, c.escalated, c.latency_ms
+    FROM completions c
+    WHERE c.plane = %(plane)s AND c.spool_segment = %(segment)s
+        AND c."offset" > %(reached)s AND c."offset" <= %(until)s
+    UNION ALL
+    SELECT c.at, c.decision_id, c.status, c.final_tier, c.escalated, c.latency_ms
+    FROM late JOIN completions c ON c.at = late.at AND c.decision_id = late.decision_id
+), decided AS MATERIALIZED (
+    SELECT taken.*, d.id, d.tenant, d.segment, d.policy_version,
+        (d.features ->> 'chars')::float8 AS chars
+    FROM taken LEFT JOIN decisions d ON d.at = taken.at AND d.id = taken.decision_id
+), known AS MATERIALIZED (
+    SELECT decided.*, coalesce(final_tier, '') AS tier, status = 'ok' AS answered,
+        status = 'ok' AND final_tier = terms.local AS local, paid.usd AS paid_usd,
+        call_usd + char_usd * chars AS expected_usd
+    FROM decided
+    LEFT JOIN v_overview_terms terms ON terms.version = decided.policy_version
+    LEFT JOIN LATERAL (
+        SELECT sum(a.cost_usd) AS usd FROM attempts a
+        WHERE a.at = decided.at AND a.decision_id = decided.decision_id AND a.purpose = 'serve'
+            AND a.tier = terms.cloud AND a.error IS NULL
+    ) AS paid ON decided.status = 'ok'
+    WHERE decided.id IS NOT NULL
+), waiting AS (
+    INSERT INTO rollup_waiting (kind, at, decision_id, purpose, index)
+    SELECT 'completion', at, decision_id, '', 0 FROM decided WHERE id IS NULL
+), latencies AS (
+    INSERT INTO latency_rollups AS sum (measure, at, tenant, segment, policy_version, tier, bin, n)
+    SELECT 'answer', date_trunc('hour', at, 'UTC'), tenant, segment, policy_version, tier,
+        floor(ln(greatest(latency_ms, 0.01)) / ln(1.1::float8)), count(*)
+    FROM known WHERE answered GROUP BY 1, 2, 3, 4, 5, 6, 7
+    ON CONFLICT (measure, at, tenant, segment, policy_version, tier, bin)
+    DO UPDATE SET n = sum.n + excluded.n
+)
+INSERT INTO query_rollups AS sum (at, tenant, segment, policy_version, tier, queries, answered,
+    local, escalated, failed, paid_cloud_usd, expected_cloud_usd)
+SELECT date_bin('10 minutes', at, '2000-01-01Z'), tenant, segment, policy_version, tier, count(*),
+    count(*) FILTER (WHERE answered), count(*) FILTER (WHERE local),
+    count(*) FILTER (WHERE answered AND escalated), count(*) FILTER (WHERE status = 'error'),
+    coalesce(sum(paid_usd) FILTER (WHERE answered), 0),
+    coalesce(sum(expected_usd) FILTER (WHERE answered AND paid_usd IS NULL), 0)
+FROM known GROUP BY 1, 2, 3, 4, 5
+ON CONFLICT (at, tenant, segment, policy_version, tier) DO UPDATE SET
+    queries = sum.queries + excluded.queries,
+    answered = sum.answered + excluded.answered,
+    local = sum.local + excluded.local,
+    escalated = sum.escalated + excluded.escalated,
+    failed = sum.failed + excluded.failed,
+    paid_cloud_usd = sum.paid_cloud_usd + excluded.paid_cloud_usd,
+    expected_cloud_usd = sum.expected_cloud_usd + excluded.expected_cloud_usd;
+
+-- name: roll_up_calls
+-- Attempts of one source between two offsets, and those that waited for a decision that is there now.
+-- A shadow is called once its draw was read, so its chance is known with it.
+WITH late AS (
+    DELETE FROM rollup_waiting w WHERE w.kind = 'attempt' AND EXISTS (
+        SELECT FROM decisions d WHERE d.at = w.at AND d.id = w.decision_id
+    )
+    RETURNING w.at, w.decision_id, w.purpose, w.index
+), taken AS MATERIALIZED (
+    SELECT a.* FROM attempts a
+    WHERE a.plane = %(plane)s AND a.spool_segment = %(segment)s
+        AND a."offset" > %(reached)s AND a."offset" <= %(until)s
+    UNION ALL
+    SELECT a.* FROM late JOIN attempts a ON a.at = late.at AND a.decision_id = late.decision_id
+        AND a.purpose = late.purpose AND a.index = late.index
+), decided AS MATERIALIZED (
+    SELECT taken.*, d.id, d.tenant, d.segment, d.policy_version,
+        (d.features ->> 'chars')::float8 AS chars
+    FROM taken LEFT JOIN decisions d ON d.at = taken.at AND d.id = taken.decision_id
+), known AS MATERIALIZED (
+    SELECT decided.*, shadow.of_cloud, shadow.probability,
+        call_usd + char_usd * chars AS expected_usd
+    FROM decided
+    LEFT JOIN v_overview_terms terms ON terms.version = decided.policy_version
+    LEFT JOIN LATERAL (
+        SELECT true AS of_cloud, (
+            SELECT s.probability FROM draws s
+            WHERE s.at = decided.at AND s.decision_id = decided.decision_id
+                AND s.kind = 'shadow' AND s.tier = decided.tier
+        ) AS probability
+    ) AS shadow
+        ON decided.purpose = 'shadow' AND decided.error IS NULL AND decided.tier = terms.cloud
+    WHERE decided.id IS NOT NULL
+), waiting AS (
+    INSERT INTO rollup_waiting (kind, at, decision_id, purpose, index)
+    SELECT 'attempt', at, decision_id, purpose, index FROM decided WHERE id IS NULL
+), latencies AS (
+    INSERT INTO latency_rollups AS sum (measure, at, tenant, segment, policy_version, tier, bin, n)
+    SELECT measure, date_trunc('hour', at, 'UTC'), tenant, segment, policy_version, tier,
+        floor(ln(greatest(value, 0.01)) / ln(1.1::float8)), count(*)
+    FROM known CROSS JOIN LATERAL (
+        VALUES ('call', latency_ms), ('ttft', ttft_ms), ('speed', tokens_per_s)
+    ) AS measured (measure, value)
+    WHERE purpose = 'serve' AND error IS NULL AND value IS NOT NULL GROUP BY 1, 2, 3, 4, 5, 6, 7
+    ON CONFLICT (measure, at, tenant, segment, policy_version, tier, bin)
+    DO UPDATE SET n = sum.n + excluded.n
+)
+INSERT INTO spend_rollups AS sum (at, tenant, segment, policy_version, tier, purpose, model, calls,
+    failed, prompt_tokens, completion_tokens, cost_usd, shadow_calls, shadow_usd,
+    shadow_expected_usd)
+SELECT date_bin('10 minutes', at, '2000-01-01Z'), tenant, segment, policy_version, tier, purpose,
+    model, count(*), count(error), sum(prompt_tokens), sum(completion_tokens), sum(cost_usd),
+    count(of_cloud), coalesce(sum(cost_usd / probability) FILTER (WHERE of_cloud), 0),
+    coalesce(sum(expected_usd / probability) FILTER (WHERE of_cloud), 0)
+FROM known GROUP BY 1, 2, 3, 4, 5, 6, 7
+ON CONFLICT (at, tenant, segment, policy_version, tier, purpose, model) DO UPDATE SET
+    calls = sum.calls + excluded.calls,
+    failed = sum.failed + excluded.failed,
+    prompt_tokens = sum.prompt_tokens + excluded.prompt_tokens,
+    completion_tokens = sum.completion_tokens + excluded.completion_tokens,
+    cost_usd = sum.cost_usd + excluded.cost_usd,
+    shadow_calls = sum.shadow_calls + excluded.shadow_calls,
+    shadow_usd = sum.shadow_usd + excluded.shadow_usd,
+    shadow_expected_usd = sum.shadow_expected_usd + excluded.shadow_expected_usd;

@@ -28,11 +28,12 @@ def quality(course: pd.DataFrame, target: float | None, floor: float | None) -> 
     axis = alt.Axis(format="%")
     base = alt.Chart(course).encode(x=time_axis())
     band = base.mark_area(opacity=0.25, color=BLUE).encode(
-        y=alt.Y("lo:Q", title=title, axis=axis, scale=alt.Scale(zero=False)), y2="hi:Q"
+        y=alt.Y("lo:Q", title=title, axis=axis, scale=alt.Scale(zero=False)), y2=alt.Y2("hi:Q")
     )
     shares = [alt.Tooltip(f"{name}:Q", format=".1%") for name in ("quality", "lo", "hi")]
     line = base.mark_line(color=BLUE, point=len(course) == 1).encode(
-        y=alt.Y("quality:Q", title=title, axis=axis), tooltip=[when(), *shares, "labels:Q"]
+        y=alt.Y("quality:Q", title=title, axis=axis),
+        tooltip=[when(), *shares, alt.Tooltip("labels:Q")],
     )
     levels = [
         level(value, said, dash)
@@ -54,15 +55,15 @@ def cost(course: pd.DataFrame, cloud: pd.DataFrame) -> Layers:
         legend=alt.Legend(title=None, orient="top", columns=6, symbolType="square"),
     )
     title = "USD per 1,000 queries"
-    told = [when(), "purpose:N", alt.Tooltip("usd_per_1000:Q", format=".4~g")]
+    told = [when(), alt.Tooltip("purpose:N"), alt.Tooltip("usd_per_1000:Q", format=".4~g")]
     bars = (
         alt.Chart(stacked)
         .mark_rect()
         .encode(
             x=time_axis(),
-            x2="until:T",
+            x2=alt.X2("until:T"),
             y=alt.Y("below:Q", title=title),
-            y2="above:Q",
+            y2=alt.Y2("above:Q"),
             color=colour,
             tooltip=told,
         )
@@ -84,7 +85,8 @@ def steps(course: pd.DataFrame, column: str, title: str, ends: tuple[float, floa
     drawn = moving if len(moving) else course[column]
     scale = alt.Scale(domain=around(float(drawn.min()), float(drawn.max())), clamp=True)
     segments = course["segment"].nunique() > 1
-    told = [when(), "version:O", "mode:N", "segment:N", alt.Tooltip(f"{column}:Q", format=".4f")]
+    named = (alt.Tooltip(name) for name in ("version:O", "mode:N", "segment:N"))
+    told = [when(), *named, alt.Tooltip(f"{column}:Q", format=".4f")]
     chart: alt.Chart = (
         alt.Chart(course)
         .mark_line(interpolate="step-after", point=alt.OverlayMarkDef(size=24))
@@ -113,12 +115,15 @@ def calibration(bins: pd.DataFrame) -> Layers:
     )
     base = alt.Chart(bins).encode(x=promised)
     bands = base.mark_rule(color=BLUE, strokeWidth=2).encode(
-        y=alt.Y("lo:Q", title=title, scale=unit), y2="hi:Q"
+        y=alt.Y("lo:Q", title=title, scale=unit), y2=alt.Y2("hi:Q")
     )
     numbers = ("predicted", "value", "lo", "hi")
     points = base.mark_point(filled=True, color=BLUE, opacity=1, size=70).encode(
         y=alt.Y("value:Q", title=title, scale=unit),
-        tooltip=[*(alt.Tooltip(f"{name}:Q", format=".3f") for name in numbers), "labels:Q"],
+        tooltip=[
+            *(alt.Tooltip(f"{name}:Q", format=".3f") for name in numbers),
+            alt.Tooltip("labels:Q"),
+        ],
     )
     return alt.layer(diagonal, bands, points).properties(height=HEIGHT)
 

@@ -1,6 +1,7 @@
 """What all charts share: Okabe and Ito's colours, which the colour-blind can tell apart, and time.
 
-Times are shown in the viewer's zone. Dashes and shapes say again what colours say.
+Times are shown in the viewer's zone. Dashes and shapes say again what colours say. Encodings are
+objects, not strings: for each string Altair hashes its whole schema, which takes milliseconds.
 """
 
 from typing import TypeAlias
@@ -29,9 +30,11 @@ def when() -> alt.Tooltip:
 def level(value: float, said: str, dash: list[int]) -> Layers:
     """A horizontal line at a share, which says what it is."""
     data = alt.Chart(pd.DataFrame({"value": [value], "said": [f"{said} {value:.0%}"]}))
-    rule = data.mark_rule(color=VERMILION, strokeDash=dash, strokeWidth=2).encode(y="value:Q")
+    rule = data.mark_rule(color=VERMILION, strokeDash=dash, strokeWidth=2).encode(
+        y=alt.Y("value:Q")
+    )
     words = data.mark_text(align="left", baseline="bottom", dx=4, dy=-2, color=VERMILION).encode(
-        x=alt.value(0), y="value:Q", text="said:N"
+        x=alt.value(0), y=alt.Y("value:Q"), text=alt.Text("said:N")
     )
     return alt.layer(rule, words)
 

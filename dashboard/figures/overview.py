@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard.figures.traffic import EVERYTHING, STEP, Traffic
 from dashboard.period import width
 from dashboard.store import Store
 
@@ -99,6 +100,8 @@ class Money:
 class Figures:
     """All that the overview shows of one period, up to ``now``.
 
+    ``summed``: from sums by ten minutes, which lack ``unsummed`` records that have arrived.
+
     Frames, by column: ``quality_course`` at, labels, quality, lo, hi; ``cost_course`` at, until,
     purpose, usd_per_1000; ``cloud_course`` at, usd_per_1000; ``policy_course`` at, version, mode,
     segment, routing_threshold, judge_cutoff; ``calibration`` predicted, value, lo, hi, labels.
@@ -106,6 +109,8 @@ class Figures:
 
     now: datetime
     since: datetime
+    summed: bool
+    unsummed: int
     last: datetime | None
     queries: int
     answered: int
@@ -130,41 +135,53 @@ class Figures:
         return self.local / self.answered if self.answered else None
 
 
-def read(store: Store, period: timedelta) -> Figures:
-    """All figures of the last ``period``; raises ``StoreUnavailable`` through its snapshot."""
+def read(
+    store: Store,
+    period: timedelta,
+    narrowed: Mapping[str, Any] = EVERYTHING,
+) -> Figures:
+    """All figures of the last ``period``; raises ``StoreUnavailable`` through its snapshot.
+
+    ``narrowed`` to some of the traffic, which quality, policy, gates and alarms are not.
+    """
     now = store.row("now")["now"]
-    since = now - period
-    extent = store.row("extent", since=since)
-    drawn = extent["last"] - extent["first"] if extent["last"] else timedelta()
-    bucket = {"since": since, "width": width(drawn)}
-    volume = pd.DataFrame(store.rows("volume", **bucket), columns=list(VOLUME))
-    spend = pd.DataFrame(store.rows("spend", **bucket), columns=list(SPEND))
-    money = _money(store, since, volume, spend)
+    traffic = Traffic(store, now, period, narrowed)
+    extent = store.row("extent", since=traffic.since)
+    first = max(traffic.since, extent["first"] or traffic.since)
+    bucket = _bucket(traffic, extent)
+    volume = pd.DataFrame(traffic.rows("volume", width=bucket), columns=list(VOLUME))
+    spend = pd.DataFrame(traffic.rows("spend", width=bucket), columns=list(SPEND))
+    money = _money(traffic, volume, spend)
     estimate = store.row_or_none("quality_now")
     labels = (estimate or {}).get("labels") or 0
-    policies = store.rows("policies", since=since)
+    estimates = store.rows("quality", since=traffic.since, width=bucket, enough=ENOUGH)
+    policies = store.rows("policies", since=traffic.since)
     return Figures(
         now=now,
-        since=max(since, extent["first"] or since),
+        since=first,
+        summed=traffic.summed,
+        unsummed=store.row("unsummed")["records"] if traffic.summed else 0,
         last=extent["last"] or store.row("latest")["last"],
-        **store.row("served", since=since),
+        **traffic.row("served"),
+        p95_latency_ms=traffic.p95("answer"),
         policy=_policy(store.rows("live")),
         quality=Quality(**estimate) if estimate and labels >= ENOUGH else None,
         labels_missing=max(ENOUGH - labels, 0),
         money=money,
         alarms=store.rows("alarms", now=now),
         gates=store.rows("gates"),
-        simulated=[row["name"] for row in store.rows("simulated", since=since)],
-        quality_course=pd.DataFrame(
-            store.rows("quality", **bucket, enough=ENOUGH), columns=list(QUALITY)
-        ),
-        cost_course=cost_course(volume, spend, bucket["width"]),
+        simulated=[row["name"] for row in store.rows("simulated", since=traffic.since)],
+        quality_course=pd.DataFrame(estimates, columns=list(QUALITY)),
+        cost_course=cost_course(volume, spend, bucket),
         cloud_course=cloud_course(volume, money.correction),
-        policy_course=policy_course(
-            policies, max(since, extent["first"] or since), extent["last"] or now
-        ),
-        calibration=calibration(store.rows("calibration", since=since)),
+        policy_course=policy_course(policies, first, extent["last"] or now),
+        calibration=calibration(store.rows("calibration", since=traffic.since, **narrowed)),
     )
+
+
+def _bucket(traffic: Traffic, extent: Mapping[str, Any]) -> timedelta:
+    drawn = width(extent["last"] - extent["first"] if extent["last"] else timedelta())
+    return max(drawn, STEP) if traffic.summed else drawn
 
 
 VOLUME = ("at", "queries", "paid_cloud_usd", "expected_cloud_usd")
@@ -173,9 +190,8 @@ QUALITY = ("at", "labels", "quality", "lo", "hi")
 COURSE = ("at", "version", "mode", "segment", "routing_threshold", "judge_cutoff")
 
 
-def _money(store: Store, since: datetime, volume: pd.DataFrame, spend: pd.DataFrame) -> Money:
-    shadows = store.row("shadows", since=since)
-    labels = store.row("labels", since=since)
+def _money(traffic: Traffic, volume: pd.DataFrame, spend: pd.DataFrame) -> Money:
+    shadows, votes = traffic.row("shadows"), traffic.row("votes")
     return Money(
         by_purpose={
             str(k): float(v) for k, v in spend.groupby("purpose")["cost_usd"].sum().items()
@@ -184,8 +200,8 @@ def _money(store: Store, since: datetime, volume: pd.DataFrame, spend: pd.DataFr
         expected_cloud_usd=float(volume["expected_cloud_usd"].sum()),
         correction=correction(**shadows),
         shadow_calls=shadows["calls"],
-        labels=labels["labels"],
-        labels_usd=labels["cost_usd"],
+        labels=votes["labels"],
+        labels_usd=votes["cost_usd"],
     )
 
 

@@ -10,7 +10,6 @@ from dashboard.charts import overview as charts
 from dashboard.figures.overview import ENOUGH, Figures, Money, Policy, Quality, read
 from dashboard.filters import Filters
 from dashboard.frame import REFRESH_S, page, reading, simulated
-from dashboard.period import PERIODS
 from dashboard.units import UNKNOWN, age, latency, plain, share, usd
 
 Colour: TypeAlias = Literal["green", "red", "gray"]
@@ -26,19 +25,20 @@ VERDICTS: dict[str, tuple[str, Colour]] = {
 }
 
 
-@st.cache_data(ttl=REFRESH_S - 1, max_entries=len(PERIODS), show_spinner="Reading the store")
-def look(period: str) -> Figures:
-    """The figures of a period, read once for all viewers."""
+@st.cache_data(ttl=REFRESH_S - 1, max_entries=64, show_spinner="Reading the store")
+def look(filters: Filters) -> Figures:
+    """The figures of a part of the traffic, read once for all viewers."""
     with reading() as store:
-        return read(store, PERIODS[period])
+        return read(store, filters.span, filters.narrowed)
 
 
 def show(filters: Filters) -> None:
     """The page below its title."""
     period = filters.period
-    figures = look(period)
+    figures = look(filters)
     simulated(figures.simulated)
-    _headline(figures)
+    _scope(figures, filters)
+    _headline(figures, filters)
     _older_alarms(figures)
     if figures.answered:
         _courses(figures, period)
@@ -46,12 +46,29 @@ def show(filters: Filters) -> None:
         st.info(_nothing(figures, period))
 
 
-def _headline(figures: Figures) -> None:
+def _scope(figures: Figures, filters: Filters) -> None:
+    """What the figures are of, where that is not plain."""
+    said = []
+    if any(value is not None for value in filters.narrowed.values()):
+        said.append(
+            "The filters narrow shares, latency, costs and the judge's calibration; quality, "
+            "policy, alarms and gates are of all traffic. Tier: of who answered, and of the calls "
+            "charged."
+        )
+    if figures.summed:
+        said.append("Of so many queries sums by ten minutes are read, and p95 from bins 10 % wide.")
+    if figures.unsummed:
+        said.append(f"The sums still lack {figures.unsummed:,} records that have arrived.")
+    if said:
+        st.caption(" ".join(said))
+
+
+def _headline(figures: Figures, filters: Filters) -> None:
     left, middle, right = st.columns(3)
     with left:
         _quality(figures)
     with middle:
-        _saving(figures.money)
+        _saving(figures.money, filters.tier)
     with right:
         _policy(figures)
     left, middle, right = st.columns(3)
@@ -108,7 +125,14 @@ def _target(policy: Policy | None) -> str:
     return f"target {100 * policy.target_quality:g} %{of} less {points}"
 
 
-def _saving(money: Money) -> None:
+def _saving(money: Money, tier: str | None) -> None:
+    if tier is not None:
+        st.metric(
+            "Cost saved against always-cloud", UNKNOWN,
+            f"one tier saves nothing by itself; its calls cost {usd(money.spent_usd)}",
+            delta_arrow="off", delta_color="off", border=True, height="stretch",
+        )  # fmt: skip
+        return
     saved = money.saved_share
     dear = usd(money.always_cloud_usd)
     st.metric(
@@ -282,4 +306,6 @@ def _nothing(figures: Figures, period: str) -> str:
     )
 
 
-page("Overview", "Is it healthy, and is it worth it?", show)
+page(
+    "Overview", "Is it healthy, and is it worth it?", show, "tenant", "segment", "version", "tier",
+)  # fmt: skip

@@ -11,10 +11,36 @@ SELECT now() AS now;
 SELECT filter, value FROM v_filters ORDER BY filter, place, value LIMIT %(rows)s;
 
 -- name: simulated
--- Names that say themselves that what they name is no real thing.
-SELECT DISTINCT 'model ' || model AS name FROM v_overview_spend
-WHERE at >= %(since)s AND model ILIKE '%%simulated%%'
+-- Names that say themselves that what they name is no real thing: of the newest calls and votes, and
+-- of the calls before them that are added up.
+SELECT 'model ' || model AS name FROM (
+    SELECT model FROM (
+        SELECT model FROM v_overview_spend WHERE at >= %(since)s ORDER BY at DESC LIMIT 5000
+    ) AS newest
+    UNION
+    SELECT model FROM v_spend_rollups WHERE at >= %(since)s - interval '10 minutes'
+) AS called WHERE model ILIKE '%%simulated%%'
 UNION
-SELECT DISTINCT 'labeller ' || labeller FROM v_overview_labels
-WHERE at >= %(since)s AND decided_at >= %(since)s AND labeller ILIKE '%%simulated%%'
+SELECT 'labeller ' || labeller FROM (
+    SELECT labeller FROM v_overview_labels WHERE at >= %(since)s ORDER BY at DESC LIMIT 1000
+) AS newest WHERE labeller ILIKE '%%simulated%%'
 ORDER BY 1 LIMIT %(rows)s;
+
+-- name: summed_queries
+-- How many completed queries the sums know of.
+SELECT coalesce(sum(queries), 0)::bigint AS queries FROM v_query_rollups WHERE at >= %(since)s;
+
+-- name: bins
+-- How many values of a measure lie between which bounds, by whole hours.
+SELECT lower, upper, sum(n)::bigint AS n FROM v_latency_rollups
+WHERE at >= date_trunc('hour', %(since)s::timestamptz, 'UTC') AND measure = %(measure)s
+    AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+    AND (%(segment)s::text IS NULL OR segment = %(segment)s)
+    AND (%(version)s::integer IS NULL OR policy_version = %(version)s)
+    AND (%(tier)s::text IS NULL OR tier = %(tier)s)
+GROUP BY 1, 2 ORDER BY 1 LIMIT %(rows)s;
+
+-- name: unsummed
+-- Records that arrived and are in no sum yet; those of the last seconds are on their way.
+SELECT coalesce(sum(records), 0)::bigint AS records FROM v_rollup_lag
+WHERE records > 0 AND waiting_since < now() - interval '30 seconds';

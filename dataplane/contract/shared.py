@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
+from dataplane.contract import shown as _shown  # noqa: F401  its tables are of METADATA, too
 from dataplane.contract.tables import (
     IdKey,
     Json,
@@ -268,6 +269,9 @@ class JobRunRow(SQLModel, table=True):
     """One due run of a job: the primary key lets one control plane take it."""
 
     __tablename__ = "job_runs"
+    __table_args__ = (
+        Index("job_runs_that_failed", "due_at", postgresql_where=text("status = 'failed'")),
+    )
 
     job: Key
     due_at: MomentKey

@@ -109,6 +109,7 @@ class AttemptRow(Sourced, table=True):
         amount("cost_usd"),
         amount("latency_ms"),
         CheckConstraint("prompt_tokens >= 0 AND completion_tokens >= 0", name="tokens_are_counts"),
+        Index("attempts_by_source", "plane", "spool_segment", "offset"),
         DAILY,
     )
 

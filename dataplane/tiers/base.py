@@ -1,7 +1,7 @@
 """The seam between the gateway and whatever answers a query."""
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 ErrorKind = Literal["timeout", "connect", "status", "overloaded", "broken", "cancelled"]
@@ -46,12 +46,16 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class TierHealth:
-    """What a tier knows of itself without asking anyone; `pid` is a supervised process."""
+    """What a tier knows of itself without asking anyone; `pid` is a supervised process.
+
+    `account` is what that process said last of its slots, its queue and its memory.
+    """
 
     up: bool
     pid: int | None = None
     restarts: int = 0
     detail: str = ""
+    account: Mapping[str, Any] = field(default_factory=dict)
 
 
 class TierError(Exception):

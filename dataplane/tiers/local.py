@@ -73,6 +73,7 @@ class LocalTier:
         self._up = False
         self._detail = "not started"
         self._restarts = 0
+        self._account: dict[str, Any] = {}
 
     async def start(self) -> None:
         """Start the engine and wait until it answers. Raises `TierUnusableError`."""
@@ -98,7 +99,8 @@ class LocalTier:
     def health(self) -> TierHealth:
         """Whether the engine answers, its process, and how often it was started again."""
         pid = None if self._engine is None else self._engine.pid
-        return TierHealth(up=self._up, pid=pid, restarts=self._restarts, detail=self._detail)
+        account = self._account if self._up else {}
+        return TierHealth(self._up, pid, self._restarts, self._detail, account)
 
     def lacks(self, request: Mapping[str, Any]) -> str | None:
         """What the engine would refuse."""
@@ -151,7 +153,7 @@ class LocalTier:
 
     async def _answers(self) -> bool:
         try:
-            await self.statistics()
+            self._account = await self.statistics()
         except TierError:
             return False
         return True

@@ -14,10 +14,12 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from controlplane.database import embedded
+from controlplane.connection import connect
+from controlplane.database import Database, embedded
 from controlplane.demo.options import Options, RealCloud
 from controlplane.demo.story import run
 from controlplane.launch import Program, free_ports, running, sheltered
+from controlplane.rollups import add
 
 pytestmark = pytest.mark.slow
 
@@ -63,8 +65,14 @@ def report(kept: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def store(kept: Path) -> Iterator[psycopg.Connection]:
-    with embedded(kept / "run") as database, psycopg.connect(database.url) as owner:
+def database(kept: Path) -> Iterator[Database]:
+    with embedded(kept / "run") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def store(database: Database) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database.url, autocommit=True) as owner:
         yield owner
 
 
@@ -207,3 +215,22 @@ def test_a_local_tier_that_gets_weaker_shows_in_the_baselines(tmp_path: Path) ->
     )  # half of the run .72, half three quarters of it
     assert drift["named_rightly"] == ([each["cause"] for each in drift["named"]] == ["local"])
     assert (drift["noticed_after"] is None) == ("noticed: not within this run" in said)
+
+
+def test_its_data_plane_told_of_its_spool_and_its_engine(store: psycopg.Connection) -> None:
+    told = "SELECT max((body #>> '{tiers,local,memory_rss_bytes}')::bigint) FROM plane_reports"
+    assert number(store, told) > 10 << 20
+    assert number(store, "SELECT max((body #>> '{spool,dropped}')::int) FROM plane_reports") == 0
+
+
+def test_what_was_added_up_was_added_once(database: Database, store: psycopg.Connection) -> None:
+    summed = number(store, "SELECT sum(queries) FROM query_rollups")
+    assert 0 < summed <= number(store, "SELECT count(*) FROM completions")
+    with connect(database.url_for("penstock_controlplane")) as connection:
+        while add(connection, 100_000):
+            pass
+    assert number(store, "SELECT sum(queries) FROM query_rollups") == number(
+        store, "SELECT count(*) FROM completions"
+    )
+    spent = number(store, "SELECT sum(cost_usd) FROM spend_rollups")
+    assert spent == pytest.approx(number(store, "SELECT sum(cost_usd) FROM attempts"))

@@ -32,11 +32,12 @@ HEIGHT = "document.querySelector('[data-testid=stMainBlockContainer]').scrollHei
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a dashboard is, and the store that it shows."""
+    """Where a dashboard is, the store that it shows, and what it was started with."""
 
     url: str
     control_url: str
     database: Database
+    environment: Mapping[str, str]
 
 
 Picture: TypeAlias = Callable[[Page, str], None]
@@ -138,7 +139,7 @@ def serve(
             f"{url}/_stcore/health",
         )
         stack.enter_context(running(program, logs))
-        yield Site(url, environment[planes.CONTROL_URL], database)
+        yield Site(url, environment[planes.CONTROL_URL], database, environment)
 
 
 @contextmanager

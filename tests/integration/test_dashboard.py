@@ -25,6 +25,7 @@ from controlplane.launch import free_ports
 from controlplane.states import save
 from controlplane.stats.gate import Gate
 from dashboard.figures.overview import ENOUGH, Figures, read
+from dashboard.figures.traffic import EVERYTHING
 from dashboard.period import PERIODS
 from dashboard.store import SETTINGS, SQL, StoreUnavailable, snapshot
 from tests.conftest import Databases
@@ -175,7 +176,7 @@ def test_what_says_simulated_is_named(figures: Figures) -> None:
 def test_the_role_may_ask_every_query_and_see_no_table(seeded: Database, name: str) -> None:
     everything: dict[str, Any] = {
         "since": datetime.now(UTC) - DAY, "now": datetime.now(UTC),
-        "width": timedelta(minutes=1), "enough": ENOUGH,
+        "width": timedelta(minutes=1), "enough": ENOUGH, "measure": "answer", **EVERYTHING,
     }  # fmt: skip
     everything = dict.fromkeys(re.findall(r"%\((\w+)\)s", SQL[name].decode())) | everything
     everything.pop("rows", None)

@@ -125,6 +125,8 @@ async def test_an_engine_that_hangs_is_replaced(tiny_model: Path, tmp_path: Path
 async def test_statistics_are_the_engines_own(tiny_model: Path, tmp_path: Path) -> None:
     async with running(tiny_model, tmp_path) as tier:
         account = await tier.statistics()
+        assert tier.health().account["slots"] == 4
+    assert tier.health().account == {}
     assert (account["model"], account["slots"], account["queue_depth"]) == ("tiny", 4, 0)
 
 

@@ -17,7 +17,8 @@ RECORDS = tuple(KINDS)
 PUBLISHED = ("policies", "publications", "api_keys")
 LEARNERS_OWN = (
     "learner_state", "watermarks", "label_tasks", "shadow_tasks", "job_runs", "events", "estimates",
-    "judge_reports",
+    "judge_reports", "query_rollups", "spend_rollups", "latency_rollups", "rollup_marks",
+    "rollup_waiting",
 )  # fmt: skip
 
 MAY: dict[Role, dict[str, set[str]]] = {
@@ -25,6 +26,7 @@ MAY: dict[Role, dict[str, set[str]]] = {
         **{table: {"INSERT"} for table in (*RECORDS, "shipments", "policy_acks")},
         **{table: {"SELECT"} for table in PUBLISHED},
         "staging": {"SELECT", "INSERT", "DELETE"},
+        "plane_reports": {"INSERT"},
     },
     "penstock_controlplane": {
         **{table: {"SELECT"} for table in (*RECORDS, "shipments", "policy_acks")},
@@ -32,6 +34,7 @@ MAY: dict[Role, dict[str, set[str]]] = {
         **{table: {"SELECT", "INSERT"} for table in PUBLISHED},
         **{table: {"SELECT", "INSERT"} for table in ("outcomes", "label_votes", "labels")},
         "texts": {"SELECT", "DELETE"},
+        "plane_reports": {"SELECT", "DELETE"},
     },
     "penstock_dashboard": {},
 }
