@@ -18,6 +18,7 @@ from controlplane.alerts import AlertJob
 from controlplane.audit import labels
 from controlplane.connection import Connect, connect
 from controlplane.cycle import Cycle, School
+from controlplane.frontier import FrontierJob
 from controlplane.judge_reports import ReportJob
 from controlplane.leader import Leader
 from controlplane.learn.learner import Learner
@@ -134,6 +135,7 @@ def _actions(
         shadow=ask,
         expire=expire,
         judge_report=ReportJob(database, leader).run,
+        frontier=FrontierJob(database, leader, settings.learner).run,
     )
 
 

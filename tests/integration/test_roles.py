@@ -32,6 +32,7 @@ MAY: dict[Role, dict[str, set[str]]] = {
         **{table: {"SELECT", "INSERT"} for table in PUBLISHED},
         **{table: {"SELECT", "INSERT"} for table in ("outcomes", "label_votes", "labels")},
         "texts": {"SELECT", "DELETE"},
+        "frontier_points": {"SELECT", "INSERT", "DELETE"},
     },
     "penstock_dashboard": {},
 }

@@ -44,10 +44,11 @@ def test_upgrading_twice_changes_nothing(empty_database: Database) -> None:
         "0008",
         "0009",
         "0010",
+        "0013",
     ]
     before = tables(empty_database)
     upgrade(empty_database.url, applied.append)
-    assert len(applied) == 9
+    assert len(applied) == 10
     assert tables(empty_database) == before
 
 
@@ -71,7 +72,7 @@ def test_two_at_once_take_turns(empty_database: Database) -> None:
     revisions = [[line.partition(":")[0] for line in words.splitlines()] for words in said]
     assert sorted(revisions) == [
         [],
-        ["0001", "0002", "0003", "0004", "0006", "0007", "0008", "0009", "0010"],
+        ["0001", "0002", "0003", "0004", "0006", "0007", "0008", "0009", "0010", "0013"],
     ]
 
 
