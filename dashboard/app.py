@@ -8,6 +8,9 @@ from dashboard.person import Role, current
 READERS: tuple[Role, ...] = ("viewer", "operator")
 PAGES: dict[str, tuple[str, tuple[Role, ...]]] = {
     "overview": ("Overview", READERS),
+    "quality": ("Quality and cost", READERS),
+    "judge": ("Judge accuracy", READERS),
+    "cost": ("Cost drift", READERS),
 }
 
 st.set_page_config(page_title="Penstock", layout="wide")

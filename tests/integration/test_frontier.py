@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from controlplane import states
-from controlplane.connection import Connect, Connection
+from controlplane.connection import Connect, Connection, connect
 from controlplane.cycle import LEARNER, OBSERVED
 from controlplane.database import Database
 from controlplane.evaluate.frontier import Point
@@ -61,8 +61,8 @@ def test_one_tier_for_all_is_told_by_shadows(
     assert local.method == "snips"
 
 
-def test_a_policy_that_no_label_tells_of_says_why(past: Connect) -> None:
-    with past() as connection:
+def test_a_policy_that_no_label_tells_of_says_why(past: Connect, shared_database: Database) -> None:
+    with connect(shared_database.url) as connection:
         connection.execute("DELETE FROM labels")
         found = [point for _, point in computed(connection, SETTINGS, NOW)]
         connection.rollback()
