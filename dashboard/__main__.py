@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.web import bootstrap
 
 from dashboard.store import URL_VARIABLE
@@ -65,6 +66,8 @@ def options(address: str, port: int, hosts: Sequence[str] = ()) -> dict[str, obj
 
 
 def _serve(flags: dict[str, object]) -> None:
+    # Else the first address asked for would run its page's file alone, past app.py and its roles.
+    PagesManager.uses_pages_directory = False
     bootstrap.load_config_options(flags)
     bootstrap.run(str(APP), False, [], flags)
 

@@ -8,7 +8,7 @@ from functools import partial
 import psycopg
 from psycopg.types.json import Jsonb
 
-from controlplane import states
+from controlplane import push, states
 from controlplane.audit.trial import Trial
 from controlplane.audit.trust import Key, Trust
 from controlplane.connection import Connect, Connection, connect
@@ -62,9 +62,18 @@ def remember(database: Database, past: Past, hours: int = 4) -> None:
             )
     store = partial(connect, database.url_for("penstock_controlplane"))
     with store() as connection:
+        _retune(connection)
         _open_gate(connection, past.until - HOUR / 3)
         _teach(connection)
     _run(store, database, [past.until - HOUR * back for back in reversed(range(hours))])
+
+
+def _retune(connection: Connection) -> None:
+    """To a cutoff that lies among the scores."""
+    policy = live(connection)
+    segments = tuple(each.replaced(lambda_=0.3) for each in policy.segments)
+    said = {"version": policy.version + 1, "parent": policy.version, "segments": segments}
+    push.publish(connection, policy.model_copy(update=said).rederived())
 
 
 def _open_gate(connection: Connection, since: datetime) -> None:
@@ -86,7 +95,7 @@ def _teach(connection: Connection) -> None:
 
 
 def _run(store: Connect, database: Database, moments: Iterable[datetime]) -> None:
-    with Leader(database.url_for("penstock_controlplane")) as leader:
+    with Leader(database.url_for("penstock_controlplane"), idle_session_ms=600_000) as leader:
         assert leader.leads()
         reports = ReportJob(store, leader)
         frontier = FrontierJob(store, leader, LearnerSettings())

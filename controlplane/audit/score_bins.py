@@ -6,6 +6,7 @@ The cutoff is an edge between two bins, so that counts of what it accepts can be
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controlplane.stats.rates import Array, Mask
 
@@ -43,9 +44,9 @@ def score_bins(
         return ()
     edges = _edges(score, cutoff)
     at = np.clip(np.searchsorted(edges, score, side="right") - 1, 0, len(edges) - 2)
-    weight, size = 1 / probability, len(edges) - 1
-    labels = [np.bincount(at[rows], minlength=size) for rows in (right, ~right)]
-    shares = [_share(np.bincount(at[rows], weight[rows], size)) for rows in (right, ~right)]
+    sides, size = (right, ~right), len(edges) - 1
+    labels = [np.bincount(at[side], minlength=size) for side in sides]
+    shares = [_shares(at[side], 1 / probability[side], size) for side in sides]
     columns = (edges[:-1], edges[1:], *labels, *shares)
     return tuple(ScoreBin(*row) for row in zip(*(each.tolist() for each in columns), strict=True))
 
@@ -63,6 +64,8 @@ def _edges(score: Array, cutoff: float) -> Array:
     return np.asarray(anchor + width * steps)
 
 
-def _share(weights: Array) -> Array:
-    total = weights.sum()
-    return np.asarray(weights / total if total else weights)
+def _shares(at: NDArray[np.intp], weight: Array, size: int) -> Array:
+    """(size,) of all weight."""
+    summed = np.zeros(size)
+    np.add.at(summed, at, weight)
+    return summed / (summed.sum() or 1.0)

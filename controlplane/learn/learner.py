@@ -135,7 +135,7 @@ class Learner(State):
     def advise(self, live: PolicyDocument, now: datetime) -> Advice | None:
         """Which mode fits what was seen, whatever the live policy's; None before any label."""
         basis = self.basis(live, now)
-        return basis and Adviser(basis, self.settings.support).advice()
+        return None if basis is None else Adviser(basis, self.settings.support).advice()
 
     def basis(self, live: PolicyDocument, now: datetime) -> Basis | None:
         """What arms of any mode are estimated from as of now; None before any label."""

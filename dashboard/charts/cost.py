@@ -8,7 +8,8 @@ from dashboard.charts.overview import PURPOSES
 from dashboard.charts.style import BLUE, HEIGHT, SKY, VERMILION, Layers, time_axis, when
 
 COST = "USD per 1,000 queries"
-ROW = 34  # pixels a bar of the waterfall
+ROW, AROUND = 34, 80  # pixels: a bar of the waterfall, its legend and axis
+ROOM = 0.25  # of the width, for numbers beside the bars
 
 
 def waterfall(steps: pd.DataFrame, days: str) -> Layers:
@@ -18,21 +19,17 @@ def waterfall(steps: pd.DataFrame, days: str) -> Layers:
     """
     signs = steps["kind"].map({"rise": "+", "fall": "", "total": ""})
     said = steps.assign(
-        said=[f"{sign}{usd:.3g} USD" for sign, usd in zip(signs, steps["usd"], strict=True)],
+        said=[f"{sign}{usd:.3g}" for sign, usd in zip(signs, steps["usd"], strict=True)],
         edge=steps[["start", "end"]].max(axis=1),
-        after=steps["end"].shift(-1).where(steps.index < len(steps) - 1),
     )
-    order = steps["what"].tolist()
-    y = alt.Y("what:N", title=None, sort=order, axis=alt.Axis(labelLimit=140))
-    most = float(max(said["edge"].max(), 1e-12))
-    x = alt.X(
-        "start:Q",
-        title=f"USD in {days}",
-        scale=alt.Scale(domain=[min(0.0, float(said[["start", "end"]].min().min())), 1.22 * most]),
-    )
+    ends = said[["start", "end"]].to_numpy()
+    low, high = min(float(ends.min()), 0.0), max(float(ends.max()), 1e-12)
+    scale = alt.Scale(domain=[low, high + ROOM * (high - low)], nice=False)
+    title = f"USD in {days}"
+    y = alt.Y("what:N", title=None, sort=steps["what"].tolist(), axis=alt.Axis(labelLimit=140))
     base = alt.Chart(said)
-    bars = base.mark_bar(height=20).encode(
-        x=x, x2="end:Q", y=y,
+    bars = base.mark_bar(height=alt.RelativeBandSize(0.65)).encode(
+        x=alt.X("start:Q", title=title, scale=scale), x2="end:Q", y=y,
         color=alt.Color(
             "kind:N",
             scale=alt.Scale(domain=["total", "rise", "fall"], range=["#888888", VERMILION, BLUE]),
@@ -40,10 +37,10 @@ def waterfall(steps: pd.DataFrame, days: str) -> Layers:
         ),
         tooltip=["what:N", alt.Tooltip("usd:Q", format="+.4~g", title="USD")],
     )  # fmt: skip
-    words = base.mark_text(align="left", dx=6).encode(
-        x=alt.X("edge:Q", title=f"USD in {days}"), y=y, text="said:N"
+    words = base.mark_text(align="left", dx=6, fontSize=12).encode(
+        x=alt.X("edge:Q", title=title, scale=scale), y=y, text="said:N"
     )
-    return alt.layer(bars, words).properties(height=max(ROW * len(steps), 120))
+    return alt.layer(bars, words).properties(height=ROW * len(steps) + AROUND)
 
 
 def course(

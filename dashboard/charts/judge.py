@@ -20,26 +20,32 @@ PERCENT = alt.Axis(format="%")
 
 def calibration(bins: pd.DataFrame) -> Layers:
     """What the score promised against what labels found; on the diagonal the judge is honest."""
-    promised = alt.X(
-        "predicted:Q", title="promised P(local answer is right) (%)", scale=UNIT, axis=PERCENT
-    )
-    title = "share right, by labels (%)"
-    found = alt.Y("right_share:Q", title=title, scale=UNIT, axis=PERCENT)
-    base = alt.Chart(bins).encode(x=promised)
+    titles = "promised P(local answer is right) (%)", "share right, by labels (%)"
+    base = alt.Chart(bins).encode(x=_unit_x("predicted", titles[0]))
     bands = base.mark_rule(color=BLUE, strokeWidth=2).encode(
-        y=alt.Y("right_share_lo:Q", title=title, scale=UNIT, axis=PERCENT), y2="right_share_hi:Q"
+        y=_unit_y("right_share_lo", titles[1]), y2="right_share_hi:Q"
     )
     shares = ("predicted", "right_share", "right_share_lo", "right_share_hi")
     points = base.mark_point(filled=True, color=BLUE, opacity=1, size=70).encode(
-        y=found, tooltip=[*(alt.Tooltip(f"{name}:Q", format=".1%") for name in shares), "labels:Q"]
+        y=_unit_y("right_share", titles[1]),
+        tooltip=[*(alt.Tooltip(f"{name}:Q", format=".1%") for name in shares), "labels:Q"],
     )
-    return alt.layer(_diagonal(promised, found), bands, points).properties(height=HEIGHT)
+    return alt.layer(_diagonal(*titles), bands, points).properties(height=HEIGHT)
 
 
-def _diagonal(x: alt.X, y: alt.Y) -> alt.Chart:
-    names = str(x.to_dict()["field"]), str(y.to_dict()["field"])
-    ends = pd.DataFrame({name: [0, 1] for name in names})
-    chart: alt.Chart = alt.Chart(ends).mark_line(color="gray", strokeDash=[6, 3]).encode(x=x, y=y)
+def _unit_x(name: str, title: str) -> alt.X:
+    return alt.X(f"{name}:Q", title=title, scale=UNIT, axis=PERCENT)
+
+
+def _unit_y(name: str, title: str) -> alt.Y:
+    return alt.Y(f"{name}:Q", title=title, scale=UNIT, axis=PERCENT)
+
+
+def _diagonal(across: str, upwards: str) -> alt.Chart:
+    ends = alt.Chart(pd.DataFrame({"x": [0, 1], "y": [0, 1]}))
+    chart: alt.Chart = ends.mark_line(color="gray", strokeDash=[6, 3]).encode(
+        x=_unit_x("x", across), y=_unit_y("y", upwards)
+    )
     return chart
 
 
@@ -81,8 +87,8 @@ def roc(points: pd.DataFrame, at_cutoff: pd.DataFrame) -> Layers:
 
     ``at_cutoff`` has one row: wrong_accepted, right_accepted, each with _lo and _hi.
     """
-    x = alt.X("wrong_accepted:Q", title="wrong answers accepted (%)", scale=UNIT, axis=PERCENT)
-    y = alt.Y("right_accepted:Q", title="right answers accepted (%)", scale=UNIT, axis=PERCENT)
+    titles = "wrong answers accepted (%)", "right answers accepted (%)"
+    x, y = _unit_x("wrong_accepted", titles[0]), _unit_y("right_accepted", titles[1])
     numbers = [
         alt.Tooltip("wrong_accepted:Q", format=".1%"),
         alt.Tooltip("right_accepted:Q", format=".1%"),
@@ -94,19 +100,19 @@ def roc(points: pd.DataFrame, at_cutoff: pd.DataFrame) -> Layers:
     )
     here = alt.Chart(at_cutoff.assign(said="live cutoff"))
     across = here.mark_rule(color=VERMILION, strokeWidth=2).encode(
-        x=alt.X("wrong_accepted_lo:Q", title="wrong answers accepted (%)"),
-        x2="wrong_accepted_hi:Q", y=y,
-    )  # fmt: skip
+        x=_unit_x("wrong_accepted_lo", titles[0]), x2="wrong_accepted_hi:Q", y=y
+    )
     upright = here.mark_rule(color=VERMILION, strokeWidth=2).encode(
-        x=x, y=alt.Y("right_accepted_lo:Q", title="right answers accepted (%)"),
-        y2="right_accepted_hi:Q",
-    )  # fmt: skip
+        x=x, y=_unit_y("right_accepted_lo", titles[1]), y2="right_accepted_hi:Q"
+    )
     point = here.mark_point(shape="diamond", filled=True, color=VERMILION, size=130, opacity=1)
-    words = here.mark_text(color=VERMILION, align="left", dx=12, dy=14).encode(
+    beyond = float(at_cutoff["wrong_accepted"].iloc[0]) > 0.6
+    align, dx = ("right", -12) if beyond else ("left", 12)
+    words = here.mark_text(color=VERMILION, align=align, dx=dx, dy=14).encode(
         x=x, y=y, text="said:N"
     )
     marks = (across, upright, point.encode(x=x, y=y, tooltip=numbers), words)
-    return alt.layer(_diagonal(x, y), line, *marks).properties(height=HEIGHT)
+    return alt.layer(_diagonal(*titles), line, *marks).properties(height=HEIGHT)
 
 
 def scores(bins: pd.DataFrame, cutoff: float | None, judge: str) -> Layers:

@@ -95,11 +95,8 @@ def _told(measured: pd.DataFrame) -> list[alt.Chart]:
     points = base.mark_point(filled=True, size=140, opacity=1).encode(
         x=_x(), y=_y(), color=colour, shape=shape, tooltip=_tooltip()
     )
-    named = measured[measured["what"].isin(["baseline", "candidate", "as served"])]
-    words = (
-        alt.Chart(named)
-        .mark_text(align="center", dy=-16, fontSize=12)
-        .encode(x=_x(), y=_y(), text="name:N", color=colour)
+    words = base.mark_text(align="left", dx=10, dy=14, fontSize=12).encode(
+        x=_x(), y=_y(), text="name:N", color=colour
     )
     return [upright, across, points, words]
 

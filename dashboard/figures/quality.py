@@ -153,7 +153,9 @@ def _per_1000(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def told(points: pd.DataFrame) -> pd.DataFrame:
-    """The points as a table to be read."""
+    """The points as a table to be read, what labels tell of first."""
+    places = points["kind"].map(list(KINDS).index)
+    points = points.assign(place=places).sort_values(["place", "usd"], ignore_index=True)
     return pd.DataFrame(
         {
             "what": points["kind"].map(KINDS),

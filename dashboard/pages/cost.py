@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from dashboard.charts import cost as charts
@@ -19,8 +18,9 @@ from dashboard.figures.cost import (
 )
 from dashboard.filters import Filters
 from dashboard.frame import page, reading, simulated, table, told
+from dashboard.history import changes
 from dashboard.person import Person, current
-from dashboard.units import UNKNOWN, plain, share, usd
+from dashboard.units import UNKNOWN, plain, usd
 
 EVERY_S = 60.0
 DAY = timedelta(days=1)
@@ -52,7 +52,7 @@ def show(filters: Filters) -> None:
         _drift(drift(compare(current(), days, times * days), filters.segment), course, filters)
     if course.queries:
         _course(course)
-    _changes(course, filters)
+    changes(course.changes, course.now, filters.period, "cost_changes")
 
 
 def _against(filters: Filters) -> str:
@@ -129,7 +129,9 @@ def _headline(found: Drift, course: Course) -> None:
         _metric(
             "Queries",
             f"{course.queries:,}",
-            f"{share(course.queries / before - 1)} change" if before else "none before",
+            f"{100 * (course.queries / before - 1):+.0f} %, it was {before:,.0f}"
+            if before
+            else "none before",
         )
     with columns[2]:
         now, then = _per_1000(course, found)
@@ -199,17 +201,6 @@ def _expected(course: Course) -> str:
         f"{course.outside} of {len(course.buckets)} do, marked by triangles. Diamonds mark "
         "changes, listed below."
     )
-
-
-def _changes(course: Course, filters: Filters) -> None:
-    st.subheader("What changed")
-    if course.changes.empty:
-        st.caption(
-            f"No alarm, drift, change of price, gate or proposal in the last {filters.period}."
-        )
-        return
-    shown: pd.DataFrame = course.changes
-    table(shown, "cost_changes", "A row a change: when, of what kind, and why.")
 
 
 page("Cost drift", "Why did spend change?", show, "segment", every_s=EVERY_S)

@@ -18,6 +18,7 @@ from dashboard.figures.judge import (
 )
 from dashboard.filters import Filters
 from dashboard.frame import page, reading, table
+from dashboard.history import changes
 from dashboard.units import UNKNOWN, age, plain, share
 
 EVERY_S = 30.0
@@ -47,7 +48,7 @@ def show(filters: Filters) -> None:
         st.info(_missing(report))
     _segments(figures)
     _checks(report)
-    _changes(figures, filters.period)
+    changes(figures.changes, figures.now, filters.period, "judge_changes")
     if figures.known:
         _numbers(figures)
 
@@ -215,7 +216,7 @@ def _roc(report: Report, figures: Figures) -> None:
 
 
 def _course(figures: Figures) -> None:
-    stretches, hours, changes = figures.stretches, figures.hours, figures.changes
+    stretches, hours, moved = figures.stretches, figures.hours, figures.changes
     st.subheader("Over time")
     if stretches.empty and hours.empty:
         st.info("No label of this period was in a report: choose a longer period.")
@@ -227,9 +228,9 @@ def _course(figures: Figures) -> None:
         strict=True,
     ):
         column.altair_chart(
-            charts.over_time(stretches, hours, changes, name, title),
+            charts.over_time(stretches, hours, moved, name, title),
             alt=f"Over time: {title}, {len(stretches)} stretches of labels and {len(hours)} "
-            f"hourly reports, each with its interval; {len(changes)} changes are marked.",
+            f"hourly reports, each with its interval; {len(moved)} changes are marked.",
         )
     st.caption(
         "Boxes: stretches of as many labels each, told by those alone, so a break shows at once. "
@@ -267,15 +268,6 @@ def _checks(report: Report) -> None:
         left, right = st.columns([1, 4])
         left.markdown(f"**{name}**")
         right.markdown(plain(said))
-
-
-def _changes(figures: Figures, period: str) -> None:
-    st.subheader("What changed")
-    changes = figures.changes
-    if changes.empty:
-        st.caption(f"No gate moved, and nothing was found to drift, in the last {period}.")
-        return
-    table(changes, "judge_changes", "A row a change: when, of what kind, and why.")
 
 
 def _numbers(figures: Figures) -> None:

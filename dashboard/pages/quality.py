@@ -137,14 +137,17 @@ def _frontier(figures: Figures) -> None:
 def _refusals(figures: Figures) -> None:
     points = figures.points
     refused = points[(points["kind"] != "arm") & points["refused"].notna()]
-    for row in refused.itertuples():
-        what, name = KINDS[str(row.kind)], plain(str(row.name))
-        named = what if row.kind == "served" else f"{what} {name}"
-        st.caption(f"Not shown: {named}. {plain(str(row.refused))}")
     arms = points[points["kind"] == "arm"]
     unknown = int(arms["quality"].isna().sum())
-    if unknown:
-        st.caption(f"{unknown} of {len(arms)} arms have too few labels to be shown.")
+    if refused.empty and not unknown:
+        return
+    with st.expander(f"{len(refused) + unknown} ways to serve are not shown: why"):
+        for row in refused.to_dict("records"):
+            what, name = KINDS[row["kind"]], plain(row["name"].replace("_", "-"))
+            named = what if row["kind"] == "served" else f"{what} {name}"
+            st.markdown(f"**{named}**: {plain(row['refused'])}")
+        if unknown:
+            st.markdown(f"**{unknown} of {len(arms)} modelled arms**: too few effective labels.")
 
 
 def _course(figures: Figures, period: str) -> None:

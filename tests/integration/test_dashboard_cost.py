@@ -74,6 +74,7 @@ def test_what_the_page_shows_is_what_the_api_says(
     assert test.markdown[0].value.startswith("#### Spend rose by")
     assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 3
     assert test.dataframe[-1].value["kind"].tolist() == ["drift", "gate", "alarm"]
+    assert r"\*state\* the new price" in " ".join(each.value for each in test.markdown)
 
 
 def test_without_the_control_plane_the_rest_is_shown(
@@ -82,7 +83,7 @@ def test_without_the_control_plane_the_rest_is_shown(
     monkeypatch.delenv("PENSTOCK_CONTROL_URL", raising=False)
     test = shown("cost", past.url_for("penstock_dashboard"), monkeypatch, period="hour")
     assert not test.exception
-    assert "PENSTOCK_CONTROL_URL is unset" in test.error[0].value
+    assert "is unset" in test.error[0].value
     assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 2
 
 
