@@ -5,10 +5,11 @@ import pandas as pd
 
 from dashboard.charts.changes import changes as marked
 from dashboard.charts.overview import PURPOSES
-from dashboard.charts.style import BLUE, HEIGHT, SKY, VERMILION, Layers, time_axis, when
+from dashboard.charts.style import BLUE, SKY, VERMILION, Layers, time_axis, when
 
 COST = "USD per 1,000 queries"
 ROW, AROUND = 34, 80  # pixels: a bar of the waterfall, its legend and axis
+TALL = 320
 ROOM = 0.25  # of the width, for numbers beside the bars
 
 
@@ -71,7 +72,7 @@ def course(
             shape="triangle-up", filled=True, color=VERMILION, size=70, opacity=1
         ).encode(y=y, tooltip=told)
     )
-    return alt.layer(*parts, marked(changes)).properties(height=HEIGHT)
+    return alt.layer(*parts, marked(changes)).properties(height=TALL)
 
 
 def purposes(course: pd.DataFrame) -> alt.Chart:
@@ -92,6 +93,6 @@ def purposes(course: pd.DataFrame) -> alt.Chart:
             ),
             tooltip=[when(), "purpose:N", alt.Tooltip("usd_per_1000:Q", format=".4~g", title=COST)],
         )
-        .properties(height=HEIGHT)
+        .properties(height=TALL)
     )  # fmt: skip
     return chart

@@ -6,7 +6,6 @@ import pandas as pd
 from dashboard.charts.changes import changes as marked
 from dashboard.charts.style import (
     BLUE,
-    HEIGHT,
     ORANGE,
     VERMILION,
     Layers,
@@ -16,6 +15,7 @@ from dashboard.charts.style import (
 
 UNIT = alt.Scale(domain=[0, 1])
 PERCENT = alt.Axis(format="%")
+TALL = 320
 
 
 def calibration(bins: pd.DataFrame) -> Layers:
@@ -30,7 +30,7 @@ def calibration(bins: pd.DataFrame) -> Layers:
         y=_unit_y("right_share", titles[1]),
         tooltip=[*(alt.Tooltip(f"{name}:Q", format=".1%") for name in shares), "labels:Q"],
     )
-    return alt.layer(_diagonal(*titles), bands, points).properties(height=HEIGHT)
+    return alt.layer(_diagonal(*titles), bands, points).properties(height=TALL)
 
 
 def _unit_x(name: str, title: str) -> alt.X:
@@ -79,7 +79,7 @@ def confusion(cells: pd.DataFrame) -> Layers:
     )
     percents = base.mark_text(fontSize=20, fontWeight="bold", dy=-8).encode(text="percent:N")
     counts = base.mark_text(fontSize=13, dy=14).encode(text="counted:N")
-    return alt.layer(tiles, percents, counts).properties(height=HEIGHT)
+    return alt.layer(tiles, percents, counts).properties(height=TALL)
 
 
 def roc(points: pd.DataFrame, at_cutoff: pd.DataFrame) -> Layers:
@@ -112,7 +112,7 @@ def roc(points: pd.DataFrame, at_cutoff: pd.DataFrame) -> Layers:
         x=x, y=y, text="said:N"
     )
     marks = (across, upright, point.encode(x=x, y=y, tooltip=numbers), words)
-    return alt.layer(_diagonal(*titles), line, *marks).properties(height=HEIGHT)
+    return alt.layer(_diagonal(*titles), line, *marks).properties(height=TALL)
 
 
 def scores(bins: pd.DataFrame, cutoff: float | None, judge: str) -> Layers:
@@ -146,7 +146,7 @@ def scores(bins: pd.DataFrame, cutoff: float | None, judge: str) -> Layers:
             ],
         )
     )  # fmt: skip
-    return alt.layer(bars, *_cutoff(cutoff, title)).properties(height=HEIGHT)
+    return alt.layer(bars, *_cutoff(cutoff, title)).properties(height=TALL)
 
 
 def _cutoff(cutoff: float | None, title: str) -> list[alt.Chart]:
@@ -156,7 +156,7 @@ def _cutoff(cutoff: float | None, title: str) -> list[alt.Chart]:
     x = alt.X("cutoff:Q", title=title)
     rule = here.mark_rule(color=VERMILION, strokeWidth=2, strokeDash=[6, 3]).encode(x=x)
     words = here.mark_text(color=VERMILION, align="right", dx=-5).encode(
-        x=x, y=alt.value(HEIGHT - 60), text="said:N"
+        x=x, y=alt.value(8), text="said:N"
     )
     return [rule, words]
 
@@ -180,7 +180,7 @@ def over_time(
     line = course.mark_line(color=BLUE, point=len(hours) < 3).encode(
         y=alt.Y(f"{name}:Q", title=title), tooltip=told
     )
-    return alt.layer(box, middle, band, line, marked(changes)).properties(height=HEIGHT)
+    return alt.layer(box, middle, band, line, marked(changes)).properties(height=TALL)
 
 
 def _axis(name: str) -> alt.Axis:

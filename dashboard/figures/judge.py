@@ -53,6 +53,7 @@ class Figures:
     stretches: pd.DataFrame
     hours: pd.DataFrame
     changes: pd.DataFrame
+    simulated: Sequence[str]
 
     @property
     def known(self) -> bool:
@@ -92,6 +93,7 @@ def read(store: Store, filters: Filters) -> Figures:
         stretches=pd.DataFrame(store.rows("judge_stretches", **of), columns=list(STRETCHES)),
         hours=pd.DataFrame(store.rows("judge_hours", **of), columns=list(HOURS)),
         changes=pd.DataFrame(store.rows("judge_changes", **of), columns=list(CHANGES)),
+        simulated=[row["name"] for row in store.rows("simulated", since=since)],
     )
 
 

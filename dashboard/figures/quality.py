@@ -1,6 +1,6 @@
 """Figures of quality and cost: the frontier that the control plane computed last, and its past."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -62,6 +62,7 @@ class Figures:
     live: Mapping[str, Any] | None
     points: pd.DataFrame
     course: pd.DataFrame
+    simulated: Sequence[str]
 
     @property
     def at(self) -> datetime | None:
@@ -142,6 +143,7 @@ def read(store: Store, filters: Filters) -> Figures:
         live=next(iter(store.rows("live")), None),
         points=_per_1000(pd.DataFrame(store.rows("frontier", **of), columns=list(POINTS))),
         course=_per_1000(pd.DataFrame(store.rows("frontier_course", **of), columns=list(COURSE))),
+        simulated=[row["name"] for row in store.rows("simulated", since=of["since"])],
     )
 
 

@@ -17,7 +17,7 @@ from dashboard.figures.judge import (
     within,
 )
 from dashboard.filters import Filters
-from dashboard.frame import page, reading, table
+from dashboard.frame import page, reading, simulated, table
 from dashboard.history import changes
 from dashboard.units import UNKNOWN, age, plain, share
 
@@ -38,6 +38,7 @@ def show(filters: Filters) -> None:
     """The page below its title."""
     figures = look(filters)
     report = figures.report
+    simulated(figures.simulated)
     if report is None:
         st.info(_nothing(figures, filters))
         return

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.charts import quality as charts
 from dashboard.figures.quality import KINDS, Figures, read, told
 from dashboard.filters import Filters
-from dashboard.frame import page, reading, table
+from dashboard.frame import page, reading, simulated, table
 from dashboard.units import UNKNOWN, age, plain, share, usd
 
 EVERY_S = 30.0
@@ -25,6 +25,7 @@ def look(filters: Filters) -> Figures:
 def show(filters: Filters) -> None:
     """The page below its title."""
     figures = look(filters)
+    simulated(figures.simulated)
     if figures.points.empty:
         st.info(_nothing(filters))
         return
@@ -105,7 +106,8 @@ def _basis(served: pd.Series, figures: Figures) -> str:
     assert at is not None
     mix = figures.mix
     coin = (
-        f" A coin between the two ends would pay {usd(mix.usd)} for the quality that was served."
+        f" A coin between the two ends{_modelled(figures)} would pay {usd(mix.usd)} for the same "
+        "quality."
         if mix
         else ""
     )
@@ -114,6 +116,13 @@ def _basis(served: pd.Series, figures: Figures) -> str:
         f"computed {age(figures.now - at)} ago, hourly.{coin} Cost is that of serving, the "
         "judge's verdicts included; shadows and labels are apart (see Overview)."
     )
+
+
+def _modelled(figures: Figures) -> str:
+    """That an end is no more than modelled, where it is so."""
+    ends = figures.ends
+    names = [plain(name.replace("_", "-")) for name in ends[ends["method"] == "model"]["name"]]
+    return f" ({' and '.join(names)} as modelled)" if names else ""
 
 
 def _frontier(figures: Figures) -> None:

@@ -21,4 +21,4 @@ GROUP BY 1, 2 ORDER BY 1, 2 LIMIT %(rows)s;
 -- name: cost_changes
 SELECT at, kind, standing, reason FROM v_changes
 WHERE at >= %(turn)s AND (segment IS NULL OR %(segment)s::text IS NULL OR segment = %(segment)s)
-ORDER BY id DESC LIMIT %(rows)s;
+ORDER BY at DESC, id DESC LIMIT %(rows)s;

@@ -39,7 +39,7 @@ ORDER BY at LIMIT %(rows)s;
 SELECT at, kind, standing, reason FROM v_changes
 WHERE at >= %(since)s AND kind IN ('gate', 'alarm', 'drift', 'certificate', 'certificate_void')
     AND (segment IS NULL OR segment = %(segment)s)
-ORDER BY id DESC LIMIT %(rows)s;
+ORDER BY at DESC, id DESC LIMIT %(rows)s;
 
 -- name: judge_waiting
 -- What became of the queries that were drawn in the period.

@@ -24,6 +24,7 @@ from controlplane.launch import free_ports
 from controlplane.states import save
 from controlplane.stats.gate import Gate
 from dashboard.figures.overview import ENOUGH, Figures, read
+from dashboard.filters import Filters
 from dashboard.period import PERIODS
 from dashboard.store import SETTINGS, SQL, StoreUnavailable, snapshot
 from tests.conftest import Databases
@@ -174,7 +175,8 @@ def test_what_says_simulated_is_named(figures: Figures) -> None:
 def test_the_role_may_ask_every_query_and_see_no_table(seeded: Database, name: str) -> None:
     everything = {
         "since": datetime.now(UTC) - DAY, "now": datetime.now(UTC),
-        "width": timedelta(minutes=1), "enough": ENOUGH,
+        "width": timedelta(minutes=1), "enough": ENOUGH, "at": None, "turn": datetime.now(UTC),
+        "judge": None, **Filters("day").narrowed,
     }  # fmt: skip
     with snapshot(seeded.url_for("penstock_dashboard")) as store:
         store.rows(name, **everything)

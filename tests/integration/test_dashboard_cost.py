@@ -73,7 +73,7 @@ def test_what_the_page_shows_is_what_the_api_says(
     assert metrics["Chief driver"] == found.ranked[0][0]
     assert test.markdown[0].value.startswith("#### Spend rose by")
     assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 3
-    assert test.dataframe[-1].value["kind"].tolist() == ["drift", "gate", "alarm"]
+    assert test.dataframe[-1].value["kind"].tolist() == ["alarm", "drift", "gate"]
     assert r"\*state\* the new price" in " ".join(each.value for each in test.markdown)
 
 

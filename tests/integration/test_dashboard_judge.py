@@ -80,7 +80,8 @@ def test_the_page_shows_the_figures(
     assert metrics["Ranks right above wrong (AUROC)"] == f"{figures.report['auroc']:.2f}"
     assert f"{100 * figures.report['wrong_accepted']:.1f} %" in metrics.values()
     assert any("gate open since" in each.value for each in test.markdown)
-    assert "own confidence" in test.warning[0].value
+    assert "SIMULATED" in test.warning[0].value
+    assert "own confidence" in test.warning[1].value
     assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 6
     assert len(figures.hours) == 4
     assert set(figures.changes["kind"]) == {"gate", "drift", "alarm"}
