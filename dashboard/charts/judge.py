@@ -106,11 +106,11 @@ def roc(points: pd.DataFrame, at_cutoff: pd.DataFrame) -> Layers:
         x=x, y=_unit_y("right_accepted_lo", titles[1]), y2="right_accepted_hi:Q"
     )
     point = here.mark_point(shape="diamond", filled=True, color=VERMILION, size=130, opacity=1)
-    beyond = float(at_cutoff["wrong_accepted"].iloc[0]) > 0.6
-    align, dx = ("right", -12) if beyond else ("left", 12)
-    words = here.mark_text(color=VERMILION, align=align, dx=dx, dy=14).encode(
-        x=x, y=y, text="said:N"
-    )
+    if float(at_cutoff["wrong_accepted"].iloc[0]) > 0.6:
+        text = here.mark_text(color=VERMILION, align="right", dx=-12, dy=14)
+    else:
+        text = here.mark_text(color=VERMILION, align="left", dx=12, dy=14)
+    words = text.encode(x=x, y=y, text="said:N")
     marks = (across, upright, point.encode(x=x, y=y, tooltip=numbers), words)
     return alt.layer(_diagonal(*titles), line, *marks).properties(height=TALL)
 
