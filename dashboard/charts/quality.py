@@ -30,14 +30,24 @@ QUALITY = "share of right answers (%)"
 
 
 def frontier(
-    measured: pd.DataFrame, curve: pd.DataFrame, ends: pd.DataFrame, floor: float | None
+    measured: pd.DataFrame,
+    curve: pd.DataFrame,
+    live: pd.DataFrame,
+    ends: pd.DataFrame,
+    floor: float | None,
 ) -> Layers:
     """Ways to serve by cost and quality.
 
     ``measured`` has a column ``what``, of ``STYLES``: filled marks with their bars. ``curve``: the
-    learner's model, a dashed line in its band with hollow marks. ``ends``: a coin's dotted line.
+    learner's model, a dashed line in its band with hollow marks. ``live``: the live policy, where
+    it is no more than modelled. ``ends``: a coin's dotted line.
     """
-    parts: list[alt.Chart | Layers] = [*_modelled(curve), *_mixed(ends), *_told(measured)]
+    parts: list[alt.Chart | Layers] = [
+        *_modelled(curve),
+        *_live(live),
+        *_mixed(ends),
+        *_told(measured),
+    ]
     if floor is not None:
         parts.append(level(floor, "promised", [2, 2]))
     return alt.layer(*parts).properties(height=TALL)
@@ -69,6 +79,15 @@ def _modelled(curve: pd.DataFrame) -> list[alt.Chart]:
         x=_x(), y=_y(), tooltip=_tooltip()
     )
     return [band, line, arms]
+
+
+def _live(live: pd.DataFrame) -> list[alt.Chart]:
+    base = alt.Chart(live.assign(said="live, modelled")).encode(x=_x(), y=_y())
+    mark = base.mark_point(
+        color=VERMILION, shape="diamond", filled=False, size=170, strokeWidth=2.5, opacity=1
+    )
+    words = base.mark_text(color=VERMILION, align="right", dx=-12, dy=-8, fontSize=12)
+    return [mark.encode(tooltip=_tooltip()), words.encode(text="said:N")]
 
 
 def _mixed(ends: pd.DataFrame) -> list[alt.Chart]:

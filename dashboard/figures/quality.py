@@ -89,6 +89,13 @@ class Figures:
         return points[arms].sort_values("usd")
 
     @property
+    def live_arm(self) -> pd.DataFrame:
+        """The live policy as modelled: a row, or none where labels tell of it by themselves."""
+        arms = self.points[(self.points["kind"] == "arm") & self.points["quality"].notna()]
+        told = (self.measured["kind"] == "live").any()
+        return arms[arms["policy_version"].notna()].iloc[: 0 if told else 1]
+
+    @property
     def ends(self) -> pd.DataFrame:
         """Always-local and always-cloud: as measured, else as modelled; both or none."""
         found = [self._end(name) for name in ENDS]

@@ -130,7 +130,7 @@ def _frontier(figures: Figures) -> None:
     measured = figures.measured.assign(what=lambda rows: rows["kind"].map(KINDS))
     curve = figures.curve
     st.altair_chart(
-        charts.frontier(measured, curve, figures.ends, figures.floor),
+        charts.frontier(measured, curve, figures.live_arm, figures.ends, figures.floor),
         alt=f"{len(measured)} measured points with error bars, by cost and share of right answers; "
         f"a dashed curve of {len(curve)} modelled arms; a dotted line for a coin between the ends.",
     )

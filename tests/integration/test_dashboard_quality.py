@@ -53,6 +53,7 @@ def test_measured_and_modelled_are_apart(figures: Figures) -> None:
     assert set(figures.curve["method"]) == {"model"}
     assert figures.curve["usd"].is_monotonic_increasing
     assert len(figures.course) == 4
+    assert figures.live_arm["policy_version"].tolist() == [8]  # of v8 no label tells yet
 
 
 def test_the_coin_is_drawn_between_the_ends_by_hand(figures: Figures) -> None:
