@@ -39,7 +39,7 @@ def give(connection: Connection, settings: LearnerSettings, now: datetime) -> Gi
     is not what was written or was written by another version.
     """
     live = registry.live(connection)
-    learner = _restored(states.load(connection, LEARNER), settings)
+    learner = restored(connection, settings)
     advice = (learner and learner.advise(live, now)) or NOTHING
     said = verdict(advice)
     if lacks_certificate(live):
@@ -47,7 +47,12 @@ def give(connection: Connection, settings: LearnerSettings, now: datetime) -> Gi
     return Given(now, live.version, live.segments[0].mode, said, advice)
 
 
-def _restored(body: str | None, settings: LearnerSettings) -> Learner | None:
+def restored(connection: Connection, settings: LearnerSettings) -> Learner | None:
+    """The learner as it was saved last, to be asked and not to be saved; None before it ever was.
+
+    Raises ``CorruptStateError``.
+    """
+    body = states.load(connection, LEARNER)
     if body is None:
         return None
     try:

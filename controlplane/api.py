@@ -64,6 +64,7 @@ SCOPE = "x-penstock-scope"
 PERSON_HEADER = "X-Penstock-Person"
 PUBLIC = "public"
 LISTED = 200
+READ_S = 3.0  # for one statement over many records
 
 Days = Annotated[float, Query(gt=0, le=92)]
 Words = Annotated[str, Query(min_length=3, max_length=200)]
@@ -267,7 +268,7 @@ def give_advice(parts: Given) -> dict[str, Any]:
 def cost_drift(parts: Given, days: Days = 7.0, before: Days = 7.0) -> dict[str, Any]:
     """What drove the change of spend between the last days and as many or others before them."""
     with parts.connect() as connection:
-        return spending.compare(connection, days, before, _now()).to_json()
+        return spending.compare(connection, days, before, _now(), READ_S).to_json()
 
 
 @router.get("/v1/judge/report", **scoped("read"))

@@ -18,6 +18,7 @@ from controlplane.alerts import AlertJob
 from controlplane.audit import labels
 from controlplane.connection import Connect, connect
 from controlplane.cycle import Cycle, School
+from controlplane.frontier import FrontierJob
 from controlplane.judge_reports import ReportJob
 from controlplane.leader import Leader
 from controlplane.learn.learner import Learner
@@ -136,6 +137,7 @@ def _actions(
         expire=expire,
         judge_report=ReportJob(database, leader).run,
         rollup=RollupJob(database, leader).run,
+        frontier=FrontierJob(database, leader, settings.learner).run,
     )
 
 

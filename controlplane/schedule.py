@@ -43,6 +43,7 @@ def jobs(retune_interval_s: float, *, alerts: bool = False) -> tuple[Job, ...]:
         Job("expire", 5.0),
         Job("rollup", 5.0),
         Job("judge_report", 60.0),
+        Job("frontier", 20.0),
         Job("partitions", 3600.0),
         Job("forget_runs", 3600.0),
         *told,

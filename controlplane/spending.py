@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from psycopg import errors
+
 from controlplane.connection import Connection
 from controlplane.evaluate.cost_drift import (
     Calls,
@@ -14,6 +16,7 @@ from controlplane.evaluate.cost_drift import (
     decompose,
 )
 from controlplane.sql import SQL
+from dataplane.contract.errors import OperatorError
 
 MISSING = 0.1  # share of the earlier period that may lie before its first query, untold
 SMALL = 1e-9  # USD
@@ -89,8 +92,35 @@ class Spending:
         return period.calls[cell].usd if cell in period.calls else 0.0
 
 
-def compare(connection: Connection, days: float, earlier_days: float, now: datetime) -> Spending:
-    """Read both periods and set them against each other; nothing is written."""
+class TooLongError(OperatorError):
+    """There are more calls in these periods than can be read in time."""
+
+
+def compare(
+    connection: Connection,
+    days: float,
+    earlier_days: float,
+    now: datetime,
+    within_s: float | None = None,
+) -> Spending:
+    """Read both periods and set them against each other; nothing is written.
+
+    Raises ``TooLongError`` where one statement takes longer than ``within_s``.
+    """
+    if within_s is None:
+        return _compare(connection, days, earlier_days, now)
+    timeout = {"limit": f"{1000 * within_s:.0f}"}
+    connection.execute("SELECT set_config('statement_timeout', %(limit)s, true)", timeout)
+    try:
+        return _compare(connection, days, earlier_days, now)
+    except errors.QueryCanceled:
+        raise TooLongError(
+            f"these periods hold too many calls to be read within {within_s:g} s: compare shorter "
+            "ones, or ask `penstock cost`, which takes its time"
+        ) from None
+
+
+def _compare(connection: Connection, days: float, earlier_days: float, now: datetime) -> Spending:
     turn = now - timedelta(days=days)
     first_at, before = _period(connection, turn - timedelta(days=earlier_days), turn)
     _, after = _period(connection, turn, now)

@@ -14,8 +14,11 @@ READERS: tuple[Role, ...] = ("viewer", "operator")
 LABELLERS: tuple[Role, ...] = ("reviewer", "operator")
 PAGES: dict[str, tuple[str, tuple[Role, ...]]] = {
     "overview": ("Overview", READERS),
-    "labelling": ("Labelling", LABELLERS),
+    "quality": ("Quality and cost", READERS),
+    "judge": ("Judge accuracy", READERS),
+    "cost": ("Cost drift", READERS),
     "decisions": ("Decisions", READERS),
+    "labelling": ("Labelling", LABELLERS),
     "policies": ("Policies", READERS),
     "local_tier": ("Local tier", READERS),
     "system": ("System", READERS),

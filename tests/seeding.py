@@ -102,6 +102,14 @@ def wait_for_labels(owner_url: str, queries: int) -> None:
         owner.execute(WAITING, {"queries": queries})
 
 
+def earlier(owner_url: str, past: Past) -> None:
+    """Write the records of a past before that of ``seed``, whose policies and labels they share."""
+    with psycopg.connect(owner_url) as owner, owner.cursor() as cursor:
+        for offset, record in enumerate(_records(past), start=1_000_000):
+            body = Jsonb(json.loads(record.model_dump_json()))
+            cursor.execute(INSERT.format(table=record.table).encode(), (body, offset))
+
+
 def _policies(past: Past) -> Iterator[PolicyDocument]:
     shapes = [("always_cloud", 0.0), *(("cascade", 0.1 + 0.15 * step) for step in range(6))]
     for version, (mode, lambda_) in enumerate(shapes, start=1):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from controlplane.audit.judge_checks import Checks
+from controlplane.audit.score_bins import ScoreBin, score_bins
 from controlplane.stats import (
     Calibration,
     Confusion,
@@ -90,6 +91,7 @@ class Accuracy:
     calibration: Calibration
     roc: tuple[RocPoint, ...]
     periods: tuple[Period, ...]
+    scores: tuple[ScoreBin, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ def _accuracy(graded: Graded, cutoff: float, confidence: float) -> Accuracy:
         calibration_error(graded.expected, right, chance, confidence),
         _points(graded),
         tuple(_periods(graded, cutoff, confidence)),
+        score_bins(score, right, chance, cutoff),
     )
 
 

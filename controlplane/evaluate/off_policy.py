@@ -103,10 +103,7 @@ def evaluate(document: PolicyDocument, logged: Sequence[Logged]) -> Evaluation:
     """
     confidence = document.objective.confidence
     new, old = answers(document, logged), served(logged)
-    rows = slice(sum(each.seen.at < document.issued_at for each in logged), None)
-    recent = new.part(rows)
-    if isinstance(snips(recent.value, recent.told_chance), Refusal):
-        rows = slice(0, None)
+    rows = telling(document, logged, new)
     new, old, window = new.part(rows), old.part(rows), logged[rows]
     return Evaluation(
         document.version,
@@ -117,6 +114,14 @@ def evaluate(document: PolicyDocument, logged: Sequence[Logged]) -> Evaluation:
         worth(old, confidence),
         difference(new, old, confidence),
     )
+
+
+def telling(document: PolicyDocument, logged: Sequence[Logged], new: Answers) -> slice:
+    """The queries since the document was issued, if they suffice, and all of them otherwise."""
+    rows = slice(sum(each.seen.at < document.issued_at for each in logged), None)
+    recent = new.part(rows)
+    refused = isinstance(snips(recent.value, recent.told_chance), Refusal)
+    return slice(0, None) if refused else rows
 
 
 def answers(document: PolicyDocument, logged: Sequence[Logged]) -> Answers:

@@ -134,13 +134,18 @@ class Learner(State):
 
     def advise(self, live: PolicyDocument, now: datetime) -> Advice | None:
         """Which mode fits what was seen, whatever the live policy's; None before any label."""
+        basis = self.basis(live, now)
+        return None if basis is None else Adviser(basis, self.settings.support).advice()
+
+    def basis(self, live: PolicyDocument, now: datetime) -> Basis | None:
+        """What arms of any mode are estimated from as of now; None before any label."""
         self._seat(tuple(tier.name for tier in live.tiers))
         parted = self._usable(self._parted(live.judge)[0], live)
         if parted is None:
             return None
         labels = self._labels()
         draft, _ = self._fit(live, now, parted, labels, self._told(labels))
-        return Adviser(self._basis(draft, labels), self.settings.support).advice()
+        return self._basis(draft, labels)
 
     def _seat(self, tiers: tuple[str, ...]) -> None:
         if tiers == self.tiers:

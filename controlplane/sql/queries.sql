@@ -798,6 +798,29 @@ ORDER BY c.at DESC, c.decision_id DESC
 LIMIT %(limit)s;
 
 
+-- ============================================================================ frontier
+
+-- name: keep_frontier_point
+-- What a version served itself comes first, and says more than what it would have served.
+INSERT INTO frontier_points (at, segment, kind, name, policy_version, queries, since, until,
+    quality, quality_lo, quality_hi, usd, usd_lo, usd_hi, labels, method, refused)
+VALUES (%(at)s, %(segment)s, %(kind)s, %(name)s, %(policy_version)s, %(queries)s, %(since)s,
+    %(until)s, %(quality)s, %(quality_lo)s, %(quality_hi)s, %(usd)s, %(usd_lo)s, %(usd_hi)s,
+    %(labels)s, %(method)s, %(refused)s)
+ON CONFLICT (at, segment, kind, name) DO NOTHING;
+
+-- name: forget_frontier
+DELETE FROM frontier_points WHERE at < %(before)s;
+
+-- name: structural_versions
+-- The latest policies that were more than a retune, or the first, and were in force once.
+SELECT version FROM policies p
+WHERE (kind = 'proposal' OR parent IS NULL) AND version <> %(live)s AND EXISTS (
+    SELECT FROM publications WHERE in_force @> jsonb_build_array(jsonb_build_object('version', p.version))
+)
+ORDER BY version DESC LIMIT %(limit)s;
+
+
 -- ============================================================================ rollups
 
 -- name: lock_rollups

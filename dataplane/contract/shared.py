@@ -322,3 +322,29 @@ class JudgeReportRow(SQLModel, table=True):
     at: Moment
     policy_version: int
     body: Json
+
+
+class FrontierPointRow(SQLModel, table=True):
+    """A way to serve, as it was told at a moment: USD a query, and the share of right answers, or
+    why it is not known. ``segment`` is empty for all of them together.
+    """
+
+    __tablename__ = "frontier_points"
+
+    at: MomentKey
+    segment: Key
+    kind: Key
+    name: Key
+    policy_version: int | None
+    queries: int
+    since: Moment
+    until: Moment
+    quality: MaybeReal
+    quality_lo: MaybeReal
+    quality_hi: MaybeReal
+    usd: Real
+    usd_lo: MaybeReal
+    usd_hi: MaybeReal
+    labels: MaybeReal
+    method: Words
+    refused: MaybeWords

@@ -18,6 +18,7 @@ from controlplane.database import Database
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from controlplane.spending import compare
+from controlplane.sql import SQL
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.records import Attempt, Decision, millisecond
 from dataplane.contract.terms import TierTerms
@@ -207,3 +208,13 @@ def test_without_a_past_there_is_nothing_to_compare_with(
 @pytest.mark.parametrize("wrong", [{"days": 0}, {"days": "nan"}, {"before": -1}, {"before": 1e9}])
 def test_what_is_no_span_is_refused(client: TestClient, wrong: dict[str, Any]) -> None:
     assert client.get("/v1/cost/drift", params=wrong).status_code == 400
+
+
+def test_more_than_can_be_read_in_time_is_refused_with_a_remedy(
+    store: Connect, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SQL, "spend", "SELECT pg_sleep(5)")
+    monkeypatch.setattr(api, "READ_S", 0.05)
+    answer = client.get("/v1/cost/drift")
+    assert answer.status_code == 503
+    assert "within 0.05 s: compare shorter ones" in answer.json()["error"]["message"]

@@ -176,7 +176,8 @@ def test_what_says_simulated_is_named(figures: Figures) -> None:
 def test_the_role_may_ask_every_query_and_see_no_table(seeded: Database, name: str) -> None:
     everything: dict[str, Any] = {
         "since": datetime.now(UTC) - DAY, "now": datetime.now(UTC),
-        "width": timedelta(minutes=1), "enough": ENOUGH, "measure": "answer", **EVERYTHING,
+        "width": timedelta(minutes=1), "enough": ENOUGH, "measure": "answer",
+        "turn": datetime.now(UTC), **EVERYTHING,
     }  # fmt: skip
     everything = dict.fromkeys(re.findall(r"%\((\w+)\)s", SQL[name].decode())) | everything
     everything.pop("rows", None)

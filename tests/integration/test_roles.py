@@ -35,6 +35,7 @@ MAY: dict[Role, dict[str, set[str]]] = {
         **{table: {"SELECT", "INSERT"} for table in ("outcomes", "label_votes", "labels")},
         "texts": {"SELECT", "DELETE"},
         "plane_reports": {"SELECT", "DELETE"},
+        "frontier_points": {"SELECT", "INSERT", "DELETE"},
     },
     "penstock_dashboard": {},
 }

@@ -11,6 +11,10 @@ import migrations
 from controlplane.database import Database, DatabaseUnavailable, upgrade
 
 ROOT = Path(str(migrations.__file__)).parents[1]
+REVISIONS = [
+    "0001", "0002", "0003", "0004", "0006", "0007", "0008", "0009",
+    "0010", "0011", "0012", "0013",
+]  # fmt: skip
 
 DIE_WITH_THE_FIRST_REVISION_DONE = """
 import os, signal, sys
@@ -34,22 +38,10 @@ def tables(database: Database) -> set[str]:
 def test_upgrading_twice_changes_nothing(empty_database: Database) -> None:
     applied: list[str] = []
     upgrade(empty_database.url, applied.append)
-    assert [line.partition(":")[0] for line in applied] == [
-        "0001",
-        "0002",
-        "0003",
-        "0004",
-        "0006",
-        "0007",
-        "0008",
-        "0009",
-        "0010",
-        "0012",
-        "0014",
-    ]
+    assert [line.partition(":")[0] for line in applied] == REVISIONS
     before = tables(empty_database)
     upgrade(empty_database.url, applied.append)
-    assert len(applied) == 11
+    assert len(applied) == len(REVISIONS)
     assert tables(empty_database) == before
 
 
@@ -73,7 +65,20 @@ def test_two_at_once_take_turns(empty_database: Database) -> None:
     revisions = [[line.partition(":")[0] for line in words.splitlines()] for words in said]
     assert sorted(revisions) == [
         [],
-        ["0001", "0002", "0003", "0004", "0006", "0007", "0008", "0009", "0010", "0012", "0014"],
+        [
+            "0001",
+            "0002",
+            "0003",
+            "0004",
+            "0006",
+            "0007",
+            "0008",
+            "0009",
+            "0010",
+            "0011",
+            "0012",
+            "0013",
+        ],
     ]
 
 

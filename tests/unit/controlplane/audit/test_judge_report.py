@@ -71,3 +71,28 @@ def test_a_report_is_plain_json(count: int) -> None:
         assert body["accuracy"]["auroc"]["estimate"] == found.accuracy.auroc.estimate
         since = found.accuracy.periods[0].since
         assert body["accuracy"]["periods"][0]["since"] == since.isoformat()
+
+
+@pytest.mark.parametrize("cutoff", [CUTOFF, -0.3, 2.5])
+def test_the_bins_of_scores_split_at_the_cutoff_as_the_labels_do(cutoff: float) -> None:
+    told = graded(4000)
+    known = report("normal", "default", told, cutoff).accuracy
+    assert known is not None
+    accepted = [each for each in known.scores if each.low >= cutoff - 1e-9]
+    assert sum(each.right for each in accepted) == (told.right & (told.score >= cutoff)).sum()
+    assert sum(each.wrong for each in accepted) == (~told.right & (told.score >= cutoff)).sum()
+    shares = (
+        sum(each.right_share for each in accepted),
+        sum(each.wrong_share for each in accepted),
+    )
+    assert shares == pytest.approx(
+        (known.confusion.tpr.estimate, known.confusion.fpr.estimate), abs=1e-9
+    )
+    assert sum(each.right + each.wrong for each in known.scores) == 4000
+
+
+def test_a_cutoff_beyond_all_scores_stretches_no_bin() -> None:
+    known = report("normal", "default", graded(4000), -50.0).accuracy
+    assert known is not None
+    assert known.scores[0].low > -5
+    assert len(known.scores) <= 22

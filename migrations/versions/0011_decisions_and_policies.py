@@ -8,7 +8,7 @@ nothing for planes of the release before.
 
 from alembic import op
 
-revision = "0012"
+revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None

@@ -14,7 +14,7 @@ milliseconds to read: ``policy_terms`` and ``policy_segments`` keep it from the 
 
 from alembic import op
 
-revision = "0014"
+revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None

@@ -1,0 +1,98 @@
+"""The page on quality and cost, on a real store with a past, as penstock_dashboard sees it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from controlplane.database import Database
+from dashboard.figures.quality import Figures, read
+from dashboard.filters import Filters
+from dashboard.store import snapshot
+from tests.conftest import Databases
+from tests.kept import remember
+from tests.seeding import Past
+from tests.shown import shown
+
+SERVED = """
+SELECT count(*), avg(cost_usd) FROM completions WHERE status = 'ok'
+"""
+
+
+@pytest.fixture(scope="module")
+def past(databases: Databases, migrated: str) -> Iterator[Database]:
+    with databases(migrated) as fresh:
+        remember(fresh, Past(until=datetime.now(UTC), queries=900, audit_rate=0.4))
+        yield fresh
+
+
+@pytest.fixture
+def figures(past: Database) -> Figures:
+    return look(past)
+
+
+def look(database: Database, filters: Filters | None = None) -> Figures:
+    with snapshot(database.url_for("penstock_dashboard")) as store:
+        return read(store, filters or Filters("day"))
+
+
+def test_what_was_served_costs_what_sql_says(past: Database, figures: Figures) -> None:
+    with psycopg.connect(past.url) as owner:
+        (queries, usd) = owner.execute(SERVED).fetchone() or (0, 0.0)
+    served = figures.point("served")
+    assert served is not None
+    assert served["queries"] == queries
+    assert served["usd"] == pytest.approx(1000 * usd)
+    assert served["usd_lo"] < served["usd"] < served["usd_hi"]
+    assert served["quality_lo"] < served["quality"] < served["quality_hi"]
+
+
+def test_measured_and_modelled_are_apart(figures: Figures) -> None:
+    assert "model" not in set(figures.measured["method"])
+    assert set(figures.curve["method"]) == {"model"}
+    assert figures.curve["usd"].is_monotonic_increasing
+    assert len(figures.course) == 4
+    assert figures.live_arm["policy_version"].tolist() == [8]  # of v8 no label tells yet
+
+
+def test_the_coin_is_drawn_between_the_ends_by_hand(figures: Figures) -> None:
+    served, (local, cloud) = figures.point("served"), figures.ends.to_dict("records")
+    assert served is not None
+    assert figures.mix is not None
+    share = (served["usd"] - local["usd"]) / (cloud["usd"] - local["usd"])
+    coin = local["quality"] + share * (cloud["quality"] - local["quality"])
+    assert figures.mix.gain == pytest.approx(served["quality"] - coin)
+    assert figures.mix.lo < figures.mix.gain < figures.mix.hi
+
+
+def test_the_page_shows_the_figures(
+    past: Database, figures: Figures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = shown("quality", past.url_for("penstock_dashboard"), monkeypatch)
+    assert not test.exception
+    assert not test.error
+    served = figures.point("served")
+    assert served is not None
+    metrics = {metric.label: metric.value for metric in test.metric}
+    assert metrics["Right answers, as served"] == f"{100 * served['quality']:.1f} %"
+    assert figures.mix is not None
+    assert metrics["Against a coin of the same cost"] == f"{100 * figures.mix.gain:+.1f} points"
+    assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 3
+    assert len(test.dataframe[0].value) == len(figures.points)
+
+
+def test_an_empty_store_and_a_segment_without_one_say_what_is_missing(
+    past: Database, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = shown("quality", database.url_for("penstock_dashboard"), monkeypatch)
+    assert not test.exception
+    assert "No frontier yet" in test.info[0].value
+    test = shown("quality", past.url_for("penstock_dashboard"), monkeypatch, segment="code")
+    assert "No frontier of segment code yet" in test.info[0].value
+
+
+def test_no_database_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    test = shown("quality", "postgresql://penstock_dashboard@127.0.0.1:1/penstock", monkeypatch)
+    assert not test.exception
+    assert "cannot read Postgres at 127.0.0.1" in test.error[0].value
