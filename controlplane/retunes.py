@@ -1,4 +1,4 @@
-"""RETUNES, WATCHED: whether what a policy was tuned to keeps what is promised, or the policy has to
+"""Retunes, watched: whether what a policy was tuned to keeps what is promised, or the policy has to
 come back as it was before its first retune.
 
 The same test as that which brings a proposal back (``stats.standing``), on the labels that audits
