@@ -43,9 +43,9 @@ class Site:
 Picture: TypeAlias = Callable[[Page, str], None]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium."""
+    """Debian's Chromium, for one module: while it is driven, no test can run an event loop."""
     found = shutil.which("chromium")
     if found is None:
         pytest.skip("there is no chromium: install it by `make browser`")
