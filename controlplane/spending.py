@@ -1,5 +1,6 @@
 """What was spent lately, set against the time before it, and what drove the change in words."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,15 +8,8 @@ from typing import Any
 from psycopg import errors
 
 from controlplane.connection import Connection
-from controlplane.evaluate.cost_drift import (
-    Calls,
-    Cell,
-    CostDrift,
-    Driver,
-    Period,
-    decompose,
-)
-from controlplane.sql import SQL
+from controlplane.evaluate.cost_drift import Cell, CostDrift, Driver, Period, decompose
+from controlplane.spent import first_query, many, spent, unsummed
 from dataplane.contract.errors import OperatorError
 
 MISSING = 0.1  # share of the earlier period that may lie before its first query, untold
@@ -37,7 +31,8 @@ class Spending:
     """The last ``days`` days until ``at``, set against the ``earlier_days`` days before them.
 
     The earlier period's counts and spend are scaled to the length of the later one. ``first_at``
-    is its first query, None where it has none.
+    is its first query, None where it has none. ``unsummed`` records have arrived that the sums lack
+    of which this was read.
     """
 
     at: datetime
@@ -47,6 +42,7 @@ class Spending:
     before: Period
     after: Period
     drift: CostDrift
+    unsummed: int
 
     @property
     def sentence(self) -> str:
@@ -56,13 +52,14 @@ class Spending:
                 f"Spend was {self.drift.after_usd:,.4g} USD in {_days(self.days)}; nothing is "
                 "known of the time before: there is nothing to compare with yet."
             )
-        return f"{_change(self.drift, self.days)}{self._warning()}"
+        return " ".join((_change(self.drift, self.days), *self._warnings()))
 
-    def _warning(self) -> str:
+    def _warnings(self) -> Iterator[str]:
         first, start = self.first_at, self.at - timedelta(days=self.days + self.earlier_days)
-        if first is None or (first - start) < MISSING * timedelta(days=self.earlier_days):
-            return ""
-        return f" The earlier period has no queries before {first:%Y-%m-%d %H:%M} UTC."
+        if first and (first - start) >= MISSING * timedelta(days=self.earlier_days):
+            yield f"The earlier period has no queries before {first:%Y-%m-%d %H:%M} UTC."
+        if self.unsummed:
+            yield f"{self.unsummed:,} records have arrived that are not counted yet."
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; USD throughout."""
@@ -76,6 +73,15 @@ class Spending:
             "before_usd": drift.before_usd,
             "after_usd": drift.after_usd,
             "change_usd": drift.change_usd,
+            "unsummed": self.unsummed,
+            "queries": [
+                {
+                    "segment": segment,
+                    "before": self.before.queries.get(segment, 0.0),
+                    "after": self.after.queries.get(segment, 0.0),
+                }
+                for segment in sorted({*self.before.queries, *self.after.queries})
+            ],
             "effects": drift.effects,
             "cells": [
                 cell._asdict()
@@ -93,7 +99,7 @@ class Spending:
 
 
 class TooLongError(OperatorError):
-    """There are more calls in these periods than can be read in time."""
+    """There are more calls in these periods, and not in sums, than can be read in time."""
 
 
 def compare(
@@ -122,31 +128,20 @@ def compare(
 
 def _compare(connection: Connection, days: float, earlier_days: float, now: datetime) -> Spending:
     turn = now - timedelta(days=days)
-    first_at, before = _period(connection, turn - timedelta(days=earlier_days), turn)
-    _, after = _period(connection, turn, now)
-    before = before.times(days / earlier_days)
-    return Spending(now, days, earlier_days, first_at, before, after, decompose(before, after))
-
-
-def _period(
-    connection: Connection, since: datetime, until: datetime
-) -> tuple[datetime | None, Period]:
-    span = {"since": since, "until": until}
-    counted = connection.execute(SQL["queries_by_segment"], span).fetchall()
-    rows = connection.execute(SQL["spend"], span).fetchall()
-    calls = {
-        Cell(row["segment"], row["tier"], row["purpose"]): Calls(
-            calls=row["calls"],
-            prompt_tokens=row["prompt_tokens"],
-            completion_tokens=row["completion_tokens"],
-            prompt_usd=row["prompt_usd"],
-            completion_usd=row["completion_usd"],
-            fee_usd=row["cost_usd"] - row["prompt_usd"] - row["completion_usd"],
-        )
-        for row in rows
-    }
-    queries = {row["segment"]: row["queries"] for row in counted}
-    return min((row["first_at"] for row in counted), default=None), Period(queries, calls)
+    start = turn - timedelta(days=earlier_days)
+    summed = many(connection, start, now)
+    before = spent(connection, start, turn, summed=summed).times(days / earlier_days)
+    after = spent(connection, turn, now, summed=summed)
+    return Spending(
+        at=now,
+        days=days,
+        earlier_days=earlier_days,
+        first_at=first_query(connection, start, turn),
+        before=before,
+        after=after,
+        drift=decompose(before, after),
+        unsummed=unsummed(connection) if summed else 0,
+    )
 
 
 def _change(drift: CostDrift, days: float) -> str:

@@ -69,6 +69,11 @@ class Calls:
         """So many times as much of everything."""
         return type(self)(*(factor * getattr(self, name) for name in self.__slots__))
 
+    def plus(self, other: Self) -> Self:
+        """Both together."""
+        both = ((getattr(self, name), getattr(other, name)) for name in self.__slots__)
+        return type(self)(*map(sum, both))
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -86,6 +91,19 @@ class Period:
         """As a period of the same kind, so many times as long."""
         queries = {segment: factor * count for segment, count in self.queries.items()}
         calls = {cell: each.times(factor) for cell, each in self.calls.items()}
+        return replace(self, queries=queries, calls=calls)
+
+    def plus(self, other: Self) -> Self:
+        """Both together."""
+        queries = {
+            segment: self.queries.get(segment, 0.0) + other.queries.get(segment, 0.0)
+            for segment in {*self.queries, *other.queries}
+        }
+        none = Calls(0.0)
+        calls = {
+            cell: self.calls.get(cell, none).plus(other.calls.get(cell, none))
+            for cell in {*self.calls, *other.calls}
+        }
         return replace(self, queries=queries, calls=calls)
 
 

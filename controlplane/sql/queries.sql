@@ -737,39 +737,56 @@ ORDER BY plane, version;
 
 -- ============================================================================ cost drift
 
+-- Of a span: completed queries by segment; calls by segment, tier and purpose, and what their tokens
+-- cost by the prices of the policy that charged them. Postgres carries a bound on `at` to no joined
+-- table. A statement's twin `summed_..` reads the rollups, of whole ten minutes.
+
+-- name: first_query
+SELECT min(at) AS at FROM completions WHERE at >= %(since)s AND at < %(until)s;
+
+-- name: count_summed_queries
+SELECT coalesce(sum(queries), 0)::bigint AS queries FROM query_rollups
+WHERE at >= %(since)s AND at < %(until)s;
+
+-- name: count_unsummed
+-- Records that arrived and are in no sum yet; those of the last seconds are on their way.
+SELECT coalesce(sum(records), 0)::bigint AS records FROM v_rollup_lag
+WHERE records > 0 AND waiting_since < now() - interval '30 seconds';
+
 -- name: queries_by_segment
-SELECT segment, count(*) AS queries, min(at) AS first_at FROM decisions
+SELECT d.segment, count(*)::float8 AS queries
+FROM completions c JOIN decisions d ON d.at = c.at AND d.id = c.decision_id
+WHERE c.at >= %(since)s AND c.at < %(until)s AND d.at >= %(since)s AND d.at < %(until)s
+GROUP BY d.segment ORDER BY d.segment;
+
+-- name: summed_queries_by_segment
+SELECT segment, sum(queries)::float8 AS queries FROM query_rollups
 WHERE at >= %(since)s AND at < %(until)s GROUP BY segment ORDER BY segment;
 
 -- name: spend
--- Calls of a span by segment, tier and purpose: what tokens cost by the prices of the policy that
--- charged them, and in all. Postgres carries a bound on `at` to no joined table.
-WITH counted AS MATERIALIZED (
-    SELECT d.segment, d.policy_version, a.tier, a.purpose, count(*) AS calls,
-        sum(a.prompt_tokens) AS prompt_tokens, sum(a.completion_tokens) AS completion_tokens,
-        sum(a.cost_usd) AS cost_usd
-    FROM attempts a JOIN decisions d ON d.at = a.at AND d.id = a.decision_id
-    WHERE a.at >= %(since)s AND a.at < %(until)s AND d.at >= %(since)s AND d.at < %(until)s
-    GROUP BY d.segment, d.policy_version, a.tier, a.purpose
-), prices AS MATERIALIZED (
-    SELECT p.version, tier ->> 'name' AS tier,
-        unit * (tier ->> 'input_usd_per_mtok')::float8 AS prompt,
-        unit * (tier ->> 'output_usd_per_mtok')::float8 AS completion
-    FROM policies p
-    CROSS JOIN LATERAL jsonb_array_elements(p.document::jsonb -> 'tiers') AS tier
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN tier ->> 'billing' = 'none' THEN 0 ELSE 1e-6::float8 END AS unit
-    ) AS billed
-    WHERE p.version IN (SELECT policy_version FROM counted)
-)
-SELECT c.segment, c.tier, c.purpose, sum(c.calls)::float8 AS calls,
-    sum(c.prompt_tokens)::float8 AS prompt_tokens,
-    sum(c.completion_tokens)::float8 AS completion_tokens,
-    sum(c.prompt_tokens * coalesce(p.prompt, 0))::float8 AS prompt_usd,
-    sum(c.completion_tokens * coalesce(p.completion, 0))::float8 AS completion_usd,
-    sum(c.cost_usd) AS cost_usd
-FROM counted c LEFT JOIN prices p ON p.version = c.policy_version AND p.tier = c.tier
-GROUP BY c.segment, c.tier, c.purpose ORDER BY c.segment, c.tier, c.purpose;
+SELECT d.segment, a.tier, a.purpose, count(*)::float8 AS calls,
+    sum(a.prompt_tokens)::float8 AS prompt_tokens,
+    sum(a.completion_tokens)::float8 AS completion_tokens,
+    coalesce(sum(a.prompt_tokens * p.prompt_usd), 0) AS prompt_usd,
+    coalesce(sum(a.completion_tokens * p.completion_usd), 0) AS completion_usd,
+    sum(a.cost_usd) AS cost_usd
+FROM attempts a
+JOIN decisions d ON d.at = a.at AND d.id = a.decision_id
+LEFT JOIN policy_prices p ON p.version = d.policy_version AND p.tier = a.tier
+WHERE a.at >= %(since)s AND a.at < %(until)s AND d.at >= %(since)s AND d.at < %(until)s
+GROUP BY d.segment, a.tier, a.purpose ORDER BY d.segment, a.tier, a.purpose;
+
+-- name: summed_spend
+SELECT s.segment, s.tier, s.purpose, sum(s.calls)::float8 AS calls,
+    sum(s.prompt_tokens)::float8 AS prompt_tokens,
+    sum(s.completion_tokens)::float8 AS completion_tokens,
+    coalesce(sum(s.prompt_tokens * p.prompt_usd), 0) AS prompt_usd,
+    coalesce(sum(s.completion_tokens * p.completion_usd), 0) AS completion_usd,
+    sum(s.cost_usd) AS cost_usd
+FROM spend_rollups s
+LEFT JOIN policy_prices p ON p.version = s.policy_version AND p.tier = s.tier
+WHERE s.at >= %(since)s AND s.at < %(until)s
+GROUP BY s.segment, s.tier, s.purpose ORDER BY s.segment, s.tier, s.purpose;
 
 
 -- ============================================================================ evaluate

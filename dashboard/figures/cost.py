@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard.figures.traffic import STEP, Traffic
 from dashboard.filters import Filters
 from dashboard.period import width
 from dashboard.store import Store
@@ -31,10 +32,11 @@ LONGEST_DAYS = 92.0  # that the control plane compares with
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """The change of spend between two periods; USD in the later one's length of ``days``.
+    """The change of spend between two periods; USD and queries in the later one's ``days``.
 
     ``effects``: by driver; they sum to the change. ``cells``: a row a segment, tier and purpose.
-    ``first_at``: the earlier period's first query, None where it has none.
+    ``first_at``: the earlier period's first query, None where it has none. ``unsummed`` records
+    have arrived and are not counted yet.
     """
 
     days: float
@@ -43,6 +45,9 @@ class Drift:
     first_at: datetime | None
     before_usd: float
     after_usd: float
+    queries_before: float
+    queries: float
+    unsummed: int
     effects: Mapping[str, float]
     cells: pd.DataFrame
 
@@ -69,6 +74,7 @@ class Drift:
 def drift(told: Mapping[str, Any], segment: str | None = None) -> Drift:
     """What the control plane answered; of one segment, its cells alone."""
     cells = [cell for cell in told["cells"] if segment in (None, cell["segment"])]
+    queries = [each for each in told["queries"] if segment in (None, each["segment"])]
     first_at = told["first_at"]
     return Drift(
         days=told["days"],
@@ -77,6 +83,9 @@ def drift(told: Mapping[str, Any], segment: str | None = None) -> Drift:
         first_at=first_at and datetime.fromisoformat(first_at),
         before_usd=sum(cell["before_usd"] for cell in cells),
         after_usd=sum(cell["after_usd"] for cell in cells),
+        queries_before=sum(each["before"] for each in queries),
+        queries=sum(each["after"] for each in queries),
+        unsummed=told["unsummed"],
         effects={name: sum(cell["effects"][name] for cell in cells) for name in DRIVERS},
         cells=_cells(cells),
     )
@@ -103,7 +112,8 @@ def _cells(cells: list[dict[str, Any]]) -> pd.DataFrame:
 def sentence(found: Drift) -> str:
     """The change and its two foremost drivers, in words.
 
-    >>> told = {"days": 1, "before": 1, "at": "2026-01-02T00:00Z", "first_at": "2025-12-31T00:00Z"}
+    >>> told = {"days": 1, "before": 1, "at": "2026-01-02T00:00Z", "first_at": "2025-12-31T00:00Z",
+    ...         "queries": [], "unsummed": 0}
     >>> effects = dict.fromkeys(DRIVERS, 0.0) | {"volume": 0.5, "price": -0.25}
     >>> cell = {"segment": "a", "before_usd": 1.0, "after_usd": 1.25, "effects": effects,
     ...         "tier": "cloud", "purpose": "serve"}
@@ -152,7 +162,7 @@ class Course:
     until, purpose, usd_per_1000. Of the later period alone; counts are of either.
 
     ``band``: within which nine of ten buckets of the earlier period lay, None if too few had a
-    query; its middle is their median.
+    query; its middle is their median. ``summed``: from sums by ten minutes.
     """
 
     now: datetime
@@ -161,7 +171,7 @@ class Course:
     band: tuple[float, float, float] | None
     queries: int
     queries_before: int
-    spent_before_usd: float
+    summed: bool
     changes: pd.DataFrame
     simulated: list[str]
 
@@ -174,18 +184,14 @@ class Course:
 def read(store: Store, filters: Filters, times: float) -> Course:
     """Spend of the period, beside as many earlier ones as ``times`` says."""
     now = store.row("now")["now"]
-    turn, bucket = filters.since(now), width(filters.span)
-    of = {
-        "now": now,
-        "turn": turn,
-        "since": turn - times * filters.span,
-        "width": bucket,
-        "segment": filters.segment,
-    }
-    calls = "cost_calls" if filters.segment is None else "cost_calls_of_segment"
-    queries = pd.DataFrame(store.rows("cost_queries", **of), columns=["at", "queries"])
-    spend = pd.DataFrame(store.rows(calls, **of), columns=["at", "purpose", "cost_usd"])
-    changes = store.rows("cost_changes", **of)
+    earlier_span = times * filters.span
+    traffic = Traffic(store, now, earlier_span + filters.span, {"segment": filters.segment})
+    turn = traffic.since + earlier_span
+    bucket = max(width(filters.span), STEP) if traffic.summed else width(filters.span)
+    of = {"now": now, "turn": turn, "width": bucket}
+    queries = pd.DataFrame(traffic.rows("cost_queries", **of), columns=["at", "queries"])
+    spend = pd.DataFrame(traffic.rows("cost_calls", **of), columns=["at", "purpose", "cost_usd"])
+    changes = traffic.rows("cost_changes", **of)
     simulated = [row["name"] for row in store.rows("simulated", since=turn)]
     whole = _whole(queries, spend)
     earlier, later = whole[whole["at"] < turn], whole[whole["at"] >= turn]
@@ -197,7 +203,7 @@ def read(store: Store, filters: Filters, times: float) -> Course:
         band=found,
         queries=int(later["queries"].sum()),
         queries_before=int(earlier["queries"].sum()),
-        spent_before_usd=float(earlier["cost_usd"].sum()),
+        summed=traffic.summed,
         changes=pd.DataFrame(changes, columns=["at", "kind", "standing", "reason"]),
         simulated=simulated,
     )

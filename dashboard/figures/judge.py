@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard.filters import Filters
+from dashboard.period import width
 from dashboard.store import Store
 from dashboard.units import share, usd
 
@@ -39,7 +40,8 @@ EDGE = 1e-9  # within which a bin begins at the cutoff
 class Figures:
     """One segment's judge; ``report`` is None before the first one.
 
-    Frames are of the last report, but for ``hours`` and ``changes``, which are of the period.
+    Frames are of the last report, but for ``hours`` and ``changes``, which are of the period;
+    ``hours`` has at most ``POINTS`` of its reports.
     ``waiting``: drawn queries of the period by the status of their label.
     """
 
@@ -81,6 +83,7 @@ def read(store: Store, filters: Filters) -> Figures:
         "segment": segment,
         "judge": report and report["judge"],
         "since": since,
+        "width": width(filters.span),
     }
     return Figures(
         now=now,

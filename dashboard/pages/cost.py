@@ -36,7 +36,7 @@ def look(filters: Filters, times: float) -> Course:
 
 @st.cache_data(ttl=EVERY_S - 1, max_entries=16, show_spinner="Comparing two periods")
 def compare(person: Person, days: float, before: float) -> dict[str, Any]:
-    """What the control plane makes of the change: it reads every call of both periods."""
+    """What the control plane makes of the change."""
     return Control(person).get("/v1/cost/drift", days=days, before=before)
 
 
@@ -49,7 +49,7 @@ def show(filters: Filters) -> None:
         st.info(_nothing(course, filters))
     with told():
         days = filters.span / DAY
-        _drift(drift(compare(current(), days, times * days), filters.segment), course, filters)
+        _drift(drift(compare(current(), days, times * days), filters.segment), filters)
     if course.queries:
         _course(course)
     changes(course.changes, course.now, filters.period, "cost_changes")
@@ -73,7 +73,7 @@ def _nothing(course: Course, filters: Filters) -> str:
     return f"No query came{where} in the last {filters.period}: choose a longer period."
 
 
-def _drift(found: Drift, course: Course, filters: Filters) -> None:
+def _drift(found: Drift, filters: Filters) -> None:
     where = f"Segment {plain(filters.segment)}: " if filters.segment else ""
     st.markdown(f"#### {where}{plain(sentence(found))}")
     if found.uncovered:
@@ -81,7 +81,9 @@ def _drift(found: Drift, course: Course, filters: Filters) -> None:
             "The earlier period has no queries at its beginning: part of what looks like a rise is "
             "that Penstock began to serve within it."
         )
-    _headline(found, course)
+    if found.unsummed:
+        st.caption(f"{found.unsummed:,} records have arrived that are not counted yet.")
+    _headline(found)
     if not found.ranked:
         return
     left, right = st.columns([3, 2])
@@ -118,27 +120,26 @@ def _span(filters: Filters) -> str:
     return f"the {filters.period}"
 
 
-def _headline(found: Drift, course: Course) -> None:
+def _headline(found: Drift) -> None:
     known = found.first_at is not None
+    before = found.queries_before
     columns = st.columns(4)
     with columns[0]:
         _metric("Spend a day", usd(found.after_usd / found.days), _changed(found, known))
     with columns[1]:
-        ratio = found.days / found.before_days
-        before = course.queries_before * ratio
         _metric(
             "Queries",
-            f"{course.queries:,}",
-            f"{100 * (course.queries / before - 1):+.0f} %, it was {before:,.0f}"
+            f"{found.queries:,.0f}",
+            f"{100 * (found.queries / before - 1):+.0f} %, it was {before:,.0f}"
             if before
             else "none before",
         )
     with columns[2]:
-        now, then = _per_1000(course, found)
+        now = 1000 * found.after_usd / found.queries if found.queries else None
         _metric(
             "Cost of 1,000 queries",
             usd(now) if now is not None else UNKNOWN,
-            f"it was {usd(then)}" if then is not None else "none before",
+            f"it was {usd(1000 * found.before_usd / before)}" if before else "none before",
         )
     with columns[3]:
         name, change = found.ranked[0] if found.ranked and known else ("none", 0.0)
@@ -153,12 +154,6 @@ def _changed(found: Drift, known: bool) -> str:
         return "nothing was spent before"
     change = 100 * found.change_usd / found.before_usd
     return f"{change:+.1f} %, it was {usd(found.before_usd / found.days)}"
-
-
-def _per_1000(course: Course, found: Drift) -> tuple[float | None, float | None]:
-    now = 1000 * found.after_usd / course.queries if course.queries else None
-    before = course.queries_before
-    return now, 1000 * course.spent_before_usd / before if before else None
 
 
 def _metric(label: str, value: str, said: str) -> None:
@@ -185,6 +180,7 @@ def _course(course: Course) -> None:
         )
         st.caption(
             "All calls of all purposes, charged to the queries of the same time. Labels are apart."
+            + (" Read from sums by ten minutes." if course.summed else "")
         )
 
 

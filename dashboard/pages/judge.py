@@ -235,7 +235,7 @@ def _course(figures: Figures) -> None:
         )
     st.caption(
         "Boxes: stretches of as many labels each, told by those alone, so a break shows at once. "
-        "Line: what the report of each hour said of all labels until then. Both with their "
+        "Line: what hourly reports said of all labels until then. Both with their "
         "intervals; diamonds mark gates that opened or closed, alarms and drifts, listed below."
     )
 

@@ -28,11 +28,16 @@ WHERE at = %(at)s AND segment = %(segment)s AND until >= %(since)s
 ORDER BY until LIMIT %(rows)s;
 
 -- name: judge_hours
--- What each hour's report said, of the same judge.
+-- What the last report of each stretch said, of the same judge. Reports are long: only those that are
+-- shown are opened.
 SELECT at, labels, auroc, auroc_lo, auroc_hi, wrong_accepted, wrong_accepted_lo, wrong_accepted_hi
 FROM v_judge_reports
-WHERE hour >= %(since)s - interval '1 hour' AND at >= %(since)s
-    AND judge = %(judge)s AND segment = %(segment)s AND auroc IS NOT NULL
+WHERE judge = %(judge)s AND segment = %(segment)s AND auroc IS NOT NULL AND hour IN (
+    SELECT max(hour) FROM v_judge_reports
+    WHERE hour >= %(since)s - interval '1 hour' AND at >= %(since)s
+        AND judge = %(judge)s AND segment = %(segment)s
+    GROUP BY date_bin(%(width)s, at, '2000-01-01Z')
+)
 ORDER BY at LIMIT %(rows)s;
 
 -- name: judge_changes

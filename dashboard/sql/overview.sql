@@ -127,27 +127,32 @@ ORDER BY date_bin(%(width)s, at, '2000-01-01Z'), id DESC LIMIT %(rows)s;
 -- name: live
 -- The policy in force, a row a segment.
 SELECT * FROM v_overview_policies
-WHERE seq = (SELECT max(seq) FROM v_overview_policies) ORDER BY segment LIMIT %(rows)s;
+WHERE seq = (SELECT seq FROM v_overview_policies ORDER BY seq DESC LIMIT 1)
+ORDER BY segment LIMIT %(rows)s;
 
 -- name: policies
 -- All that were in force within the period: those published in it, and the one before.
 SELECT published_at, version, mode, segment, routing_threshold, judge_cutoff
 FROM v_overview_policies
-WHERE seq >= coalesce(
-    (SELECT max(seq) FROM v_overview_policies WHERE published_at < %(since)s), 0
-)
+WHERE seq >= coalesce((
+    SELECT seq FROM v_overview_policies WHERE published_at < %(since)s ORDER BY seq DESC LIMIT 1
+), 0)
 ORDER BY seq DESC, segment LIMIT %(rows)s;
 
 -- name: calibration
--- Ten bins of the predicted probability that the judged answer is right, against its labels.
+-- Ten bins of the predicted probability that the judged answer is right, against its labels: the
+-- newest of the period, which are enough.
 SELECT least(width_bucket(predicted, 0, 1, 10), 10) AS bin, count(*) AS labels,
     avg(predicted) AS predicted, avg(value) AS value
-FROM v_overview_judged_labels
-WHERE labelled_at >= %(since)s
-    AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
-    AND (%(segment)s::text IS NULL OR segment = %(segment)s)
-    AND (%(version)s::integer IS NULL OR policy_version = %(version)s)
-    AND (%(tier)s::text IS NULL OR tier = %(tier)s)
+FROM (
+    SELECT predicted, value FROM v_overview_judged_labels
+    WHERE labelled_at >= %(since)s
+        AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+        AND (%(segment)s::text IS NULL OR segment = %(segment)s)
+        AND (%(version)s::integer IS NULL OR policy_version = %(version)s)
+        AND (%(tier)s::text IS NULL OR tier = %(tier)s)
+    ORDER BY labelled_at DESC LIMIT 5000
+) AS newest
 GROUP BY 1 ORDER BY 1 LIMIT %(rows)s;
 
 -- name: gates

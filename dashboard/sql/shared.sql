@@ -15,14 +15,14 @@ SELECT filter, value FROM v_filters ORDER BY filter, place, value LIMIT %(rows)s
 -- of the calls before them that are added up.
 SELECT 'model ' || model AS name FROM (
     SELECT model FROM (
-        SELECT model FROM v_overview_spend WHERE at >= %(since)s ORDER BY at DESC LIMIT 5000
+        SELECT model FROM v_overview_spend WHERE at >= %(since)s ORDER BY at DESC LIMIT 1000
     ) AS newest
     UNION
     SELECT model FROM v_spend_rollups WHERE at >= %(since)s - interval '10 minutes'
 ) AS called WHERE model ILIKE '%%simulated%%'
 UNION
 SELECT 'labeller ' || labeller FROM (
-    SELECT labeller FROM v_overview_labels WHERE at >= %(since)s ORDER BY at DESC LIMIT 1000
+    SELECT labeller FROM v_labellers WHERE at >= %(since)s ORDER BY at DESC LIMIT 1000
 ) AS newest WHERE labeller ILIKE '%%simulated%%'
 ORDER BY 1 LIMIT %(rows)s;
 

@@ -143,6 +143,20 @@ class PolicySegmentRow(SQLModel, table=True):
     confidence: MaybeReal = None
 
 
+class PolicyPriceRow(SQLModel, table=True):
+    """Of a policy's document: what a token costs at a tier (USD), 0 where it charges none.
+
+    The database fills it.
+    """
+
+    __tablename__ = "policy_prices"
+
+    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    tier: Key
+    prompt_usd: Real
+    completion_usd: Real
+
+
 class PlaneReportRow(SQLModel, table=True):
     """What a data plane told of itself at one moment (``dataplane.report``)."""
 

@@ -67,17 +67,6 @@ WHERE kind IN ('alarm', 'drift', 'gate', 'certificate', 'certificate_void', 'pro
 """,
         "One row an event after which quality or spend may be others, with its reason in words.",
     ),
-    "v_cost_queries": (
-        "SELECT at, segment FROM decisions",
-        "One row a query.",
-    ),
-    "v_cost_calls": (
-        """
-SELECT a.at, d.at AS decided_at, d.segment, a.purpose, a.cost_usd
-FROM attempts a JOIN decisions d ON d.at = a.at AND d.id = a.decision_id
-""",
-        "One row a call of a tier, by its query''s segment: what for, and what it cost (USD).",
-    ),
 }
 
 

@@ -9,7 +9,8 @@ up writers of ``attempts``: data planes keep their records in their spools meanw
 before tell nothing.
 
 What pages show of policies was read from their documents at each query, and a document takes
-milliseconds to read: ``policy_terms`` and ``policy_segments`` keep it from the publication on.
+milliseconds to read: ``policy_terms``, ``policy_segments`` and ``policy_prices`` keep it from the
+publication on.
 """
 
 from alembic import op
@@ -119,6 +120,15 @@ CREATE TABLE policy_segments (
 )
 """,
     """
+CREATE TABLE policy_prices (
+    version integer NOT NULL,
+    tier text NOT NULL,
+    prompt_usd double precision NOT NULL,
+    completion_usd double precision NOT NULL,
+    PRIMARY KEY (version, tier)
+)
+""",
+    """
 CREATE TABLE plane_reports (
     plane text NOT NULL,
     at timestamptz DEFAULT now() NOT NULL,
@@ -133,7 +143,7 @@ CREATE TABLE plane_reports (
     'CREATE INDEX attempts_by_source ON attempts (plane, spool_segment, "offset")',
     "GRANT SELECT, INSERT, UPDATE, DELETE ON query_rollups, spend_rollups, latency_rollups,"
     " rollup_marks, rollup_waiting TO penstock_controlplane",
-    "GRANT SELECT ON v_overview_terms TO penstock_controlplane",
+    "GRANT SELECT ON v_overview_terms, policy_prices TO penstock_controlplane",
 )
 
 TERMS_OF = """
@@ -165,6 +175,17 @@ FROM (SELECT document -> 'judge' AS judge, document -> 'objective' AS objective)
 CROSS JOIN LATERAL jsonb_array_elements(document -> 'segments') AS segment
 $$
 """
+PRICES_OF = """
+CREATE FUNCTION penstock_prices_of(version integer, document jsonb)
+RETURNS SETOF policy_prices LANGUAGE sql IMMUTABLE AS $$
+SELECT version, tier ->> 'name', usd * (tier ->> 'input_usd_per_mtok')::float8,
+    usd * (tier ->> 'output_usd_per_mtok')::float8
+FROM jsonb_array_elements(document -> 'tiers') AS tier
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN tier ->> 'billing' = 'none' THEN 0 ELSE 1e-6::float8 END AS usd
+) AS billed
+$$
+"""
 # A document that data planes will refuse must be storable, and has no numbers to show.
 KEEP_NUMBERS = """
 CREATE FUNCTION penstock_keep_numbers(version integer, document text) RETURNS void
@@ -172,6 +193,7 @@ LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO policy_terms SELECT * FROM penstock_terms_of(version, document::jsonb);
     INSERT INTO policy_segments SELECT * FROM penstock_segments_of(version, document::jsonb);
+    INSERT INTO policy_prices SELECT * FROM penstock_prices_of(version, document::jsonb);
 EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
     NULL;
 END
@@ -189,13 +211,14 @@ $$
 NUMBERS = (
     TERMS_OF,
     SEGMENTS_OF,
+    PRICES_OF,
     KEEP_NUMBERS,
     NUMBERS_OF_NEW,
     "CREATE TRIGGER kept AFTER INSERT ON policies"
     " FOR EACH ROW EXECUTE FUNCTION penstock_keep_numbers_of_new()",
     "SELECT penstock_keep_numbers(version, document) FROM policies",
     "REVOKE EXECUTE ON FUNCTION penstock_keep_numbers, penstock_keep_numbers_of_new,"
-    " penstock_terms_of, penstock_segments_of FROM PUBLIC",
+    " penstock_terms_of, penstock_segments_of, penstock_prices_of FROM PUBLIC",
 )
 
 # Columns are only added to what 0002 and its successors made, at the end. OFFSET 0: labels are few,
@@ -282,6 +305,26 @@ WHERE o.source IN ('ground_truth', 'verifier') AND o.labeller NOT LIKE 'applicat
 """,
         "One row a trusted vote of a labeller, at its query's time: who gave it, and its stated "
         "price (USD). What an application told of itself is not asked for, and costs nothing.",
+    ),
+    "v_labellers": (
+        """
+SELECT at, labeller FROM outcomes
+WHERE source IN ('ground_truth', 'verifier') AND labeller NOT LIKE 'application:%'
+""",
+        "One row a trusted vote of a labeller, at its query's time: who gave it.",
+    ),
+    "v_label_tasks": (
+        """
+SELECT t.at, d.at AS decided_at, t.decision_id, d.segment, t.probability, t.status,
+    t.leased_until, t.doubled, t.disputed <> '{}' AS disagreeing,
+    t.adjudicator IS NOT NULL AS adjudicated, t.created_at, t.resolved_at
+FROM label_tasks t
+CROSS JOIN LATERAL (
+    SELECT * FROM decisions WHERE at = t.at AND id = t.decision_id OFFSET 0
+) AS d
+""",
+        "One row a drawn query that was observed: where its label stands, and whether it wants "
+        "two people, whether they disagreed, and whether a third one settled it.",
     ),
     "v_overview_judged_labels": (
         """
@@ -470,3 +513,4 @@ def upgrade() -> None:
         op.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
         op.execute(f"COMMENT ON VIEW {name} IS '{shows.replace(chr(39), chr(39) * 2)}'")
     op.execute(f"GRANT SELECT ON {', '.join(VIEWS)} TO penstock_dashboard")
+    op.execute("GRANT SELECT ON v_rollup_lag TO penstock_controlplane")

@@ -20,7 +20,7 @@ from controlplane.learn.settings import LearnerSettings
 from controlplane.spending import compare
 from controlplane.sql import SQL
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.records import Attempt, Decision, millisecond
+from dataplane.contract.records import Attempt, Completion, Decision, millisecond
 from dataplane.contract.terms import TierTerms
 from dataplane.features import FEATURE_VERSION
 from tests.command import Run
@@ -48,6 +48,7 @@ class Past:
         live: PolicyDocument = START,
         judged_usd: float = 0.0,
         segment: str = "default",
+        completed: bool = True,
     ) -> None:
         """One, with its calls: tier, purpose, prompt and completion tokens."""
         number = next(self._numbers)
@@ -66,7 +67,11 @@ class Past:
         if judged_usd:
             verdict = attempt(of, FREE, "judge", 0, 0, 0)
             attempts.append(verdict.model_copy(update={"cost_usd": judged_usd}))
-        self._shipping.ship(decision, *attempts)
+        end = Completion(
+            **of, final_tier="cloud", escalated=False, cost_usd=0.0, latency_ms=1.0,
+            overhead_ms=0.1, status="ok",
+        )  # fmt: skip
+        self._shipping.ship(decision, *attempts, *[end] * completed)
 
 
 def attempt(
@@ -172,6 +177,15 @@ def test_only_what_lies_within_is_counted_and_unequal_spans_are_scaled(
     assert found.drift.after_usd == pytest.approx(CALL_USD)
 
 
+def test_calls_count_once_a_query_of_their_segment_is_completed(store: Connect, past: Past) -> None:
+    past.query(LAST_WEEK, CALL)
+    past.query(THIS_WEEK, CALL)
+    past.query(THIS_WEEK, CALL, segment="new", completed=False)
+    assert effects(store) == {}
+    past.query(THIS_WEEK, CALL, segment="new")
+    assert sum(effects(store).values()) == pytest.approx(2 * CALL_USD)
+
+
 def test_the_api_and_the_command_say_the_same(past: Past, client: TestClient, run: Run) -> None:
     for _ in range(2):
         past.query(LAST_WEEK, CALL)
@@ -180,6 +194,7 @@ def test_the_api_and_the_command_say_the_same(past: Past, client: TestClient, ru
     assert told["change_usd"] == pytest.approx(-CALL_USD)
     assert told["effects"]["volume"] == pytest.approx(-CALL_USD)
     assert [cell["tier"] for cell in told["cells"]] == ["cloud"]
+    assert told["queries"] == [{"segment": "default", "before": 2, "after": 1}]
     assert told["sentence"] == (
         "Spend fell by 0.0035 USD (-50.0%), to 0.0035 in 7 days, chiefly by fewer queries "
         f"(-0.0035 USD). The earlier period has no queries before {LAST_WEEK:%Y-%m-%d %H:%M} UTC."

@@ -6,10 +6,14 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from controlplane.connection import connect
 from controlplane.database import Database
+from controlplane.rollups import add
+from dashboard.figures import traffic
 from dashboard.figures.cost import Course, drift, read, steps
 from dashboard.filters import Filters
 from dashboard.store import snapshot
+from dashboard.units import usd
 from tests.conftest import Databases
 from tests.kept import remember
 from tests.seeding import Past
@@ -22,6 +26,10 @@ HOUR = Filters("hour")
 def past(databases: Databases, migrated: str) -> Iterator[Database]:
     with databases(migrated) as fresh:
         remember(fresh, Past(until=datetime.now(UTC), queries=300), hours=1)
+        with psycopg.connect(fresh.url) as owner:
+            owner.execute("INSERT INTO shipments VALUES ('seeded', 1, 0, 10000000, 1)")
+        with connect(fresh.url_for("penstock_controlplane")) as connection:
+            add(connection, 100_000_000)
         yield fresh
 
 
@@ -36,23 +44,36 @@ def by_hand(database: Database, query: str) -> float:
     return float(value)
 
 
-def test_spend_and_queries_are_those_of_sql_by_hand(past: Database) -> None:
+@pytest.mark.parametrize("few", [1_000_000, 0])
+def test_spend_and_queries_are_those_of_sql_by_hand(
+    past: Database, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(traffic, "FEW", few)
     course = look(past)
-    spent = 1000 * by_hand(past, "SELECT sum(cost_usd) FROM attempts")
+    assert course.summed == (few == 0)
+    turn = course.now - HOUR.span
+    turn = traffic.step_of(turn) if course.summed else turn
+    spent = 1000 * by_hand(past, f"SELECT sum(cost_usd) FROM attempts WHERE at >= '{turn}'")
     per_query = course.buckets["usd_per_1000"] * course.buckets["queries"]
-    assert per_query.sum() + 1000 * course.spent_before_usd == pytest.approx(spent)
+    assert per_query.sum() == pytest.approx(spent)
     by_purpose = course.purposes.merge(course.buckets[["at", "queries"]], on="at")
-    assert (by_purpose["usd_per_1000"] * by_purpose["queries"]).sum() == pytest.approx(
-        per_query.sum()
-    )
+    assert (by_purpose["usd_per_1000"] * by_purpose["queries"]).sum() == pytest.approx(spent)
+    late = f"SELECT count(*) FROM completions WHERE at >= '{turn}'"
+    assert course.queries == by_hand(past, late) > 0
     assert course.queries + course.queries_before == by_hand(past, "SELECT count(*) FROM decisions")
 
 
-def test_a_segment_is_read_by_itself(past: Database) -> None:
+@pytest.mark.parametrize("few", [1_000_000, 0])
+def test_a_segment_is_read_by_itself(
+    past: Database, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(traffic, "FEW", few)
     everything, own = look(past), look(past, Filters("hour", segment="default"))
-    assert own.spent_before_usd == pytest.approx(everything.spent_before_usd, rel=0.05)
+    assert own.queries == everything.queries
+    paid = everything.purposes["usd_per_1000"].tolist()
+    assert own.purposes["usd_per_1000"].tolist() == pytest.approx(paid)
     none = look(past, Filters("hour", segment="other"))
-    assert (none.queries, none.queries_before, none.spent_before_usd) == (0, 0, 0.0)
+    assert (none.queries, none.queries_before, len(none.buckets)) == (0, 0, 0)
 
 
 def test_what_the_page_shows_is_what_the_api_says(
@@ -71,6 +92,9 @@ def test_what_the_page_shows_is_what_the_api_says(
     assert found.after_usd > 0 < found.before_usd
     metrics = {metric.label: metric.value for metric in test.metric}
     assert metrics["Chief driver"] == found.ranked[0][0]
+    (queries,) = told["queries"]
+    assert metrics["Queries"] == f"{queries['after']:,.0f}"
+    assert metrics["Cost of 1,000 queries"] == usd(1000 * found.after_usd / queries["after"])
     assert test.markdown[0].value.startswith("#### Spend rose by")
     assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 3
     assert test.dataframe[-1].value["kind"].tolist() == ["alarm", "drift", "gate"]

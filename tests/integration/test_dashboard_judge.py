@@ -87,6 +87,17 @@ def test_the_page_shows_the_figures(
     assert set(figures.changes["kind"]) == {"gate", "drift", "alarm"}
 
 
+def test_of_a_month_the_last_report_of_each_day_is_read(past: Database) -> None:
+    with psycopg.connect(past.url) as owner:
+        last = owner.execute(
+            "SELECT max(at) FROM judge_reports WHERE segment = 'default'"
+            " GROUP BY date_bin('1 day', at, '2000-01-01Z') ORDER BY 1"
+        ).fetchall()
+    with snapshot(past.url_for("penstock_dashboard")) as store:
+        hours = read(store, Filters("month")).hours
+    assert [at.to_pydatetime() for at in hours["at"]] == [at for (at,) in last]
+
+
 def test_few_labels_say_how_many_more(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     remember(database, Past(until=datetime.now(UTC), queries=60), hours=1)
     test = shown("judge", database.url_for("penstock_dashboard"), monkeypatch)

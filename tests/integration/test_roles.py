@@ -36,6 +36,7 @@ MAY: dict[Role, dict[str, set[str]]] = {
         "texts": {"SELECT", "DELETE"},
         "plane_reports": {"SELECT", "DELETE"},
         "frontier_points": {"SELECT", "INSERT", "DELETE"},
+        "policy_prices": {"SELECT"},
     },
     "penstock_dashboard": {},
 }

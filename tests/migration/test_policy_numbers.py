@@ -8,6 +8,7 @@ from dataplane.contract.policy import PolicyDocument
 from tests.migration.test_votes import upgrade_to
 from tests.policies import CLOUD, LOCAL, policy
 
+FREE = LOCAL.replaced(billing="none")
 PUBLISH = """
 INSERT INTO policies (version, parent, kind, author, reason, digest, document)
 VALUES (%s, NULL, 'retune', 'operator', 'r', 'd', %s)
@@ -20,7 +21,10 @@ def publish(owner: psycopg.Connection, version: int, document: PolicyDocument) -
 
 
 def test_numbers_are_those_of_the_documents(empty_database: Database) -> None:
-    documents = {1: policy("cascade"), 2: policy("route", version=2, tiers=(LOCAL, CLOUD))}
+    documents = {
+        1: policy("cascade", tiers=(FREE, CLOUD)),
+        2: policy("route", version=2, tiers=(LOCAL, CLOUD)),
+    }
     upgrade_to(empty_database, "0010")
     with psycopg.connect(empty_database.url) as owner:
         publish(owner, 1, documents[1])
@@ -36,6 +40,7 @@ def test_numbers_are_those_of_the_documents(empty_database: Database) -> None:
             "SELECT version, segment, mode, routing_threshold, judge_cutoff, target_quality"
             " FROM policy_segments ORDER BY version"
         ).fetchall()
+        prices = owner.execute("SELECT * FROM policy_prices ORDER BY version, tier").fetchall()
     assert [row[0] for row in terms] == [1, 2]
     for version, local, cloud, call_usd, char_usd, _ in terms:
         dear = documents[version].tiers[-1]
@@ -46,3 +51,8 @@ def test_numbers_are_those_of_the_documents(empty_database: Database) -> None:
         for version, document in documents.items()
         for each in document.segments
     ]
+    assert [row[:2] for row in prices] == [(v, t) for v in (1, 2) for t in ("cloud", "local")]
+    for version, name, prompt_usd, completion_usd in prices:
+        (tier,) = (each for each in documents[version].tiers if each.name == name)
+        charged = 30 * prompt_usd + 2 * completion_usd
+        assert charged == pytest.approx(float(tier.cost_usd(30, 2)))

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from controlplane import alerts, schedule, sql, stats
+from controlplane import alerts, schedule, spent, sql, stats
 from controlplane.audit import tasks
 
 NO_EXAMPLE = {"bootstrap"}
@@ -19,7 +19,7 @@ STATISTICS = [
 
 
 @pytest.mark.parametrize(
-    "module", [*STATISTICS, alerts, sql, tasks, schedule], ids=lambda module: module.__name__
+    "module", [*STATISTICS, alerts, spent, sql, tasks, schedule], ids=lambda module: module.__name__
 )
 def test_examples(module: ModuleType) -> None:
     ran = doctest.testmod(module)

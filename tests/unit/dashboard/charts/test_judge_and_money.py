@@ -73,6 +73,7 @@ EFFECTS = {
     "shadowing": 0.0,
 }  # fmt: skip
 TOLD = {
+    "queries": [], "unsummed": 0,
     "days": 1.0, "before": 1.0, "at": NOON.isoformat(), "first_at": (NOON - 48 * HOUR).isoformat(),
     "cells": [
         {
