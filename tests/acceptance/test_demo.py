@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 PENSTOCK = (sys.executable, "-c", "from controlplane.cli import main; main()")
 ROOT = Path(__file__).parents[2]
 QUERIES = 800
+LEFT = 8
 DEADLINE_S = 400
 
 
@@ -101,11 +102,18 @@ def test_cost_is_the_sum_over_all_attempts_of_every_purpose(
     assert report["shadow_cost_usd"] == pytest.approx(spent - served)
 
 
-def test_all_that_was_drawn_is_resolved(report: dict[str, Any], store: psycopg.Connection) -> None:
+def test_all_that_was_drawn_is_resolved_but_what_is_left_to_people(
+    report: dict[str, Any], store: psycopg.Connection
+) -> None:
     open_tasks = "SELECT count(*) FROM {} WHERE status IN ('pending', 'leased')"
-    assert number(store, open_tasks.format("label_tasks")) == 0
+    assert number(store, open_tasks.format("label_tasks")) == report["labels_left"] == LEFT
     assert number(store, open_tasks.format("shadow_tasks")) == 0
-    assert number(store, "SELECT count(*) FROM texts") == 0
+    assert number(store, "SELECT count(DISTINCT decision_id) FROM texts") == LEFT
+    newest = """
+        SELECT count(*) FROM label_tasks t WHERE status = 'pending' AND EXISTS (
+            SELECT FROM label_tasks l WHERE l.status = 'labelled' AND l.at > t.at)
+    """
+    assert number(store, newest) == 0
     assert report["labels"] == number(store, "SELECT count(*) FROM outcomes")
 
 
