@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard.filters import Filters
-from dashboard.period import width
+from dashboard.period import drawn, width
 from dashboard.store import Store
 from dashboard.units import share, usd
 
@@ -174,11 +174,15 @@ class Course:
 def read(store: Store, filters: Filters, times: float) -> Course:
     """Spend of the period, beside as many earlier ones as ``times`` says."""
     now = store.row("now")["now"]
-    turn, bucket = filters.since(now), width(filters.span)
+    turn = filters.since(now)
+    since = turn - times * filters.span
+    extent = store.row("extent", since=since)
+    compared = extent["first"] is None or extent["first"] < turn
+    bucket = width(filters.span) if compared else drawn(extent)
     of = {
         "now": now,
         "turn": turn,
-        "since": turn - times * filters.span,
+        "since": since,
         "width": bucket,
         "segment": filters.segment,
     }
