@@ -119,9 +119,9 @@ def _told(measured: pd.DataFrame) -> list[alt.Chart]:
 
 def _named(measured: pd.DataFrame, colour: alt.Color) -> list[alt.Chart]:
     """Names beside the marks, inwards, so that none is cut off; a dear baseline's above its."""
-    shown = measured[measured["kind"] != "served"]
+    shown = measured[measured["what"] != "as served"]
     dear = shown["usd"] > (measured["usd"].min() + measured["usd"].max()) / 2
-    above = dear & (shown["kind"] == "baseline")
+    above = dear & (shown["what"] == "baseline")
     said = shown.assign(said=shown["name"].str.replace("_", "-"))
     return [
         alt.Chart(said[(dear == right) & (above == up)])
