@@ -118,17 +118,20 @@ def _actions(
     )
     shadow = ShadowJob(database, client, settings.shadows)
 
-    def expire(now: datetime) -> int:
+    def expire(now: datetime) -> str:
         with database() as connection:
             terms = labels.accepting(settings.labels, registry.live(connection))
-            return labels.expire(connection, now, terms)
+            return f"{labels.expire(connection, now, terms)} expired"
 
     def turn(now: datetime) -> str:
         done = cycle.run(now)
         return f"{len(done.observations)} observed, {len(done.labelled)} labelled"
 
     def ask(now: datetime) -> object:
-        return shadow.run(now) if settings.dataplane_key else "no key for the data plane"
+        if not settings.dataplane_key:
+            return "no key for the data plane"
+        ended = shadow.run(now)
+        return ", ".join(f"{count} {ending}" for ending, count in ended.items()) or None
 
     return schedule.actions_on(
         database,

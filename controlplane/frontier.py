@@ -43,6 +43,12 @@ class FrontierJob:
             observed = states.load_value(connection, OBSERVED, default=0)
             if not _due(states.load_value(connection, STATE, default=None), observed, now):
                 return None
+        return self.compute(now)
+
+    def compute(self, now: datetime) -> str:
+        """As ``run``, due or not."""
+        with self._connect() as connection:
+            observed = states.load_value(connection, OBSERVED, default=0)
             rows = [
                 {"at": now, "segment": segment, **_row(point)}
                 for segment, point in computed(connection, self._settings, now)

@@ -1,7 +1,7 @@
 """Where the live judge's gates stand: read for reports, and opened by an operator's word."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from controlplane import registry, states
@@ -46,13 +46,15 @@ class GateReport:
     @property
     def words(self) -> str:
         """In a sentence."""
-        since = f" since {self.since.astimezone():%Y-%m-%d %H:%M}" if self.since else ""
-        said = f"gate {self.standing}{since}: judging is {self.evidence.words}"
+        since = f" since {self.since.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if self.since else ""
+        closed = self.standing == "closed"
+        found = self.evidence.words if closed else self.evidence.words_of_closing
+        said = f"gate {self.standing}{since}: judging is {found}"
         if self.waits:
             return f"{said}; open it by `penstock judge accept --segment {self.key.segment}`"
         if self.barred:
             return f"{said}; it opens once the policy may accept an answer"
-        if self.standing != "closed":
+        if not closed:
             return said
         missing = self.evidence.pairs_missing
         pace = "not nearing an opening yet" if missing is None else f"{missing} more pairs would do"

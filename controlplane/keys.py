@@ -1,13 +1,13 @@
 """Keys: made, listed and revoked in the table that the data planes follow."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg.rows import class_row
 
-from controlplane.connection import Connection
+from controlplane.connection import Connect, Connection
 from dataplane.contract.errors import OperatorError
 from dataplane.contract.keys import SCOPES, Key, Scope, digest, generate
 
@@ -81,7 +81,7 @@ def revoke(connection: Connection, key_id: str) -> None:
 
 
 @contextmanager
-def lent(connect: Callable[[], Connection], scopes: Collection[Scope], name: str) -> Iterator[str]:
+def lent(connect: Connect, scopes: Collection[Scope], name: str) -> Iterator[str]:
     """A key of Penstock's own parts, for as long as they run; revoked at the end."""
     with connect() as connection:
         key = create(connection, tenant="penstock", scopes=scopes, name=name)

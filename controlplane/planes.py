@@ -1,10 +1,13 @@
 """The planes as programs to start: which module, with which rights, and how one tells it is up."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from controlplane import keys as api_keys
+from controlplane.connection import Connect
 from controlplane.database import VARIABLES, Database, Role
 from controlplane.launch import Program
 from dataplane.contract.configuration import Configuration
@@ -63,7 +66,7 @@ def dashboard(
     """The dashboard; ``keys``, by role, are what it calls the control plane with."""
     listen = configuration.dashboard.listen
     calls = {CONTROL_URL: configuration.control.listen.url, **login(configuration.dashboard)}
-    calls |= {f"PENSTOCK_{role.upper()}_KEY": key for role, key in (keys or {}).items()}
+    calls |= {key_variable(role): key for role, key in (keys or {}).items()}
     hosts = [f"--host={name}" for name in configuration.dashboard.hosts]
     return Program(
         "dashboard",
@@ -72,6 +75,21 @@ def dashboard(
         {**_with(environment, database, "penstock_dashboard"), **calls},
         ready_url=f"{listen.url}/_stcore/health",
     )
+
+
+def key_variable(role: str) -> str:
+    """Where the dashboard's process finds the key of a role."""
+    return f"PENSTOCK_{role.upper()}_KEY"
+
+
+@contextmanager
+def dashboard_keys(connect: Connect) -> Iterator[dict[str, str]]:
+    """By role, what the dashboard calls the control plane with, for as long as it runs."""
+    with ExitStack() as stack:
+        yield {
+            role: stack.enter_context(api_keys.lent(connect, scopes, f"dashboard, {role}"))
+            for role, scopes in DASHBOARD_SCOPES.items()
+        }
 
 
 def login(section: Dashboard) -> dict[str, str]:

@@ -14,7 +14,7 @@ from dashboard.filters import Filter, Filters, choose
 from dashboard.store import URL_VARIABLE, Store, StoreUnavailable, snapshot
 from dashboard.units import plain
 
-REFRESH_S = 5
+REFRESH_S = 5  # what pages cache is named for the page: Streamlit tells pages' functions by name
 
 
 def page(

@@ -24,6 +24,15 @@ def usd(amount: float) -> str:
     return f"{amount:.{int(leading) + 2}f} USD"
 
 
+def counted(number: int, what: str) -> str:
+    """How many of a thing.
+
+    >>> counted(1, "engine"), counted(2_000, "engine")
+    ('1 engine', '2,000 engines')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def share(value: float | None, digits: int = 0) -> str:
     """A share in percent.
 

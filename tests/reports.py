@@ -17,6 +17,7 @@ def report(**fields: Any) -> Report:
         "quality_last_two_thirds": 0.9,
         "recovered_after_queries": 700,
         "labels": 800,
+        "labels_left": 12,
         "label_cost_usd": 1.6,
         "cost_usd": 0.12,
         "judge_cost_usd": 0.0,

@@ -44,9 +44,23 @@ class Evidence:
     def words(self) -> str:
         """In a sentence."""
         return (
-            f"worth {self.mean_difference:+.3f} a query against routing, by {self.pairs} pairs "
-            f"among {self.queries} audited queries (e-value {math.exp(self.log_evidence):.3g}, "
+            f"{self._worth} (e-value {math.exp(self.log_evidence):.3g}, "
             f"{math.exp(self.wanted):.3g} wanted)"
+        )
+
+    @property
+    def words_of_closing(self) -> str:
+        """In a sentence, once the gate is no longer closed: the evidence is of the reverse."""
+        return (
+            f"{self._worth} (that it does not pay: e-value {math.exp(self.log_evidence):.3g}; "
+            f"{math.exp(self.wanted):,.0f} would close the gate)"
+        )
+
+    @property
+    def _worth(self) -> str:
+        return (
+            f"worth {self.mean_difference:+.3f} a query against routing, by {self.pairs} pairs "
+            f"among {self.queries} audited queries"
         )
 
 

@@ -12,8 +12,7 @@ from dataplane.contract.errors import OperatorError
 if TYPE_CHECKING:
     from controlplane.demo.options import RealCloud
     from controlplane.demo.report import Report
-    from controlplane.demo.site import Site
-    from controlplane.launch import Program
+    from controlplane.demo.story import Looking
 
 MISSED = 1  # exit code
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -46,6 +45,9 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
         Path | None, typer.Option("--json", help="Write the figures to a file, - for output.")
     ] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep the data in this new directory.")] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Open the dashboard in the end, without asking.")
+    ] = False,
     cloud: Annotated[
         Literal["simulated", "openai"],
         typer.Option(help="`openai` costs real money, after an estimate and a yes."),
@@ -69,6 +71,8 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
     count = queries or (WITH_DRIFT if drift else QUERIES)
     _check(drift, cloud, count)
     real = None if cloud == "simulated" else _real_cloud(model, input_price, output_price, count)
+    console = Console(stderr=True)
+    asks = console.is_terminal and sys.stdin.isatty()
     options = Options(
         queries=count,
         target_quality=target,
@@ -77,20 +81,21 @@ def demo(  # noqa: PLR0913, PLR0917 - a command's options
         keep=keep,
         cloud=real,
         drift=drift,
+        looked_at=dashboard or asks,
     )
-    console = Console(stderr=True)
     stop_like_ctrl_c()
-    asks = console.is_terminal and sys.stdin.isatty()
 
-    def last(report: "Report", place: "Site", dashboard: "Program") -> None:
+    def last(report: "Report", looking: "Looking") -> None:
         _write(report, json_to)
-        if asks:
-            _linger(place, dashboard)
+        if options.looked_at:
+            _linger(looking, asks=not dashboard)
 
     report = run(options, console, last)
     if keep is not None:
-        typer.echo(f"the run's data stays in {keep}: look at it by", err=True)
-        typer.echo(f"  penstock dashboard --config {keep / 'penstock.yaml'}", err=True)
+        file = keep / "penstock.yaml"
+        typer.echo(f"the run's data stays in {keep}: look at it by either of", err=True)
+        typer.echo(f"  penstock up --config {file}         # and label, decide, ask why", err=True)
+        typer.echo(f"  penstock dashboard --config {file}  # read only", err=True)
     else:
         typer.echo("the run's data is gone: --keep DIR would keep it for the dashboard", err=True)
     if report.missed:
@@ -113,16 +118,17 @@ def _write(report: "Report", file: Path | None) -> None:
         file.write_text(f"{text}\n", "utf-8")
 
 
-def _linger(place: "Site", dashboard: "Program") -> None:
-    """Offer the dashboard on what the run left, until the operator has seen enough."""
-    from controlplane.launch import running  # noqa: PLC0415 - only where it is needed
-
+def _linger(looking: "Looking", *, asks: bool) -> None:
+    """Show the dashboard on what the run left, until the operator has seen enough."""
     try:
-        if typer.confirm("Look at this run on the dashboard?", default=False, err=True):
-            with running(dashboard, place.logs):
-                typer.echo(f"dashboard: {place.configuration.dashboard.listen.url}", err=True)
-                typer.prompt("Enter ends the demo", default="", show_default=False, err=True)
-    except typer.Abort:  # nobody there, or Ctrl-C: the demo is over either way
+        if asks and not typer.confirm(
+            "Look at this run on the dashboard?", default=False, err=True
+        ):
+            return
+        with looking() as url:
+            typer.echo(f"dashboard: {url}", err=True)
+            typer.prompt("Enter ends the demo", default="", show_default=False, err=True)
+    except (typer.Abort, KeyboardInterrupt):  # nobody there, or Ctrl-C: the demo is over either way
         typer.echo(err=True)
 
 

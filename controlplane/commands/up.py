@@ -75,14 +75,11 @@ def _start(
         start = _prepare(configuration, database)
     session = partial(connect, database.url_for("penstock_controlplane"))
     admin = stack.enter_context(keys.lent(session, ["admin"], "penstock up"))
-    seats = {
-        role: stack.enter_context(keys.lent(session, scopes, f"dashboard, {role}"))
-        for role, scopes in planes.DASHBOARD_SCOPES.items()
-    }
+    roles = stack.enter_context(planes.dashboard_keys(session))
     programs = (
         planes.dataplane(configuration, file, start, database, os.environ),
         planes.controlplane(configuration, file, admin, database, os.environ),
-        planes.dashboard(configuration, database, os.environ, seats),
+        planes.dashboard(configuration, database, os.environ, roles),
     )
     parts = []
     for program in programs:

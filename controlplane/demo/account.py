@@ -37,6 +37,7 @@ def account(
         quality_last_two_thirds=quality(of_place(lines, options.queries // 3)),
         recovered_after_queries=scores and _recovered(scores, options, changed_at, lines),
         labels=counts.labels,
+        labels_left=counts.labels_awaited,
         label_cost_usd=counts.labels * options.label_price_usd,
         cost_usd=sum(spent.values()),
         judge_cost_usd=spent.get("judge", 0.0),

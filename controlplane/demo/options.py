@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 Drift: TypeAlias = Literal["judge", "local", "mix", "price"]
 CLOUD = "SIMULATED-cloud"
 EASY, HARD = "easy", "hard"  # mixes of the sandbox
+LEFT = 12  # queries: a sitting to try, and too few to be missed
 CHEAPER = 0.3  # of the cloud's price, once it has drifted
 
 
@@ -25,6 +26,8 @@ class RealCloud:
 class Options:
     """See `penstock demo --help`; ``keep`` is where the data stays, None a temporary place.
 
+    ``looked_at``: whether somebody may look at the data once the run is over.
+
     ``drift``: what drifts half way; None: the mix does, and nothing is said of noticing it.
     """
 
@@ -41,6 +44,7 @@ class Options:
     fixed_queries: int = 2000
     label_price_usd: float = 0.002
     baselines: bool = True
+    looked_at: bool = False
 
     @property
     def changes_at(self) -> int:
@@ -51,6 +55,11 @@ class Options:
     def audit_rate(self) -> float:
         """The share of queries that is labelled in quiet times: what drifts is told by labels."""
         return 0.1 if self.drift else 0.06
+
+    @property
+    def left(self) -> int:
+        """Drawn answers that the SIMULATED labeller leaves to people: the newest."""
+        return min(LEFT, self.queries // 100)
 
     @property
     def floor(self) -> float:

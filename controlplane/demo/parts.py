@@ -12,7 +12,6 @@ SANDBOX = "dataplane.sandbox"
 LABELS = {  # seconds: longer than any run, so that a slow machine loses no label by the clock
     "PENSTOCK_LABEL_LEASE_S": "900",
     "PENSTOCK_LABEL_PATIENCE_S": "60",
-    "PENSTOCK_LABEL_EXPIRY_S": "900",
 }
 UNSURE, NEVER = 0.10, 0.0  # a silence would hold the estimate back until it expired
 USUAL, SOON = (50, 500, 1), (20, 150, 4)  # delays in queries, verdicts at once: labels tell causes
@@ -51,9 +50,9 @@ def controlplane(site: Site, database: Database, admin_key: str) -> Program:
     return planes.controlplane(site.configuration, site.file, admin_key, database, environment)
 
 
-def dashboard(site: Site, database: Database) -> Program:
-    """The dashboard."""
-    return planes.dashboard(site.configuration, database, sheltered())
+def dashboard(site: Site, database: Database, keys: Mapping[str, str]) -> Program:
+    """The dashboard; ``keys`` by role."""
+    return planes.dashboard(site.configuration, database, sheltered(), keys)
 
 
 def verifier(site: Site, options: Options, key: str) -> Program:
@@ -70,6 +69,7 @@ def verifier(site: Site, options: Options, key: str) -> Program:
         least=least,
         most=most,
         hands=hands,
+        leave=options.left,
     )
 
 

@@ -28,7 +28,7 @@ class VersionLine(BaseModel):
 class Report(BaseModel):
     """Money in USD; figures of baselines are None beside a real cloud, which is not asked twice.
 
-    ``drift``: None unless one was asked for.
+    ``labels_left``: queries whose answers wait for people. ``drift``: None unless asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +42,7 @@ class Report(BaseModel):
     quality_last_two_thirds: float
     recovered_after_queries: int | None
     labels: int
+    labels_left: int
     label_cost_usd: float
     cost_usd: float
     judge_cost_usd: float
@@ -181,7 +182,8 @@ def _money(report: Report, options: Options) -> list[str]:
         f"cost includes serving, judging ({report.judge_cost_usd:.4f} USD: the judge reads "
         f"log-probabilities) and shadowing ({report.shadow_cost_usd:.4f} USD)",
         f"apart from it: {report.labels} labels at {options.label_price_usd} USD are "
-        f"{report.label_cost_usd:.2f} USD",
+        f"{report.label_cost_usd:.2f} USD; the answers to {report.labels_left} queries, the last "
+        "that were drawn, were left unlabelled for you to try the dashboard's page Labelling",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The end of a run: everything on its way arrives, every label drawn is resolved."""
+"""The end of a run: all on its way arrives, all labels drawn but those left are resolved."""
 
 import time
 from collections.abc import Callable
@@ -12,8 +12,11 @@ POLL_S = 0.1
 DEADLINE_S = 90.0
 
 
-def settle(connection: Connection, verifier: Part, watched: list[Part], decided: int) -> Counts:
-    """Wait for records, shadows and labels; ``verifier`` is told to hand in all it has.
+def settle(
+    connection: Connection, verifier: Part, watched: list[Part], decided: int, left: int = 0
+) -> Counts:
+    """Wait for records, shadows and labels; ``verifier`` is told to hand in all it has but the
+    ``left`` newest.
 
     Raises ``PartFailedError`` for a part that ended, or for what never came.
     """
@@ -26,8 +29,8 @@ def settle(connection: Connection, verifier: Part, watched: list[Part], decided:
     until("shadow answers", lambda now: now.shadows_awaited == 0)
     verifier.terminate()
     verifier.wait(DEADLINE_S)
-    until("labels", lambda now: now.labels_awaited == 0)
-    return until("the learner", lambda now: now.labels_to_learn == 0)
+    until("labels", lambda now: now.labels_awaited <= left)
+    return until("the learner", lambda now: now.labels_to_learn == now.labels_awaited)
 
 
 def _until(

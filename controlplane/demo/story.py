@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,8 +14,9 @@ from rich.console import Console
 from controlplane import app, database, explain, keys
 from controlplane.connection import Connection, connect
 from controlplane.database import Database
-from controlplane.demo import drift, ledger, parts, scoreboard, site
+from controlplane.demo import drift, ledger, look, parts, scoreboard, site
 from controlplane.demo.account import account, baselines
+from controlplane.demo.house import serving
 from controlplane.demo.lines import Line, Lines, save
 from controlplane.demo.monitor import Monitor, of_place
 from controlplane.demo.options import Options
@@ -24,12 +25,13 @@ from controlplane.demo.scoreboard import Change, Scores
 from controlplane.demo.settle import settle
 from controlplane.demo.site import Site
 from controlplane.demo.view import view, words
-from controlplane.launch import Part, Program, running
+from controlplane.launch import Part, running
 from controlplane.start import start_policy
 from controlplane.steps import Steps
 from dataplane.contract.keys import Scope
 
-Last: TypeAlias = Callable[[Report, Site, Program], None]
+Looking: TypeAlias = Callable[[], AbstractContextManager[str]]
+Last: TypeAlias = Callable[[Report, Looking], None]
 
 LOOK_EVERY_S = 0.5
 PROMPT_CHARS = 20.0  # of a usual query
@@ -51,7 +53,8 @@ class House:
 def run(options: Options, console: Console, last: Last) -> Report:
     """One demo from nothing to its report; raises ``OperatorError``.
 
-    ``last`` comes last, while the run's data can still be looked at by a dashboard.
+    ``last`` comes last, while the run's data can still be looked at: it is handed a context in
+    which all runs again, the dashboard at its URL.
     """
     started = time.monotonic()
     steps = Steps(console)
@@ -64,7 +67,7 @@ def run(options: Options, console: Console, last: Last) -> Report:
             lines, changed_at = _send(steps, house, options)
             with steps("labels and records"):
                 decided = sum(line.decision_id is not None for line in lines)
-                settle(connection, house.verifier, house.planes, decided)
+                settle(connection, house.verifier, house.planes, decided, options.left)
         save(lines, place.directory / "lines.jsonl")
         with steps("replay of decisions"), connection.transaction():
             tally = explain.replay_all(connection)
@@ -76,8 +79,11 @@ def run(options: Options, console: Console, last: Last) -> Report:
         spent_s = time.monotonic() - started
         told = account(connection, options, lines, tally, scores, drifted, spent_s)
         gate = [words(each) for each in events if each.kind == "gate"]
+        if options.keep is not None or options.looked_at:
+            with steps("what pages show"):
+                look.sum_up(place, store)
         close(console, told, baselines(scores), options, gate)
-        last(told, place, parts.dashboard(place, store))
+        last(told, partial(look.looking, steps, place, store, options))
     return told
 
 
@@ -103,23 +109,12 @@ def _house(
     }
     _publish_first(place, store, options)
     with ExitStack() as stack:
-
-        def start(name: str, program: Program) -> Part:
-            with steps(name):
-                return stack.enter_context(running(program, place.logs))
-
-        if options.cloud is None:
-            start("provider, SIMULATED", parts.provider(place, options))
-        if options.answers_drift:
-            start("local model that will drift", parts.drifting(place, options))
-        planes = [
-            start("data plane and engine", parts.dataplane(place, store)),
-            start("control plane", parts.controlplane(place, store, made["control plane"])),
-        ]
+        planes = stack.enter_context(serving(steps, place, store, options, made["control plane"]))
         if options.freeze:
             _freeze(place, made["control plane"])
-        labeller = parts.verifier(place, options, made["labeller"])
-        verifier = start("verifier, SIMULATED", labeller)
+        with steps("verifier, SIMULATED"):
+            labeller = parts.verifier(place, options, made["labeller"])
+            verifier = stack.enter_context(running(labeller, place.logs))
         yield House(place, store, connection, made["clients"], planes, verifier)
 
 

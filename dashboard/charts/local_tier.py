@@ -76,12 +76,13 @@ def calls(course: pd.DataFrame, bucket_s: float) -> Layers:
 def engines(course: pd.DataFrame, column: str, title: str) -> alt.Chart:
     """A number of each engine, a line a data plane; memory is in MiB."""
     shown = course.assign(memory_mib=course["memory_bytes"] / MIB)
+    most = 1.0 if shown[column].max() < 1 else float(shown[column].max())
     chart: alt.Chart = (
         alt.Chart(shown)
         .mark_line(point=len(course) < 20)
         .encode(
             x=time_axis(),
-            y=alt.Y(f"{column}:Q", title=title, scale=alt.Scale(domainMin=0)),
+            y=alt.Y(f"{column}:Q", title=title, scale=alt.Scale(domain=[0, most])),
             color=alt.Color(
                 "plane:N",
                 scale=alt.Scale(range=list(COLOURS)),

@@ -101,7 +101,7 @@ def _mixed(ends: pd.DataFrame) -> list[alt.Chart]:
 def _told(measured: pd.DataFrame) -> list[alt.Chart]:
     shown = [what for what in STYLES if what in set(measured["what"])]
     colours, shapes = zip(*(STYLES[what] for what in shown), strict=True) if shown else ((), ())
-    legend = alt.Legend(title=None, orient="top", columns=3)
+    legend = alt.Legend(title=None, orient="top", columns=2)
     colour = alt.Color("what:N", scale=alt.Scale(domain=shown, range=list(colours)), legend=legend)
     shape = alt.Shape("what:N", scale=alt.Scale(domain=shown, range=list(shapes)), legend=legend)
     base = alt.Chart(measured)
@@ -114,10 +114,27 @@ def _told(measured: pd.DataFrame) -> list[alt.Chart]:
     points = base.mark_point(filled=True, size=140, opacity=1).encode(
         x=_x(), y=_y(), color=colour, shape=shape, tooltip=_tooltip()
     )
-    words = base.mark_text(align="left", dx=10, dy=14, fontSize=12).encode(
-        x=_x(), y=_y(), text="name:N", color=colour
-    )
-    return [upright, across, points, words]
+    return [upright, across, points, *_named(measured, colour)]
+
+
+def _named(measured: pd.DataFrame, colour: alt.Color) -> list[alt.Chart]:
+    """Names beside the marks, inwards, so that none is cut off; a dear baseline's above its."""
+    shown = measured[measured["what"] != "as served"]
+    dear = shown["usd"] > (measured["usd"].min() + measured["usd"].max()) / 2
+    above = dear & (shown["what"] == "baseline")
+    said = shown.assign(said=shown["name"].str.replace("_", "-"))
+    return [
+        alt.Chart(said[(dear == right) & (above == up)])
+        .mark_text(
+            align="right" if right else "left",
+            dx=-10 if right else 10,
+            dy=-14 if up else 14,
+            fontSize=12,
+        )
+        .encode(x=_x(), y=_y(), text="said:N", color=colour)
+        for right in (False, True)
+        for up in (False, True)
+    ]
 
 
 def course(rows: pd.DataFrame, name: str) -> Layers:

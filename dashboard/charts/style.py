@@ -15,11 +15,12 @@ BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)  # of things that have no order
 HEIGHT = 260
+CLOCK = "timeFormat(datum.value, {'hours': '%H:%M', 'minutes': '%H:%M'})"  # of 24 hours
 
 
 def time_axis() -> alt.X:
     """The column ``at``, in the viewer's zone."""
-    return alt.X("at:T", title="time (your zone)")
+    return alt.X("at:T", title="time (your zone)", axis=alt.Axis(labelExpr=CLOCK))
 
 
 def when() -> alt.Tooltip:

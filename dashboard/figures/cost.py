@@ -9,7 +9,7 @@ import pandas as pd
 
 from dashboard.figures.traffic import STEP, Traffic
 from dashboard.filters import Filters
-from dashboard.period import width
+from dashboard.period import drawn, width
 from dashboard.store import Store
 from dashboard.units import share, usd
 
@@ -187,7 +187,10 @@ def read(store: Store, filters: Filters, times: float) -> Course:
     earlier_span = times * filters.span
     traffic = Traffic(store, now, earlier_span + filters.span, {"segment": filters.segment})
     turn = traffic.since + earlier_span
-    bucket = max(width(filters.span), STEP) if traffic.summed else width(filters.span)
+    extent = store.row("extent", since=traffic.since)
+    compared = extent["first"] is None or extent["first"] < turn
+    fine = width(filters.span) if compared else drawn(extent)
+    bucket = max(fine, STEP) if traffic.summed else fine
     of = {"now": now, "turn": turn, "width": bucket}
     queries = pd.DataFrame(traffic.rows("cost_queries", **of), columns=["at", "queries"])
     spend = pd.DataFrame(traffic.rows("cost_calls", **of), columns=["at", "purpose", "cost_usd"])

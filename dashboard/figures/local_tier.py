@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import pandas as pd
 
 from dashboard.figures.traffic import STEP, Traffic, quantile
-from dashboard.period import width
+from dashboard.period import drawn, reported
 from dashboard.store import Store
 
 Row: TypeAlias = Mapping[str, Any]
@@ -80,10 +80,12 @@ def read(store: Store, period: timedelta) -> LocalTier | None:
         return None
     tier = {"tier": named["tier"]}
     traffic = Traffic(store, now, period, tier)
-    bucket = max(width(period), STEP) if traffic.summed else width(period)
+    extent = store.row("extent", since=traffic.since)
+    bucket = max(drawn(extent), STEP) if traffic.summed else drawn(extent)
     pace = _summed_pace(traffic, bucket) if traffic.summed else traffic.rows("pace", width=bucket)
     whole = next((row for row in pace if row["at"] is None), dict.fromkeys(PACE))
-    engines = store.rows("engines", **tier, since=now - period, width=width(period))
+    reports = reported(extent, now, period)
+    engines = store.rows("engines", **tier, since=now - period, width=reports)
     return LocalTier(
         now=now,
         tier=named["tier"],

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard.figures.traffic import EVERYTHING, STEP, Traffic
-from dashboard.period import width
+from dashboard.period import drawn
 from dashboard.store import Store
 
 ENOUGH = 30  # labels below which an interval says too little to be shown
@@ -180,8 +180,7 @@ def read(
 
 
 def _bucket(traffic: Traffic, extent: Mapping[str, Any]) -> timedelta:
-    drawn = width(extent["last"] - extent["first"] if extent["last"] else timedelta())
-    return max(drawn, STEP) if traffic.summed else drawn
+    return max(drawn(extent), STEP) if traffic.summed else drawn(extent)
 
 
 VOLUME = ("at", "queries", "paid_cloud_usd", "expected_cloud_usd")

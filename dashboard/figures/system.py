@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from dashboard.period import width
+from dashboard.period import reported
 from dashboard.store import Store
 from dashboard.units import age
 
@@ -72,7 +72,8 @@ class System:
 def read(store: Store, period: timedelta) -> System:
     """All figures; raises ``StoreUnavailable`` through its snapshot."""
     now = store.row("now")["now"]
-    course = store.rows("spools", since=now - period, width=width(period))
+    bucket = reported(store.row("extent", since=now - period), now, period)
+    course = store.rows("spools", since=now - period, width=bucket)
     return System(
         now=now,
         planes=store.rows("planes_now", now=now),

@@ -28,7 +28,7 @@ AGAINST = {"the one before": 1.0, "the four before": 4.0}
 
 
 @st.cache_data(ttl=EVERY_S - 1, max_entries=16, show_spinner="Reading the store")
-def look(filters: Filters, times: float) -> Course:
+def cost_figures(filters: Filters, times: float) -> Course:
     """Spend over time, read once for all viewers."""
     with reading() as store:
         return read(store, filters, times)
@@ -43,7 +43,7 @@ def compare(person: Person, days: float, before: float) -> dict[str, Any]:
 def show(filters: Filters) -> None:
     """The page below its title."""
     times = AGAINST[_against(filters)]
-    course = look(filters, times)
+    course = cost_figures(filters, times)
     simulated(course.simulated)
     if not course.queries:
         st.info(_nothing(course, filters))
@@ -84,8 +84,18 @@ def _drift(found: Drift, filters: Filters) -> None:
     if found.unsummed:
         st.caption(f"{found.unsummed:,} records have arrived that are not counted yet.")
     _headline(found)
-    if not found.ranked:
-        return
+    if found.ranked and found.first_at is not None:
+        _waterfall(found, filters)
+    if len(found.cells):
+        with st.expander("By segment, tier and purpose"):
+            table(
+                found.cells.round(8),
+                "cost_drift",
+                "A row a segment, tier and purpose: spend, change.",
+            )
+
+
+def _waterfall(found: Drift, filters: Filters) -> None:
     left, right = st.columns([3, 2])
     with left:
         st.subheader("What drove the change")
@@ -109,10 +119,6 @@ def _drift(found: Drift, filters: Filters) -> None:
             "moves, averaged over all orders in which they may (Shapley): the bars sum to the "
             "change exactly. Routing: which tiers were called to serve. Mix: which segments asked. "
             f"Shadowing includes audits; labels are apart.{scaled}"
-        )
-    with st.expander("By segment, tier and purpose"):
-        table(
-            found.cells.round(8), "cost_drift", "A row a segment, tier and purpose: spend, change."
         )
 
 

@@ -28,7 +28,7 @@ Colour: TypeAlias = Literal["green", "red", "gray"]
 
 
 @st.cache_data(ttl=EVERY_S - 1, max_entries=16, show_spinner="Reading the store")
-def look(filters: Filters) -> Figures:
+def judge_figures(filters: Filters) -> Figures:
     """The figures, read once for all viewers."""
     with reading() as store:
         return read(store, filters)
@@ -36,7 +36,7 @@ def look(filters: Filters) -> Figures:
 
 def show(filters: Filters) -> None:
     """The page below its title."""
-    figures = look(filters)
+    figures = judge_figures(filters)
     report = figures.report
     simulated(figures.simulated)
     if report is None:

@@ -10,7 +10,7 @@ from dashboard.figures.local_tier import LocalTier, Verdict, read
 from dashboard.filters import Filters
 from dashboard.frame import REFRESH_S, page, reading
 from dashboard.period import PERIODS
-from dashboard.units import UNKNOWN, latency, plain, share
+from dashboard.units import UNKNOWN, counted, latency, plain, share
 
 Colour: TypeAlias = Literal["green", "red", "orange", "gray"]
 WORDS: dict[Verdict, tuple[str, Colour]] = {
@@ -23,7 +23,7 @@ WORDS: dict[Verdict, tuple[str, Colour]] = {
 
 
 @st.cache_data(ttl=REFRESH_S - 1, max_entries=len(PERIODS), show_spinner="Reading the store")
-def look(period: str) -> LocalTier | None:
+def local_tier_figures(period: str) -> LocalTier | None:
     """The figures, read once for all viewers."""
     with reading() as store:
         return read(store, PERIODS[period])
@@ -31,7 +31,7 @@ def look(period: str) -> LocalTier | None:
 
 def show(filters: Filters) -> None:
     """The page below its title."""
-    box = look(filters.period)
+    box = local_tier_figures(filters.period)
     if box is None:
         st.info("No policy was published yet: start the control plane by `penstock up`.")
         return
@@ -68,7 +68,7 @@ def _headline(box: LocalTier) -> None:
     with columns[4]:
         memory = sum(row["memory_bytes"] or 0 for row in box.owned)
         _metric("Memory", f"{memory / MIB:,.0f} MiB" if box.owned else UNKNOWN,
-                f"RAM of {len(box.owned)} engines")  # fmt: skip
+                f"RAM of {counted(len(box.owned), 'engine')}")  # fmt: skip
 
 
 def _speed(tokens_per_s: float | None) -> str:

@@ -26,7 +26,7 @@ VERDICTS: dict[str, tuple[str, Colour]] = {
 
 
 @st.cache_data(ttl=REFRESH_S - 1, max_entries=64, show_spinner="Reading the store")
-def look(filters: Filters) -> Figures:
+def overview_figures(filters: Filters) -> Figures:
     """The figures of a part of the traffic, read once for all viewers."""
     with reading() as store:
         return read(store, filters.span, filters.narrowed)
@@ -35,7 +35,7 @@ def look(filters: Filters) -> Figures:
 def show(filters: Filters) -> None:
     """The page below its title."""
     period = filters.period
-    figures = look(filters)
+    figures = overview_figures(filters)
     simulated(figures.simulated)
     _scope(figures, filters)
     _headline(figures, filters)

@@ -22,7 +22,7 @@ MAY_DECIDE = ("operator",)
 
 
 @st.cache_data(ttl=REFRESH_S - 1, max_entries=1, show_spinner="Reading the store")
-def look() -> Figures:
+def policies_figures() -> Figures:
     """What the store tells, read once for all viewers."""
     with reading() as store:
         return figures.read(store)
@@ -57,7 +57,7 @@ def _again(draw: Callable[[Figures], None]) -> None:
     @st.fragment(run_every=timedelta(seconds=REFRESH_S))
     def part() -> None:
         with told():
-            draw(look())
+            draw(policies_figures())
 
     part()
 
@@ -122,7 +122,7 @@ def _planes(found: Figures) -> Card:
 
 
 def _actions() -> None:
-    found = look()
+    found = policies_figures()
     live = found.live
     if live is None:
         return
@@ -135,7 +135,7 @@ def _actions() -> None:
 
 
 def _anew() -> None:
-    look.clear()
+    policies_figures.clear()
     proposed.clear()
 
 

@@ -16,7 +16,7 @@ EVERY_S = 30.0
 
 
 @st.cache_data(ttl=EVERY_S - 1, max_entries=16, show_spinner="Reading the store")
-def look(filters: Filters) -> Figures:
+def quality_figures(filters: Filters) -> Figures:
     """The figures, read once for all viewers."""
     with reading() as store:
         return read(store, filters)
@@ -24,7 +24,7 @@ def look(filters: Filters) -> Figures:
 
 def show(filters: Filters) -> None:
     """The page below its title."""
-    figures = look(filters)
+    figures = quality_figures(filters)
     simulated(figures.simulated)
     if figures.points.empty:
         st.info(_nothing(filters))

@@ -10,11 +10,11 @@ from dashboard.figures.system import Row, System, losses, read, troubles
 from dashboard.filters import Filters
 from dashboard.frame import REFRESH_S, page, reading, table
 from dashboard.period import PERIODS
-from dashboard.units import age, plain
+from dashboard.units import age, counted, plain
 
 
 @st.cache_data(ttl=REFRESH_S - 1, max_entries=len(PERIODS), show_spinner="Reading the store")
-def look(period: str) -> System:
+def system_figures(period: str) -> System:
     """The figures, read once for all viewers."""
     with reading() as store:
         return read(store, PERIODS[period])
@@ -22,7 +22,7 @@ def look(period: str) -> System:
 
 def show(filters: Filters) -> None:
     """The page below its title."""
-    system = look(filters.period)
+    system = system_figures(filters.period)
     _verdict(system)
     _headline(system)
     left, right = st.columns(2)
@@ -72,7 +72,7 @@ def _headline(system: System) -> None:
         _metric("Records set aside", f"{aside:,}", "refused by the database", wrong=aside > 0)
     with columns[2]:
         _metric("Records in spools", f"{waiting:,}",
-                f"oldest {oldest:.0f} s, at {heard} planes")  # fmt: skip
+                f"oldest {oldest:.0f} s, at {counted(heard, 'plane')}")  # fmt: skip
     with columns[3]:
         last = system.last_arrival
         ago = f"{age(system.now - last)} ago" if last else "never"
@@ -117,11 +117,11 @@ def _planes(system: System) -> None:
         {
             "plane": row["plane"],
             "heard (s ago)": _ago_s(system, row["at"]),
+            "policy": _answer(answers.get(row["plane"])),
             "waiting": row["pending_records"],
             "oldest (s)": round(row["oldest_pending_s"] or 0),
             "dropped": row["dropped"],
             "set aside": row["quarantined"],
-            "policy": _answer(answers.get(row["plane"])),
         }
         for row in system.planes
     ]
@@ -161,7 +161,7 @@ def _jobs(system: System) -> None:
             "status": job["status"],
             "took (ms)": _took_ms(job["started_at"], job["finished_at"]),
             "failed in a day": system.failed_jobs.get(job["job"], 0),
-            "said": job["detail"],
+            "said": job["detail"] or "",
         }
         for job in system.jobs
     ]

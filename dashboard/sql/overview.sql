@@ -2,9 +2,6 @@
 -- Parameters are psycopg's: %(name)s. `since` begins the period, `width` is that of a bucket. It bounds
 -- every `.._at` of a view, each of another partitioned table: Postgres would carry it to none.
 
--- name: extent
-SELECT min(at) AS first, max(at) AS last FROM v_overview_spend WHERE at >= %(since)s;
-
 -- name: latest
 SELECT max(at) AS last FROM v_overview_spend;
 

@@ -7,6 +7,10 @@
 -- The store's clock, by which periods and ages are told.
 SELECT now() AS now;
 
+-- name: extent
+-- From when to when there was any call.
+SELECT min(at) AS first, max(at) AS last FROM v_overview_spend WHERE at >= %(since)s;
+
 -- name: filters
 SELECT filter, value FROM v_filters ORDER BY filter, place, value LIMIT %(rows)s;
 

@@ -2,7 +2,8 @@
 
 It knows of a query only what the control plane's labels API hands out: drawn answers, blind. Its
 verdicts come late, and some never do. On SIGTERM it hands in what it holds, goes on without
-delay until no task is left, and ends. Its API key is in ``PENSTOCK_LABEL_KEY``.
+delay until no task is left but those that people are to label, and ends. Its API key is in
+``PENSTOCK_LABEL_KEY``.
 """
 
 import argparse
@@ -64,15 +65,17 @@ class Held:
 class Verifier:
     """Leases, judges, and hands in late, ``hands`` verdicts at once.
 
-    ``client`` has the control plane's address and the key.
+    ``client`` has the control plane's address and the key; the newest ``leave`` tasks of all are
+    given back unjudged in the end.
     """
 
     def __init__(
-        self, client: httpx.Client, habits: Habits, name: str = NAME, hands: int = 1
+        self, client: httpx.Client, habits: Habits, name: str = NAME, hands: int = 1, leave: int = 0
     ) -> None:
         self._client = client
         self._hands = ThreadPoolExecutor(hands)
         self._habits = habits
+        self._leave = leave
         self._name = name
         self._held: list[Held] = []
         self._observed = 0
@@ -100,21 +103,36 @@ class Verifier:
         return leased
 
     def flush(self, patience_s: float = PATIENCE_S) -> None:
-        """Hand in everything, leasing on until no task is left, or none could be for so long.
+        """Hand in everything but the ``leave`` newest, leasing on until no task is left, or none
+        could be for so long.
 
         A task waits until its words, and those of its shadow, have reached the control plane.
         """
         self._observed = sys.maxsize
         given_up_s = time.monotonic() + patience_s
         while time.monotonic() < given_up_s:
-            for held in self._held:
-                held.due = 0
+            ripe = self._ripen()
             if self.turn():
                 given_up_s = time.monotonic() + patience_s
-            elif not self._held and not self._waiting:
-                return
-            elif not self._held:
+            elif not ripe and not self._waiting:
+                break
+            elif not ripe:
                 time.sleep(FLUSH_POLL_S)
+        self._give_back()
+
+    def _ripen(self) -> int:
+        """Let all be due but the newest that are to be left; how many are."""
+        by_age = sorted(self._held, key=lambda held: str(held.verdict["at"]))
+        ripe = max(len(by_age) - self._leave, 0)
+        for place, held in enumerate(by_age):
+            held.due = 0 if place < ripe else float("inf")
+        return ripe
+
+    def _give_back(self) -> None:
+        for held in self._held:
+            which = {name: held.verdict[name] for name in ("decision_id", "at", "labeller")}
+            self._client.post("/v1/labels/return", json=which).raise_for_status()
+        self._held = []
 
     def _lease(self) -> int:
         asked = {"limit": AT_ONCE, "labeller": self._name}
@@ -183,11 +201,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--unsure", type=float, default=usual.unsure, help="share of the tasks")
     parser.add_argument("--never", type=float, default=usual.never, help="share of the tasks")
     parser.add_argument("--hands", type=int, default=1, help="verdicts handed in at once")
+    parser.add_argument("--leave", type=int, default=0, help="the newest tasks, for people")
     lifeline.add_option(parser)
     chosen = vars(parser.parse_args(arguments))
-    control, hands, watched, key = (
+    control, hands, leave, watched, key = (
         chosen.pop("control"),
         chosen.pop("hands"),
+        chosen.pop("leave"),
         chosen.pop("watch_stdin"),
         os.environ.get(KEY_VARIABLE),
     )
@@ -202,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with httpx.Client(
         base_url=control, headers=headers, timeout=TIMEOUT_S, trust_env=False
     ) as client:
-        verifier = Verifier(client, Habits(**chosen), hands=hands)
+        verifier = Verifier(client, Habits(**chosen), hands=hands, leave=leave)
         try:
             run(verifier, told)
         except httpx.HTTPError as error:

@@ -1,5 +1,6 @@
 """The demo as a person runs it: a short run, to its end, with every query accounted for."""
 
+import ast
 import io
 import json
 import os
@@ -14,18 +15,33 @@ import psycopg
 import pytest
 from rich.console import Console
 
+import dashboard
 from controlplane.connection import connect
 from controlplane.database import Database, embedded
 from controlplane.demo.options import Options, RealCloud
 from controlplane.demo.story import run
 from controlplane.launch import Program, free_ports, running, sheltered
 from controlplane.rollups import add
+from tests.pages import control_plane, page, said
 
 pytestmark = pytest.mark.slow
 
 PENSTOCK = (sys.executable, "-c", "from controlplane.cli import main; main()")
 ROOT = Path(__file__).parents[2]
 QUERIES = 800
+LEFT = 8
+UNPROPOSED = ("Nothing was proposed yet", "No proposal moved")  # true of a short run
+SHOWN = {  # charts at least, tables at least, and words
+    "overview": (5, 0, "SIMULATED"),
+    "quality": (3, 1, "Cost and quality of ways to serve"),
+    "judge": (3, 1, "SIMULATED"),
+    "cost": (2, 1, "What changed"),
+    "decisions": (0, 1, "Choose a row to see why"),
+    "labelling": (0, 0, "Answer"),
+    "policies": (1, 2, "Versions over time"),
+    "local_tier": (5, 0, "calls, served and shadows"),
+    "system": (1, 4, "Nothing is being lost"),
+}
 DEADLINE_S = 400
 
 
@@ -101,11 +117,18 @@ def test_cost_is_the_sum_over_all_attempts_of_every_purpose(
     assert report["shadow_cost_usd"] == pytest.approx(spent - served)
 
 
-def test_all_that_was_drawn_is_resolved(report: dict[str, Any], store: psycopg.Connection) -> None:
+def test_all_that_was_drawn_is_resolved_but_what_is_left_to_people(
+    report: dict[str, Any], store: psycopg.Connection
+) -> None:
     open_tasks = "SELECT count(*) FROM {} WHERE status IN ('pending', 'leased')"
-    assert number(store, open_tasks.format("label_tasks")) == 0
+    assert number(store, open_tasks.format("label_tasks")) == report["labels_left"] == LEFT
     assert number(store, open_tasks.format("shadow_tasks")) == 0
-    assert number(store, "SELECT count(*) FROM texts") == 0
+    assert number(store, "SELECT count(DISTINCT decision_id) FROM texts") == LEFT
+    newest = """
+        SELECT count(*) FROM label_tasks t WHERE status IN ('pending', 'leased') AND EXISTS (
+            SELECT FROM label_tasks l WHERE l.status = 'labelled' AND l.at > t.at)
+    """
+    assert number(store, newest) == 0
     assert report["labels"] == number(store, "SELECT count(*) FROM outcomes")
 
 
@@ -234,3 +257,30 @@ def test_what_was_added_up_was_added_once(database: Database, store: psycopg.Con
     )
     spent = number(store, "SELECT sum(cost_usd) FROM spend_rollups")
     assert spent == pytest.approx(number(store, "SELECT sum(cost_usd) FROM attempts"))
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_page_has_something_to_show(
+    name: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charts, tables, words = SHOWN[name]
+    with control_plane(database) as client:
+        test = page(monkeypatch, database, client, name)
+    assert not test.exception
+    assert not test.error
+    assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) >= charts
+    assert len(test.dataframe) >= tables
+    assert words in said(test) + "".join(each.value for each in test.subheader)
+    empty = [each.value for each in test.info]
+    assert [each for each in empty if not each.startswith(UNPROPOSED)] == []
+
+
+def test_no_page_is_left_out() -> None:
+    app = Path(str(dashboard.__file__)).with_name("app.py").read_text("utf-8")
+    (pages,) = [
+        node.value
+        for node in ast.parse(app).body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "PAGES"
+    ]
+    assert isinstance(pages, ast.Dict)
+    assert [ast.literal_eval(key) for key in pages.keys if key] == list(SHOWN)

@@ -1,6 +1,7 @@
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,8 +26,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
     def told(asked: Options, _: Console, last: Callable[..., None]) -> Report:
         options.append(asked)
         found = report(quality_last_two_thirds=0.87 if asked.seed == 13 else 0.9)
-        last(found, "the place", "the dashboard")
+        last(found, looking)
         return found
+
+    @contextmanager
+    def looking() -> Iterator[str]:
+        yield "http://127.0.0.1:8501"
 
     monkeypatch.setattr(story, "run", told)
     return options
@@ -61,7 +66,22 @@ def test_what_is_asked_is_what_is_run(run: Run, asked: list[Options], tmp_path: 
     code, _, said = run(*words)
     assert code == 0
     assert asked == [Options(queries=800, target_quality=0.8, seed=7, freeze=True, keep=keep)]
+    assert f"penstock up --config {keep / 'penstock.yaml'}" in said
     assert f"penstock dashboard --config {keep / 'penstock.yaml'}" in said
+
+
+def test_the_dashboard_opens_where_it_is_asked_for(
+    run: Run, asked: list[Options], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    code, _, said = run("--dashboard")
+    assert (code, asked) == (0, [Options(looked_at=True)])
+    assert "dashboard: http://127.0.0.1:8501" in said
+    assert "Look at this run" not in said
+
+
+def test_nobody_at_the_terminal_is_asked_nothing(run: Run) -> None:
+    assert "dashboard:" not in run()[2]
 
 
 def test_a_drift_takes_more_queries_unless_they_are_said(run: Run, asked: list[Options]) -> None:

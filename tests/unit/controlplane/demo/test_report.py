@@ -10,7 +10,8 @@ from controlplane.demo.report import Baseline, Report, close
 from tests.reports import report
 
 FIELDS = """queries, target_quality, tolerance, quality, quality_estimate, quality_interval,
-quality_last_two_thirds, recovered_after_queries, labels, label_cost_usd, cost_usd, judge_cost_usd,
+quality_last_two_thirds, recovered_after_queries, labels, labels_left,
+label_cost_usd, cost_usd, judge_cost_usd,
 shadow_cost_usd, always_cloud_cost_usd, random_mix_cost_usd, oracle_cost_usd, always_local_quality,
 always_cloud_quality, oracle_quality, local_share, policy_versions, decisions_in_postgres,
 decisions_replayed, decisions_mismatched, seconds, drift"""

@@ -64,6 +64,15 @@ def test_the_labeller_is_told_to_hand_in_when_all_else_has_come(
     assert run(monkeypatch, states(), verifier) == DONE
 
 
+def test_what_is_left_to_people_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = replace(DONE, labels_awaited=3, labels_to_learn=3)
+    monkeypatch.setattr(ledger, "counts", lambda _: left)
+    monkeypatch.setattr(settle, "DEADLINE_S", 0.05)
+    assert settle.settle(NOWHERE, cast(Part, ScriptedPart()), [], 10, left=3) == left
+    with pytest.raises(PartFailedError, match="labels: not complete"):
+        settle.settle(NOWHERE, cast(Part, ScriptedPart()), [], 10, left=2)
+
+
 def forever(counts: Counts) -> Iterator[Counts]:
     while True:
         yield counts

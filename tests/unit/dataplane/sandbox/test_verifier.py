@@ -20,6 +20,7 @@ class ScriptedControl:
     status: int = 200
     late: int = 0  # requests until the waiting tasks can be shown
     told: list[dict[str, Any]] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
@@ -29,6 +30,9 @@ class ScriptedControl:
             leased, self.waiting = self.waiting[:count], self.waiting[count:]
             found = {"tasks": leased, "observed": self.observed, "waiting": len(self.waiting)}
             return httpx.Response(200, json=found)
+        if request.url.path == "/v1/labels/return":
+            self.returned.append(body["decision_id"])
+            return httpx.Response(200, json={})
         if self.status == 200:
             self.told.append(body)
         return httpx.Response(self.status, json={"status": "labelled"})
@@ -37,9 +41,9 @@ class ScriptedControl:
         return httpx.Client(transport=httpx.MockTransport(self), base_url="http://control")
 
 
-def task(number: int, *answers: str) -> dict[str, Any]:
+def task(number: int, *answers: str, at: str = "2026-01-01") -> dict[str, Any]:
     shown = [{"key": key, "text": text} for key, text in zip("ab", answers, strict=False)]
-    return {"decision_id": f"d{number}", "at": "2026-01-01", "prompt": PROMPT, "answers": shown}
+    return {"decision_id": f"d{number}", "at": at, "prompt": PROMPT, "answers": shown}
 
 
 def test_verdicts_follow_the_right_answer_under_blind_keys() -> None:
@@ -91,6 +95,22 @@ def test_a_flush_hands_in_all_and_leases_on_until_nothing_is_left() -> None:
     verifier.flush()
     assert {told["decision_id"] for told in control.told} == {f"d{n}" for n in range(180)}
     assert (verifier.held, verifier.handed_in) == (0, 180)
+
+
+def test_a_flush_leaves_the_newest_to_people() -> None:
+    tasks = [task(n, "4", at=f"2026-01-01T{(7 * n) % 100:02}") for n in range(100)]
+    control = ScriptedControl(tasks)
+    Verifier(control.client(), Habits(), leave=3).flush()
+    newest = sorted(tasks, key=lambda each: str(each["at"]))[-3:]
+    assert set(control.returned) == {each["decision_id"] for each in newest}
+    told = {each["decision_id"] for each in control.told}
+    assert told == {each["decision_id"] for each in tasks} - set(control.returned)
+
+
+def test_few_tasks_are_all_left() -> None:
+    control = ScriptedControl([task(1, "4")])
+    Verifier(control.client(), Habits(), leave=3).flush()
+    assert (control.returned, control.told) == (["d1"], [])
 
 
 def test_a_flush_waits_for_tasks_whose_words_are_on_their_way() -> None:
