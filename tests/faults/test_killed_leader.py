@@ -243,8 +243,10 @@ def live_through(
 
 # What must be there once, and be the same: times of the day apart.
 TABLES: Mapping[str, LiteralString] = {
-    "learner": "SELECT name, body FROM learner_state WHERE name NOT IN ('trust', 'frontier')"
-    " ORDER BY name",  # the frontier's says when it was drawn
+    "learner": "SELECT name, body FROM learner_state"
+    " WHERE name NOT IN ('trust', 'rollout', 'frontier') ORDER BY name",  # see below, but the last
+    "rollout": "SELECT (body::jsonb #- '{watch,since}') - 'place' AS rollout"
+    " FROM learner_state WHERE name = 'rollout'",
     "gates": "SELECT (body::jsonb #- '{trials,0,2,since}') - 'place' AS trust"
     " FROM learner_state WHERE name = 'trust'",
     "watermarks": "SELECT * FROM watermarks ORDER BY plane, segment",
