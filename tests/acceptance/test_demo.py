@@ -40,7 +40,7 @@ SHOWN = {  # charts at least, tables at least, and words
     "labelling": (0, 0, "Answer"),
     "policies": (1, 2, "Versions over time"),
     "local_tier": (5, 0, "calls, served and shadows"),
-    "system": (1, 4, "Nothing is being lost"),
+    "system": (1, 4, "Jobs of the control plane"),
 }
 DEADLINE_S = 400
 
