@@ -21,6 +21,7 @@ LEAST, MOST = 0.05, 0.95  # of an expected share, where its variance is reckoned
 RIDGE = 1e-6  # of precision: what nothing tells of has a vast variance
 BATCH = 10  # queries in a row may be alike: their variance is that of means of so many
 SUPPOSED = 20  # normal scores of variance 1, beside those that are known
+UNTOLD = 1.0  # of what a mix does by what p_hat tells of it: as much again by what it does not
 RIGHT = 0.5  # an answer whose label is at least that is right
 
 
@@ -137,11 +138,14 @@ def of_answers(times: Times) -> Answers:
     good = (
         float(np.clip(_powers(times.seen[scored, 1]) @ usual, 0, 1).mean()) if scored.any() else 0
     )
+    untold = UNTOLD * _by_mix(times, usual, z_seen)
+    design = np.vstack([np.eye(3), [apart, good, 1 - good]])
+    covariance = _blocks(share.covariance, classes.covariance, rest.covariance)
     return Answers(
         Shift(
             np.concatenate([share.mean, classes.mean, rest.mean]),
-            _blocks(share.covariance, classes.covariance, rest.covariance),
-            np.vstack([np.eye(3), [apart, good, 1 - good]]),
+            covariance + (design * untold**2) @ design.T,
+            design,
         ),
         int(after.sum()),
         _mean(right[after], weight[after]),
@@ -192,6 +196,22 @@ def _by_class(told: Array, z: Array, after: Mask) -> tuple[_Found, float]:
     variance = np.where(good, of_right, of_wrong)
     apart = float(_solved(base, z, np.where(after, 0.0, weight))[2])
     return _added(base, moved, z, weight, variance), apart
+
+
+def _by_mix(times: Times, usual: Array, z: Array) -> Array:
+    """How far the mix by itself moves the share right and the scores of either class (3,).
+
+    Queries (N,) with scores ``z`` are judged as a policy has it, so the curve that they give is
+    taken over all.
+    """
+    powers, after = _powers(times.seen[:, 1]), times.seen_after
+    before = ~after & ~np.isnan(z)
+    scored = _solved(powers[before], z[before], np.ones(before.sum()))
+    right, score = (
+        float(np.diff([(powers[some] @ curve).mean() for some in (~after, after)])[0])
+        for curve in (usual, scored)
+    )
+    return np.array([right, score, score])
 
 
 def _unlabelled(p: Array, z: Array, after: Mask) -> _Found:

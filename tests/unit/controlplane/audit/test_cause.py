@@ -19,10 +19,12 @@ AUDIT = 0.08
 class World:
     """Queries and their answers; ``moved``: a policy that judges, and audits, others than before.
 
-    A fifth of the queries goes straight to the cloud and has neither score nor local label.
+    ``untold``: how much harder queries are than p_hat has it, in logits. A fifth of the queries
+    goes straight to the cloud and has neither score nor local label.
     """
 
     mean: float = 0.9
+    untold: float = 0.0
     lost: float = 0.0
     auroc: float = 0.8
     moved: bool = False
@@ -30,9 +32,10 @@ class World:
 
     def drawn(self, rng: np.random.Generator, begin: int, count: int) -> tuple[Array, Array]:
         """Columns of ``Seen`` and of ``Told``, a second a query."""
-        p_hat = expit(rng.normal(self.mean, 1.0, count))
-        right = (rng.random(count) < p_hat * (1 - self.lost)).astype(float)
-        score = rng.normal(separation(self.auroc) * right, 1.0)
+        level = rng.normal(self.mean, 1.0, count)
+        p_hat = expit(level)
+        right = (rng.random(count) < expit(level - self.untold) * (1 - self.lost)).astype(float)
+        score = rng.normal(separation(self.auroc) * right - self.untold / 2, 1.0)
         score = (score > 0.8).astype(float) if self.verdicts else score
         at = begin + np.arange(count, dtype=np.float64)
         judged = p_hat < 0.8 if self.moved else p_hat > 0.5
@@ -70,6 +73,13 @@ def named(seed: int, before: World, after: World) -> set[Cause]:
 def test_each_cause_is_named_and_no_other(cause: Cause, after: World) -> None:
     rightly = sum(named(seed, USUAL, after) == {cause} for seed in range(40))
     assert rightly >= 36
+
+
+def test_what_p_hat_does_not_tell_of_a_harder_mix_is_no_second_cause() -> None:
+    """Without the mix to explain it, the same is a weaker tier or another judge."""
+    harder = World(mean=0.0, untold=0.5)
+    assert sum(named(seed, USUAL, harder) == {"mix"} for seed in range(20)) >= 18
+    assert sum(named(seed, USUAL, World(untold=0.5)) > set() for seed in range(20)) >= 15
 
 
 def test_two_causes_at_once_are_both_named() -> None:
