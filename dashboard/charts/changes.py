@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.style import Layers, time_axis, when
+from dashboard.charts.style import Layers, time_axis, tips, when
 
 NAMES = {
     "gate": "gate",
@@ -21,9 +21,7 @@ NAMES = {
 def changes(found: pd.DataFrame) -> Layers:
     """A dotted line at each, with a diamond that tells what happened."""
     told = found.assign(what=found["kind"].map(NAMES))
-    base = alt.Chart(told).encode(
-        x=time_axis(), tooltip=[when(), alt.Tooltip("what:N"), alt.Tooltip("reason:N")]
-    )
+    base = alt.Chart(told).encode(x=time_axis(), tooltip=[when(), *tips("what:N", "reason:N")])
     rules = base.mark_rule(strokeDash=[2, 3], color="gray", strokeWidth=1.5)
     marks = base.mark_point(shape="diamond", filled=True, color="gray", size=80, opacity=1)
     return alt.layer(rules, marks.encode(y=alt.value(6)))

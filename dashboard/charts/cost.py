@@ -5,7 +5,7 @@ import pandas as pd
 
 from dashboard.charts.changes import changes as marked
 from dashboard.charts.overview import PURPOSES
-from dashboard.charts.style import BLUE, SKY, VERMILION, Layers, time_axis, when
+from dashboard.charts.style import BLUE, SKY, VERMILION, Layers, time_axis, tips, when
 
 COST = "USD per 1,000 queries"
 ROW, AROUND = 34, 80  # pixels: a bar of the waterfall, its legend and axis
@@ -30,16 +30,16 @@ def waterfall(steps: pd.DataFrame, days: str) -> Layers:
     y = alt.Y("what:N", title=None, sort=steps["what"].tolist(), axis=alt.Axis(labelLimit=140))
     base = alt.Chart(said)
     bars = base.mark_bar(height=alt.RelativeBandSize(0.65)).encode(
-        x=alt.X("start:Q", title=title, scale=scale), x2="end:Q", y=y,
+        x=alt.X("start:Q", title=title, scale=scale), x2=alt.X2("end:Q"), y=y,
         color=alt.Color(
             "kind:N",
             scale=alt.Scale(domain=["total", "rise", "fall"], range=["#888888", VERMILION, BLUE]),
             legend=alt.Legend(title=None, orient="top"),
         ),
-        tooltip=["what:N", alt.Tooltip("usd:Q", format="+.4~g", title="USD")],
+        tooltip=[alt.Tooltip("what:N"), alt.Tooltip("usd:Q", format="+.4~g", title="USD")],
     )  # fmt: skip
     words = base.mark_text(align="left", dx=6, fontSize=12).encode(
-        x=alt.X("edge:Q", title=title, scale=scale), y=y, text="said:N"
+        x=alt.X("edge:Q", title=title, scale=scale), y=y, text=alt.Text("said:N")
     )
     return alt.layer(bars, words).properties(height=ROW * len(steps) + AROUND)
 
@@ -58,13 +58,15 @@ def course(
         parts += [
             alt.Chart(drawn)
             .mark_rect(color=SKY, opacity=0.25)
-            .encode(x=time_axis(), x2="until:T", y=alt.Y("lo:Q", title=COST), y2="hi:Q"),
+            .encode(
+                x=time_axis(), x2=alt.X2("until:T"), y=alt.Y("lo:Q", title=COST), y2=alt.Y2("hi:Q")
+            ),
             alt.Chart(drawn)
             .mark_rule(color=SKY, strokeDash=[6, 3], strokeWidth=2)
-            .encode(x=time_axis(), x2="until:T", y=alt.Y("middle:Q", title=COST)),
+            .encode(x=time_axis(), x2=alt.X2("until:T"), y=alt.Y("middle:Q", title=COST)),
         ]
     base = alt.Chart(buckets).encode(x=time_axis())
-    told = [when(), alt.Tooltip("usd_per_1000:Q", format=".4~g", title=COST), "queries:Q"]
+    told = [when(), _usd(), *tips("queries:Q")]
     parts.append(base.mark_line(color=BLUE, point=len(buckets) < 3).encode(y=y, tooltip=told))
     beyond = alt.Chart(buckets[buckets["outside"]]).encode(x=time_axis())
     parts.append(
@@ -85,14 +87,19 @@ def purposes(course: pd.DataFrame) -> alt.Chart:
         alt.Chart(stacked)
         .mark_rect()
         .encode(
-            x=time_axis(), x2="until:T", y=alt.Y("below:Q", title=COST), y2="above:Q",
+            x=time_axis(), x2=alt.X2("until:T"),
+            y=alt.Y("below:Q", title=COST), y2=alt.Y2("above:Q"),
             color=alt.Color(
                 "purpose:N",
                 scale=alt.Scale(domain=shown, range=[PURPOSES[each] for each in shown]),
                 legend=alt.Legend(title=None, orient="top"),
             ),
-            tooltip=[when(), "purpose:N", alt.Tooltip("usd_per_1000:Q", format=".4~g", title=COST)],
+            tooltip=[when(), *tips("purpose:N"), _usd()],
         )
         .properties(height=TALL)
     )  # fmt: skip
     return chart
+
+
+def _usd() -> alt.Tooltip:
+    return alt.Tooltip("usd_per_1000:Q", format=".4~g", title=COST)

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.style import BLUE, COLOURS, ORANGE, VERMILION, Layers
+from dashboard.charts.style import BLUE, COLOURS, ORANGE, VERMILION, Layers, tips
 
 SIDES = {"right": (BLUE, 1), "wrong": (ORANGE, -1)}
 BAR = 30  # pixels of a horizontal bar and its gap
@@ -37,12 +37,12 @@ def judge(
         .mark_rect(opacity=0.55, stroke="white")
         .encode(
             x=x,
-            x2="hi:Q",
+            x2=alt.X2("hi:Q"),
             y=alt.Y("height:Q", title=title, scale=up, axis=axis),
-            y2=alt.datum(0),
+            y2=alt.Y2Datum(0),
             color=colour,
             tooltip=[
-                "answer:N", alt.Tooltip("lo:Q", title="from", format=".3f"),
+                alt.Tooltip("answer:N"), alt.Tooltip("lo:Q", title="from", format=".3f"),
                 alt.Tooltip("hi:Q", title="to", format=".3f"), alt.Tooltip("share:Q", format=".1%"),
             ],
         )
@@ -70,8 +70,8 @@ def _ticks(labelled: pd.DataFrame, across: alt.Scale, up: alt.Scale, top: float)
         .encode(
             x=alt.X("raw:Q", title="raw judge score", scale=across),
             y=alt.Y("height:Q", scale=up, title=RIGHT_AND_WRONG),
-            color="answer:N",
-            tooltip=["answer:N", alt.Tooltip("raw:Q", title="score", format=".4f")],
+            color=alt.Color("answer:N"),
+            tooltip=[alt.Tooltip("answer:N"), alt.Tooltip("raw:Q", title="score", format=".4f")],
         )
     )
     return ticks
@@ -88,7 +88,7 @@ def _mark(
     words = data.mark_text(
         align="right" if beyond_middle else "left", dx=-6 if beyond_middle else 6, color=ink,
         fontWeight="bold", baseline="top",
-    ).encode(x=x, y=alt.value(26 + 16 * place), text="said:N")  # fmt: skip
+    ).encode(x=x, y=alt.value(26 + 16 * place), text=alt.Text("said:N"))  # fmt: skip
     return alt.layer(rule, words)
 
 
@@ -106,7 +106,10 @@ def values(frame: pd.DataFrame) -> alt.Chart:
                 scale=alt.Scale(domain=["chosen", "not chosen"], range=[BLUE, "#9AA5B1"]),
                 legend=alt.Legend(title=None, orient="top"),
             ),
-            tooltip=["step:N", "action:N", alt.Tooltip("value:Q", format=".5f"), "chosen:N"],
+            tooltip=[
+                *tips("step:N", "action:N", "chosen:N"),
+                alt.Tooltip("value:Q", format=".5f"),
+            ],
         )
         .properties(height=BAR * len(named) + AROUND + LEGEND)
     )
@@ -127,7 +130,10 @@ def costs(calls: pd.DataFrame) -> alt.Chart:
                 scale=alt.Scale(domain=purposes, range=list(COLOURS[: len(purposes)])),
                 legend=None,
             ),
-            tooltip=["call:N", "model:N", alt.Tooltip("cost_usd:Q", format=".3~g")],
+            tooltip=[
+                *tips("call:N", "model:N"),
+                alt.Tooltip("cost_usd:Q", format=".3~g"),
+            ],
         )
         .properties(height=BAR * len(calls) + AROUND)
     )

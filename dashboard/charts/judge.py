@@ -10,6 +10,7 @@ from dashboard.charts.style import (
     VERMILION,
     Layers,
     time_axis,
+    tips,
     when,
 )
 
@@ -23,12 +24,15 @@ def calibration(bins: pd.DataFrame) -> Layers:
     titles = "promised P(local answer is right) (%)", "share right, by labels (%)"
     base = alt.Chart(bins).encode(x=_unit_x("predicted", titles[0]))
     bands = base.mark_rule(color=BLUE, strokeWidth=2).encode(
-        y=_unit_y("right_share_lo", titles[1]), y2="right_share_hi:Q"
+        y=_unit_y("right_share_lo", titles[1]), y2=alt.Y2("right_share_hi:Q")
     )
     shares = ("predicted", "right_share", "right_share_lo", "right_share_hi")
     points = base.mark_point(filled=True, color=BLUE, opacity=1, size=70).encode(
         y=_unit_y("right_share", titles[1]),
-        tooltip=[*(alt.Tooltip(f"{name}:Q", format=".1%") for name in shares), "labels:Q"],
+        tooltip=[
+            *(alt.Tooltip(f"{name}:Q", format=".1%") for name in shares),
+            alt.Tooltip("labels:Q"),
+        ],
     )
     return alt.layer(_diagonal(*titles), bands, points).properties(height=TALL)
 
@@ -72,13 +76,14 @@ def confusion(cells: pd.DataFrame) -> Layers:
             "share:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 0.5]), legend=None
         ),
         tooltip=[
-            "answer:N",
-            "verdict:N",
+            *tips("answer:N", "verdict:N"),
             *(alt.Tooltip(f"{n}:Q", format=".1%") for n in ("share", "lo", "hi")),
         ],
     )
-    percents = base.mark_text(fontSize=20, fontWeight="bold", dy=-8).encode(text="percent:N")
-    counts = base.mark_text(fontSize=13, dy=14).encode(text="counted:N")
+    percents = base.mark_text(fontSize=20, fontWeight="bold", dy=-8).encode(
+        text=alt.Text("percent:N")
+    )
+    counts = base.mark_text(fontSize=13, dy=14).encode(text=alt.Text("counted:N"))
     return alt.layer(tiles, percents, counts).properties(height=TALL)
 
 
@@ -100,17 +105,17 @@ def roc(points: pd.DataFrame, at_cutoff: pd.DataFrame) -> Layers:
     )
     here = alt.Chart(at_cutoff.assign(said="live cutoff"))
     across = here.mark_rule(color=VERMILION, strokeWidth=2).encode(
-        x=_unit_x("wrong_accepted_lo", titles[0]), x2="wrong_accepted_hi:Q", y=y
+        x=_unit_x("wrong_accepted_lo", titles[0]), x2=alt.X2("wrong_accepted_hi:Q"), y=y
     )
     upright = here.mark_rule(color=VERMILION, strokeWidth=2).encode(
-        x=x, y=_unit_y("right_accepted_lo", titles[1]), y2="right_accepted_hi:Q"
+        x=x, y=_unit_y("right_accepted_lo", titles[1]), y2=alt.Y2("right_accepted_hi:Q")
     )
     point = here.mark_point(shape="diamond", filled=True, color=VERMILION, size=130, opacity=1)
     if float(at_cutoff["wrong_accepted"].iloc[0]) > 0.6:
         text = here.mark_text(color=VERMILION, align="right", dx=-12, dy=14)
     else:
         text = here.mark_text(color=VERMILION, align="left", dx=12, dy=14)
-    words = text.encode(x=x, y=y, text="said:N")
+    words = text.encode(x=x, y=y, text=alt.Text("said:N"))
     marks = (across, upright, point.encode(x=x, y=y, tooltip=numbers), words)
     return alt.layer(_diagonal(*titles), line, *marks).properties(height=TALL)
 
@@ -131,9 +136,9 @@ def scores(bins: pd.DataFrame, cutoff: float | None, judge: str) -> Layers:
         .mark_rect(stroke="white", strokeWidth=0.5)
         .encode(
             x=alt.X("low:Q", title=title, scale=alt.Scale(zero=False, nice=False)),
-            x2="high:Q",
+            x2=alt.X2("high:Q"),
             y=alt.Y("share:Q", title="share of the right, of the wrong (%)", axis=percent),
-            y2="none:Q",
+            y2=alt.Y2("none:Q"),
             color=alt.Color(
                 "answer:N",
                 scale=alt.Scale(domain=["right answers", "wrong answers"], range=[BLUE, ORANGE]),
@@ -141,8 +146,9 @@ def scores(bins: pd.DataFrame, cutoff: float | None, judge: str) -> Layers:
             ),
             opacity=alt.condition("datum.accepted", alt.value(1), alt.value(0.45)),
             tooltip=[
-                "answer:N", alt.Tooltip("low:Q", format=".3f"), alt.Tooltip("high:Q", format=".3f"),
-                alt.Tooltip("size:Q", format=".1%", title="share"), "labels:Q",
+                *tips("answer:N", "labels:Q"), alt.Tooltip("low:Q", format=".3f"),
+                alt.Tooltip("high:Q", format=".3f"),
+                alt.Tooltip("size:Q", format=".1%", title="share"),
             ],
         )
     )  # fmt: skip
@@ -156,7 +162,7 @@ def _cutoff(cutoff: float | None, title: str) -> list[alt.Chart]:
     x = alt.X("cutoff:Q", title=title)
     rule = here.mark_rule(color=VERMILION, strokeWidth=2, strokeDash=[6, 3]).encode(x=x)
     words = here.mark_text(color=VERMILION, align="right", dx=-5).encode(
-        x=x, y=alt.value(8), text="said:N"
+        x=x, y=alt.value(8), text=alt.Text("said:N")
     )
     return [rule, words]
 
@@ -167,16 +173,16 @@ def over_time(
     """A figure in stretches of as many labels, boxes; as known at each hour, a line in its band."""
     y = alt.Y(f"{name}_lo:Q", title=title, scale=alt.Scale(zero=False), axis=_axis(name))
     shares = [alt.Tooltip(f"{end}:Q", format=".3f") for end in (name, f"{name}_lo", f"{name}_hi")]
-    told = [when(), *shares, "labels:Q"]
+    told = [when(), *shares, alt.Tooltip("labels:Q")]
     boxes = alt.Chart(stretches)
     box = boxes.mark_rect(color=ORANGE, opacity=0.25).encode(
-        x=time_axis(), x2="until:T", y=y, y2=f"{name}_hi:Q", tooltip=told
+        x=time_axis(), x2=alt.X2("until:T"), y=y, y2=alt.Y2(f"{name}_hi:Q"), tooltip=told
     )
     middle = boxes.mark_rule(color=ORANGE, strokeWidth=3).encode(
-        x=time_axis(), x2="until:T", y=alt.Y(f"{name}:Q", title=title), tooltip=told
+        x=time_axis(), x2=alt.X2("until:T"), y=alt.Y(f"{name}:Q", title=title), tooltip=told
     )
     course = alt.Chart(hours).encode(x=time_axis())
-    band = course.mark_area(color=BLUE, opacity=0.2).encode(y=y, y2=f"{name}_hi:Q")
+    band = course.mark_area(color=BLUE, opacity=0.2).encode(y=y, y2=alt.Y2(f"{name}_hi:Q"))
     line = course.mark_line(color=BLUE, point=len(hours) < 3).encode(
         y=alt.Y(f"{name}:Q", title=title), tooltip=told
     )

@@ -3,7 +3,17 @@
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.style import BLUE, COLOURS, HEIGHT, ORANGE, VERMILION, Layers, time_axis, when
+from dashboard.charts.style import (
+    BLUE,
+    COLOURS,
+    HEIGHT,
+    ORANGE,
+    VERMILION,
+    Layers,
+    time_axis,
+    tips,
+    when,
+)
 
 AUTHORS = dict(zip(("learner", "operator", "rollback"), COLOURS, strict=False))
 
@@ -18,10 +28,10 @@ def course(published: pd.DataFrame) -> Layers:
     )
     y = alt.Y("version:Q", title="policy version", axis=alt.Axis(format="d", tickMinStep=1),
               scale=alt.Scale(zero=False, nice=False, padding=12))  # fmt: skip
-    told = [when(), "version:O", "author:N", "kind:N", "reason:N"]
+    told = [when(), *tips("version:O", "author:N", "kind:N", "reason:N")]
     base = alt.Chart(published)
     spans = base.mark_rule(strokeWidth=3).encode(
-        x=time_axis(), x2="until:T", y=y, color=colour, tooltip=told
+        x=time_axis(), x2=alt.X2("until:T"), y=y, color=colour, tooltip=told
     )
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=time_axis(), y=y, color=colour, tooltip=told,
@@ -47,7 +57,7 @@ def evidence(looks: pd.DataFrame, wanted: float) -> Layers:
         legend=alt.Legend(title="evidence", orient="top"),
     )
     dash = alt.StrokeDash("evidence:N", scale=alt.Scale(domain=sides), legend=None)
-    told = [when(), "pairs:Q", alt.Tooltip("e_value:Q", format=".3~g"), "evidence:N"]
+    told = [when(), *tips("pairs:Q", "evidence:N"), alt.Tooltip("e_value:Q", format=".3~g")]
     lines = (
         alt.Chart(looks)
         .mark_line(strokeWidth=2.5)
@@ -61,6 +71,6 @@ def _threshold(wanted: float, y: alt.Y) -> Layers:
     data = alt.Chart(pd.DataFrame({"e_value": [wanted], "said": [said]}))
     rule = data.mark_rule(color=VERMILION, strokeDash=[6, 3], strokeWidth=2).encode(y=y)
     words = data.mark_text(align="left", baseline="bottom", dx=4, dy=-3, color=VERMILION).encode(
-        x=alt.value(0), y=y, text="said:N"
+        x=alt.value(0), y=y, text=alt.Text("said:N")
     )
     return alt.layer(rule, words)

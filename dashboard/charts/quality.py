@@ -72,7 +72,7 @@ def _tooltip() -> list[alt.Tooltip]:
 def _modelled(curve: pd.DataFrame) -> list[alt.Chart]:
     base = alt.Chart(curve)
     band = base.mark_area(color=SKY, opacity=0.15).encode(
-        x=_x(), y=_y("quality_lo"), y2="quality_hi:Q"
+        x=_x(), y=_y("quality_lo"), y2=alt.Y2("quality_hi:Q")
     )
     line = base.mark_line(color=SKY, strokeDash=[6, 4]).encode(x=_x(), y=_y())
     arms = base.mark_point(color=SKY, filled=False, size=28, opacity=0.9).encode(
@@ -87,7 +87,7 @@ def _live(live: pd.DataFrame) -> list[alt.Chart]:
         color=VERMILION, shape="diamond", filled=False, size=170, strokeWidth=2.5, opacity=1
     )
     words = base.mark_text(color=VERMILION, align="right", dx=-12, dy=-8, fontSize=12)
-    return [mark.encode(tooltip=_tooltip()), words.encode(text="said:N")]
+    return [mark.encode(tooltip=_tooltip()), words.encode(text=alt.Text("said:N"))]
 
 
 def _mixed(ends: pd.DataFrame) -> list[alt.Chart]:
@@ -106,10 +106,10 @@ def _told(measured: pd.DataFrame) -> list[alt.Chart]:
     shape = alt.Shape("what:N", scale=alt.Scale(domain=shown, range=list(shapes)), legend=legend)
     base = alt.Chart(measured)
     upright = base.mark_rule(strokeWidth=2).encode(
-        x=_x(), y=_y("quality_lo"), y2="quality_hi:Q", color=colour
+        x=_x(), y=_y("quality_lo"), y2=alt.Y2("quality_hi:Q"), color=colour
     )
     across = base.mark_rule(strokeWidth=2).encode(
-        x=_x("usd_lo"), x2="usd_hi:Q", y=_y(), color=colour
+        x=_x("usd_lo"), x2=alt.X2("usd_hi:Q"), y=_y(), color=colour
     )
     points = base.mark_point(filled=True, size=140, opacity=1).encode(
         x=_x(), y=_y(), color=colour, shape=shape, tooltip=_tooltip()
@@ -131,7 +131,7 @@ def _named(measured: pd.DataFrame, colour: alt.Color) -> list[alt.Chart]:
             dy=-14 if up else 14,
             fontSize=12,
         )
-        .encode(x=_x(), y=_y(), text="said:N", color=colour)
+        .encode(x=_x(), y=_y(), text=alt.Text("said:N"), color=colour)
         for right in (False, True)
         for up in (False, True)
     ]
@@ -143,7 +143,7 @@ def course(rows: pd.DataFrame, name: str) -> Layers:
     y = (_y if share else _cost)(f"{name}_lo")
     base = alt.Chart(rows).encode(x=time_axis())
     colour = BLUE if share else ORANGE
-    band = base.mark_area(color=colour, opacity=0.25).encode(y=y, y2=f"{name}_hi:Q")
+    band = base.mark_area(color=colour, opacity=0.25).encode(y=y, y2=alt.Y2(f"{name}_hi:Q"))
     form = ".1%" if share else ".4~g"
     told = [alt.Tooltip(f"{each}:Q", format=form) for each in (name, f"{name}_lo", f"{name}_hi")]
     line = base.mark_line(color=colour, point=len(rows) < 3).encode(

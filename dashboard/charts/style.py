@@ -28,6 +28,11 @@ def when() -> alt.Tooltip:
     return alt.Tooltip("at:T", title="time", format="%d %b %H:%M:%S")
 
 
+def tips(*columns: str) -> list[alt.Tooltip]:
+    """What these columns say of what is pointed at, as they are."""
+    return [alt.Tooltip(each) for each in columns]
+
+
 def level(value: float, said: str, dash: list[int]) -> Layers:
     """A horizontal line at a share, which says what it is."""
     data = alt.Chart(pd.DataFrame({"value": [value], "said": [f"{said} {value:.0%}"]}))
