@@ -12,6 +12,9 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
+from controlplane.connection import connect
+from controlplane.database import Database
+from controlplane.rollups import add
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.records import (
     Attempt,
@@ -242,8 +245,15 @@ def shipped(owner_url: str) -> None:
     with psycopg.connect(owner_url) as owner:
         owner.execute(
             "INSERT INTO shipments (plane, segment, first_offset, last_offset, rows)"
-            " VALUES ('seeded', 1, 0, 1000000, 0) ON CONFLICT DO NOTHING"
+            " VALUES ('seeded', 1, 0, 10000000, 0) ON CONFLICT DO NOTHING"
         )
+
+
+def added_up(database: Database) -> None:
+    """All rows have arrived, and are in the sums."""
+    shipped(database.url)
+    with connect(database.url_for("penstock_controlplane")) as connection:
+        add(connection, 100_000_000)
 
 
 def told(owner_url: str, until: datetime, reports: int = 30, **changes: Any) -> None:

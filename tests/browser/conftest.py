@@ -13,16 +13,12 @@ from typing import TypeAlias
 import pytest
 from playwright.sync_api import Browser, Page, Request, ViewportSize, sync_playwright
 
-from controlplane import api, keys, planes
-from controlplane.access import Access
-from controlplane.audit.labels import Terms
+from controlplane import planes
 from controlplane.connection import connect
 from controlplane.database import Database
 from controlplane.launch import Program, free_ports, running, sheltered
-from controlplane.leader import Leader
-from controlplane.learn.settings import LearnerSettings
 from tests.browser.server import listening
-from tests.conftest import Databases
+from tests.pages import serving
 from tests.seeding import Past, seed
 
 WIDTHS = {"desk": (1440, 900), "phone": (390, 844)}
@@ -57,14 +53,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def site(
-    databases: Databases, migrated: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a module's dashboard writes its log."""
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="module")
+def site(shared_database: Database, logs: Path) -> Iterator[Site]:
     """A dashboard on a store with 400 queries of the last hour; its operator is on this machine."""
-    with databases(migrated) as fresh:
-        seed(fresh.url, Past(until=datetime.now(UTC)))
-        with serve(fresh, tmp_path_factory.mktemp("logs")) as served:
-            yield served
+    seed(shared_database.url, Past(until=datetime.now(UTC)))
+    with serve(shared_database, logs) as served:
+        yield served
 
 
 @pytest.fixture
@@ -118,14 +117,11 @@ def serve(
     port = port or free
     session = partial(connect, database.url_for("penstock_controlplane"))
     with ExitStack() as stack:
-        stack.enter_context(_api(database, control))
-        secrets = {
-            f"PENSTOCK_{role.upper()}_KEY": stack.enter_context(keys.lent(session, scopes, role))
-            for role, scopes in planes.DASHBOARD_SCOPES.items()
-        }
+        stack.enter_context(listening(stack.enter_context(serving(database)), control))
+        keys = stack.enter_context(planes.dashboard_keys(session))
         environment = {
             **sheltered(),
-            **secrets,
+            **{planes.key_variable(role): key for role, key in keys.items()},
             **(login or {}),
             planes.CONTROL_URL: f"http://127.0.0.1:{control}",
             "DATABASE_URL_DASHBOARD": database.url_for("penstock_dashboard"),
@@ -140,16 +136,6 @@ def serve(
         )
         stack.enter_context(running(program, logs))
         yield Site(url, environment[planes.CONTROL_URL], database, environment)
-
-
-@contextmanager
-def _api(database: Database, port: int) -> Iterator[None]:
-    url = database.url_for("penstock_controlplane")
-    store = partial(connect, url)
-    with Leader(url) as leader:
-        parts = api.Parts(store, Access(store), leader, Terms(), LearnerSettings())
-        with listening(api.build(parts), port):
-            yield
 
 
 def _size(width: str) -> ViewportSize:

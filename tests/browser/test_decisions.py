@@ -1,15 +1,12 @@
 """Why this answer: found and read by an engineer, whatever was written into it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Picture, Site, serve
-from tests.conftest import Databases
-from tests.seeding import Past, seed
+from tests.browser.conftest import Picture, Site
 from tests.underway import explained, kept_locally
 
 
@@ -23,16 +20,11 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(
-    databases: Databases, migrated: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Told]:
+def told(site: Site) -> Told:
     now = datetime.now(UTC)
-    with databases(migrated) as fresh:
-        seed(fresh.url, Past(until=now))
-        escalated = explained(fresh, now - timedelta(seconds=20))
-        local = kept_locally(fresh, now - timedelta(seconds=30), "Who wrote it?")
-        with serve(fresh, tmp_path_factory.mktemp("logs")) as site:
-            yield Told(site, escalated, local)
+    escalated = explained(site.database, now - timedelta(seconds=20))
+    local = kept_locally(site.database, now - timedelta(seconds=30), "Who wrote it?")
+    return Told(site, escalated, local)
 
 
 def test_find_a_decision_and_read_why(told: Told, page: Page, picture: Picture) -> None:

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from controlplane.database import Database
 from dashboard.figures.judge import read as read_judge
 from dashboard.figures.quality import read as read_quality
 from dashboard.filters import Filters
 from dashboard.store import snapshot
 from tests.browser.conftest import Picture, Site, serve
-from tests.conftest import Databases
 from tests.kept import remember
 from tests.seeding import Past
 
@@ -19,14 +20,11 @@ WAIT_MS = 60_000
 
 
 @pytest.fixture(scope="module")
-def site(
-    databases: Databases, migrated: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+def site(shared_database: Database, logs: Path) -> Iterator[Site]:
     """A dashboard on a store with a past, and what the control plane's jobs kept of it."""
-    with databases(migrated) as fresh:
-        remember(fresh, Past(until=datetime.now(UTC), queries=900, audit_rate=0.4))
-        with serve(fresh, tmp_path_factory.mktemp("logs")) as served:
-            yield served
+    remember(shared_database, Past(until=datetime.now(UTC), queries=900, audit_rate=0.4))
+    with serve(shared_database, logs) as served:
+        yield served
 
 
 def settle(page: Page) -> None:

@@ -6,16 +6,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from statistics import median
 
 import psycopg
 import pytest
 from playwright.sync_api import Page, Response, WebSocket, expect
 
+from controlplane.database import Database
 from dashboard.sitting import GLANCE_S, HELD_S
 from tests.browser.conftest import Picture, Site, serve
 from tests.browser.proxy import logged_in
-from tests.conftest import Databases
 from tests.seeding import Past, seed, wait_for_labels
 
 RITA, ANN, EVE = "rita@labels.example.org", "ann@example.org", "eve@elsewhere.org"
@@ -38,15 +39,12 @@ TOLD = re.compile(rb"\b(local|cloud|tiny|logprob)\b|SIMULATED|p_hat|cost_usd|cal
 
 
 @pytest.fixture(scope="module")
-def site(
-    databases: Databases, migrated: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+def site(shared_database: Database, logs: Path) -> Iterator[Site]:
     """Forty queries wait for a label; people are logged in by a proxy."""
-    with databases(migrated) as fresh:
-        seed(fresh.url, Past(until=datetime.now(UTC), queries=120))
-        wait_for_labels(fresh.url, 40)
-        with serve(fresh, tmp_path_factory.mktemp("logs"), LOGIN) as served:
-            yield served
+    seed(shared_database.url, Past(until=datetime.now(UTC), queries=120))
+    wait_for_labels(shared_database.url, 40)
+    with serve(shared_database, logs, LOGIN) as served:
+        yield served
 
 
 @dataclass

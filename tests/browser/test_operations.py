@@ -2,37 +2,31 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
-from controlplane.connection import connect
-from controlplane.rollups import add
+from controlplane.database import Database
 from tests.browser.conftest import Picture, Site, serve
-from tests.conftest import Databases
-from tests.seeding import Past, ran, seed, shipped, told
+from tests.seeding import Past, added_up, ran, seed, told
 
 PACED = 'UPDATE attempts SET ttft_ms = 5 + "offset" % 40, tokens_per_s = 50 + "offset" % 60'
 
 
 @pytest.fixture(scope="module")
-def site(
-    databases: Databases, migrated: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+def site(shared_database: Database, logs: Path) -> Iterator[Site]:
     """A dashboard on a store whose data planes told of themselves for five minutes."""
-    with databases(migrated) as fresh:
-        now = datetime.now(UTC) + timedelta(seconds=20)
-        seed(fresh.url, Past(until=datetime.now(UTC)))
-        told(fresh.url, now, dropped=12, last_error="connection refused <b>no</b>")
-        ran(fresh.url, now, cycle="done", rollup="failed", shadow="done")
-        shipped(fresh.url)
-        with psycopg.connect(fresh.url) as owner:
-            owner.execute(PACED.encode())
-        with connect(fresh.url_for("penstock_controlplane")) as connection:
-            add(connection, 10_000_000)
-        with serve(fresh, tmp_path_factory.mktemp("logs")) as served:
-            yield served
+    url, now = shared_database.url, datetime.now(UTC) + timedelta(seconds=20)
+    seed(url, Past(until=datetime.now(UTC)))
+    told(url, now, dropped=12, last_error="connection refused <b>no</b>")
+    ran(url, now, cycle="done", rollup="failed", shadow="done")
+    with psycopg.connect(url) as owner:
+        owner.execute(PACED.encode())
+    added_up(shared_database)
+    with serve(shared_database, logs) as served:
+        yield served
 
 
 def test_what_was_lost_is_said_first(site: Site, page: Page, picture: Picture) -> None:

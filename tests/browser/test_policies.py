@@ -1,32 +1,25 @@
 """What is live and what is coming, and an operator's word on it."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Picture, Site, serve
-from tests.conftest import Databases
-from tests.seeding import Past, seed
+from tests.browser.conftest import Picture, Site
 from tests.underway import answered, kept_locally, proposed
 
 
 @pytest.fixture(scope="module")
-def busy(
-    databases: Databases, migrated: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+def busy(site: Site) -> Site:
     """A store with seven versions, four data planes and a proposal in the shadow."""
     now = datetime.now(UTC)
-    with databases(migrated) as fresh:
-        seed(fresh.url, Past(until=now))
-        answered(fresh)
-        for number in range(12):
-            kept_locally(fresh, now - timedelta(seconds=10 * number + 9), f"Who wrote {number}?")
-        proposed(fresh)
-        with serve(fresh, tmp_path_factory.mktemp("logs")) as site:
-            yield site
+    answered(site.database)
+    for number in range(12):
+        before = timedelta(seconds=10 * number + 9)
+        kept_locally(site.database, now - before, f"Who wrote {number}?")
+    proposed(site.database)
+    return site
 
 
 def test_roll_back_a_policy_with_a_reason(busy: Site, page: Page, picture: Picture) -> None:

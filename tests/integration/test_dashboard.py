@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
-import dashboard
 from controlplane import keys
 from controlplane.audit.trial import Trial
 from controlplane.audit.trust import Key, Trust
@@ -28,21 +24,19 @@ from dashboard.figures.overview import ENOUGH, Figures, read
 from dashboard.figures.traffic import EVERYTHING
 from dashboard.period import PERIODS
 from dashboard.store import SETTINGS, SQL, StoreUnavailable, snapshot
-from tests.conftest import Databases
+from tests.pages import APP, charts, metrics, page
 from tests.seeding import CLOUD, Past, seed
 
-APP = Path(str(dashboard.__file__)).with_name("app.py")
 ROOT = APP.parents[1]
 EXAMPLE = ROOT / "penstock.example.yaml"
 DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def seeded(databases: Databases, migrated: str) -> Iterator[Database]:
+def seeded(shared_database: Database) -> Database:
     """A store with 400 queries of the last hour."""
-    with databases(migrated) as fresh:
-        seed(fresh.url, Past(until=datetime.now(UTC)))
-        yield fresh
+    seed(shared_database.url, Past(until=datetime.now(UTC)))
+    return shared_database
 
 
 @pytest.fixture
@@ -59,19 +53,6 @@ def by_hand(database: Database, query: str) -> Any:
     with psycopg.connect(database.url) as owner:
         (value,) = owner.execute(query.encode()).fetchone() or (None,)
     return value
-
-
-def page(monkeypatch: pytest.MonkeyPatch, url: str, period: str | None = None) -> AppTest:
-    monkeypatch.setenv("DATABASE_URL_DASHBOARD", url)
-    st.cache_data.clear()
-    test = AppTest.from_file(str(APP), default_timeout=60)
-    if period:
-        test.query_params["period"] = period
-    return test.run()
-
-
-def shown(test: AppTest) -> dict[str, tuple[str, str]]:
-    return {metric.label: (metric.value, metric.delta) for metric in test.metric}
 
 
 def test_money_is_that_of_sql_by_hand(seeded: Database, figures: Figures) -> None:
@@ -214,19 +195,19 @@ def test_nothing_can_be_written_and_nothing_takes_for_ever(seeded: Database) -> 
 
 
 def test_the_page_shows_the_figures(seeded: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    test = page(monkeypatch, seeded.url_for("penstock_dashboard"), "hour")
+    test = page(monkeypatch, "overview", seeded, period="hour")
     assert not test.exception
     figures = look(seeded, PERIODS["hour"])
-    metrics = shown(test)
-    assert metrics["Quality, target 90 % less 2 points"] == (
+    shown = metrics(test)
+    assert shown["Quality, target 90 % less 2 points"] == (
         "92.3 %", "86.5 to 98.1 %: not decided yet",
     )  # fmt: skip
     saved = figures.money.saved_share
     assert saved is not None
-    assert metrics["Cost saved against always-cloud"][0] == f"{100 * saved:.0f} %"
-    assert metrics["Policy"][0] == "v7"
-    assert metrics["Local share"][1] == f"{figures.local} of {figures.answered} answers"
-    assert metrics["Alarms in the last day"][0] == "1"
+    assert shown["Cost saved against always-cloud"][0] == f"{100 * saved:.0f} %"
+    assert shown["Policy"][0] == "v7"
+    assert shown["Local share"][1] == f"{figures.local} of {figures.answered} answers"
+    assert shown["Alarms in the last day"][0] == "1"
     assert [heading.value for heading in test.subheader] == [
         "Quality over time",
         "Cost per query over time",
@@ -234,7 +215,7 @@ def test_the_page_shows_the_figures(seeded: Database, monkeypatch: pytest.Monkey
         "Judge calibration",
     ]
     assert "SIMULATED" in test.warning[0].value
-    assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 5
+    assert charts(test) == 5
 
 
 def test_where_the_gate_stands_is_on_the_page(
@@ -247,9 +228,7 @@ def test_where_the_gate_stands_is_on_the_page(
     seed(database.url, Past(until=datetime.now(UTC), queries=60))
     (gate,) = look(database).gates
     assert (gate["judge"], gate["standing"], gate["since"]) == ("logprob", "open", since)
-    told = [
-        each.value for each in page(monkeypatch, database.url_for("penstock_dashboard")).caption
-    ]
+    told = [each.value for each in page(monkeypatch, "overview", database).caption]
     assert "Judge logprob, segment default: trusted for 2 h, 1,234 pairs seen." in told
 
 
@@ -265,37 +244,14 @@ def test_the_filters_offer_what_there_is(seeded: Database) -> None:
     assert [value for name, value in rows if name == "version"] == list("7654321")
 
 
-def test_an_empty_store_says_what_is_missing(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    test = page(monkeypatch, database.url_for("penstock_dashboard"))
-    assert not test.exception
-    assert shown(test)["Quality, no policy yet"] == (
-        "none yet", f"{ENOUGH} more labels until an interval",
-    )  # fmt: skip
-    assert "No query has been recorded yet" in test.info[0].value
-
-
 def test_an_old_past_says_how_old(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     seed(database.url, Past(until=datetime.now(UTC) - timedelta(days=3), queries=40))
-    test = page(monkeypatch, database.url_for("penstock_dashboard"), "hour")
+    test = page(monkeypatch, "overview", database, period="hour")
     assert not test.exception
     assert "the last one came 3 d ago" in test.info[0].value
-    assert shown(test)["Quality, target 90 % less 2 points"][1] == (
+    assert metrics(test)["Quality, target 90 % less 2 points"][1] == (
         f"{ENOUGH - 8} more labels until an interval"
     )
-
-
-def test_no_views_and_no_database_are_a_line_each(
-    empty_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    test = page(monkeypatch, empty_database.url_for("penstock_dashboard"))
-    assert "penstock db upgrade" in test.error[0].value
-    stranger = empty_database.url_for("penstock_dashboard").replace("penstock_dashboard", "nobody")
-    assert "penstock db upgrade" in page(monkeypatch, stranger).error[0].value
-    test = page(monkeypatch, "postgresql://penstock_dashboard@127.0.0.1:1/penstock")
-    assert not test.exception
-    assert "cannot read Postgres at 127.0.0.1" in test.error[0].value
 
 
 def test_a_slow_store_names_the_remedy(seeded: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,36 +1,30 @@
 """The page on spend, on a real store with a past, and the control plane's API beside it."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
 
-from controlplane.connection import connect
 from controlplane.database import Database
-from controlplane.rollups import add
+from dashboard import person
+from dashboard.control import Control
 from dashboard.figures import traffic
 from dashboard.figures.cost import Course, drift, read, steps
 from dashboard.filters import Filters
 from dashboard.store import snapshot
 from dashboard.units import usd
-from tests.conftest import Databases
 from tests.kept import remember
-from tests.seeding import Past
-from tests.shown import api_beside, shown
+from tests.pages import charts, control_plane, metrics, page, said
+from tests.seeding import Past, added_up
 
 HOUR = Filters("hour")
 
 
 @pytest.fixture(scope="module")
-def past(databases: Databases, migrated: str) -> Iterator[Database]:
-    with databases(migrated) as fresh:
-        remember(fresh, Past(until=datetime.now(UTC), queries=300), hours=1)
-        with psycopg.connect(fresh.url) as owner:
-            owner.execute("INSERT INTO shipments VALUES ('seeded', 1, 0, 10000000, 1)")
-        with connect(fresh.url_for("penstock_controlplane")) as connection:
-            add(connection, 100_000_000)
-        yield fresh
+def past(shared_database: Database) -> Database:
+    remember(shared_database, Past(until=datetime.now(UTC), queries=300), hours=1)
+    added_up(shared_database)
+    return shared_database
 
 
 def look(database: Database, filters: Filters = HOUR, times: float = 1.0) -> Course:
@@ -79,9 +73,9 @@ def test_a_segment_is_read_by_itself(
 def test_what_the_page_shows_is_what_the_api_says(
     past: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with api_beside(past, monkeypatch) as client:
-        test = shown("cost", past.url_for("penstock_dashboard"), monkeypatch, period="hour")
-        told = client.get("/v1/cost/drift", params={"days": 1 / 24, "before": 1 / 24}).json()
+    with control_plane(past) as beside:
+        test = page(monkeypatch, "cost", past, beside, period="hour")
+        told = Control(person.current()).get("/v1/cost/drift", days=1 / 24, before=1 / 24)
     assert not test.exception
     assert not test.error
     found = drift(told)
@@ -90,39 +84,21 @@ def test_what_the_page_shows_is_what_the_api_says(
     bars = steps(found)
     assert bars["end"].iloc[-2] == pytest.approx(bars["end"].iloc[-1])  # they sum to the change
     assert found.after_usd > 0 < found.before_usd
-    metrics = {metric.label: metric.value for metric in test.metric}
-    assert metrics["Chief driver"] == found.ranked[0][0]
+    shown = metrics(test)
+    assert shown["Chief driver"][0] == found.ranked[0][0]
     (queries,) = told["queries"]
-    assert metrics["Queries"] == f"{queries['after']:,.0f}"
-    assert metrics["Cost of 1,000 queries"] == usd(1000 * found.after_usd / queries["after"])
+    assert shown["Queries"][0] == f"{queries['after']:,.0f}"
+    assert shown["Cost of 1,000 queries"][0] == usd(1000 * found.after_usd / queries["after"])
     assert test.markdown[0].value.startswith("#### Spend rose by")
-    assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 3
+    assert charts(test) == 3
     assert test.dataframe[-1].value["kind"].tolist() == ["alarm", "drift", "gate"]
-    assert r"\*state\* the new price" in " ".join(each.value for each in test.markdown)
+    assert r"\*state\* the new price" in said(test)
 
 
 def test_without_the_control_plane_the_rest_is_shown(
     past: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("PENSTOCK_CONTROL_URL", raising=False)
-    test = shown("cost", past.url_for("penstock_dashboard"), monkeypatch, period="hour")
+    test = page(monkeypatch, "cost", past, period="hour")
     assert not test.exception
     assert "is unset" in test.error[0].value
-    assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 2
-
-
-def test_an_empty_store_says_what_is_missing(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with api_beside(database, monkeypatch):
-        test = shown("cost", database.url_for("penstock_dashboard"), monkeypatch)
-    assert not test.exception
-    assert not test.error
-    assert "No query came in the last day" in test.info[0].value
-    assert "nothing to compare with yet" in test.markdown[0].value
-
-
-def test_no_database_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    test = shown("cost", "postgresql://penstock_dashboard@127.0.0.1:1/penstock", monkeypatch)
-    assert not test.exception
-    assert "cannot read Postgres at 127.0.0.1" in test.error[0].value
+    assert charts(test) == 2

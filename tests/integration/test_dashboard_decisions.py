@@ -8,15 +8,15 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pytest
-from fastapi.testclient import TestClient
+from streamlit.testing.v1 import AppTest
 
 from controlplane.database import Database
 from dashboard.figures import decisions as figures
 from dashboard.figures.decisions import Place, Search, labelled_scores
 from dashboard.filters import Filters
+from dashboard.roles import Role
 from dashboard.store import snapshot
-from tests.conftest import Databases
-from tests.pages import control_plane, page, said
+from tests.pages import ControlPlane, control_plane, metrics, page, said
 from tests.seeding import Past, seed
 from tests.underway import explained, kept_locally
 
@@ -29,18 +29,24 @@ class House:
     """A store with a past, its control plane, and two decisions that can be explained."""
 
     database: Database
-    client: TestClient
+    control_plane: ControlPlane
     escalated: str
     local: str
 
+    def decisions(
+        self, monkeypatch: pytest.MonkeyPatch, role: Role = "operator", **parameters: str
+    ) -> AppTest:
+        """The page."""
+        return page(monkeypatch, "decisions", self.database, self.control_plane, role, **parameters)
+
 
 @pytest.fixture(scope="module")
-def house(databases: Databases, migrated: str) -> Iterator[House]:
-    with databases(migrated) as fresh, control_plane(fresh) as client:
-        seed(fresh.url, Past(until=NOW))
-        escalated = explained(fresh, NOW - timedelta(seconds=30))
-        local = kept_locally(fresh, NOW - timedelta(seconds=40), "Who wrote it?")
-        yield House(fresh, client, escalated, local)
+def house(shared_database: Database) -> Iterator[House]:
+    seed(shared_database.url, Past(until=NOW))
+    escalated = explained(shared_database, NOW - timedelta(seconds=30))
+    local = kept_locally(shared_database, NOW - timedelta(seconds=40), "Who wrote it?")
+    with control_plane(shared_database) as beside:
+        yield House(shared_database, beside, escalated, local)
 
 
 def log(
@@ -132,7 +138,7 @@ def test_labelled_scores_are_those_of_the_judge(house: House) -> None:
 
 
 def test_the_log_is_on_the_page(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    test = page(monkeypatch, house.database, house.client, "decisions", id="order-78")
+    test = house.decisions(monkeypatch, id="order-78")
     assert not test.exception
     assert test.dataframe[0].value["decision_id"].tolist() == [house.local]
     assert "Choose a row to see why." in said(test)
@@ -141,7 +147,7 @@ def test_the_log_is_on_the_page(house: House, monkeypatch: pytest.MonkeyPatch) -
 def test_words_are_found_and_the_page_says_how_far_it_looked(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    test = page(monkeypatch, house.database, house.client, "decisions", words="of thule")
+    test = house.decisions(monkeypatch, words="of thule")
     assert not test.exception
     assert test.dataframe[0].value["decision_id"].tolist() == [house.escalated]
     assert "texts kept in this period were looked at, back to" in said(test)
@@ -149,12 +155,12 @@ def test_words_are_found_and_the_page_says_how_far_it_looked(
 
 
 def test_one_decision_is_told_in_full(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    test = page(monkeypatch, house.database, house.client, "decisions", decision=house.escalated)
+    test = house.decisions(monkeypatch, decision=house.escalated)
     assert not test.exception
     assert not test.error
-    metrics = {each.label: (each.value, each.delta) for each in test.metric}
-    assert metrics["Answered by"] == ("cloud", "after an escalation")
-    assert metrics["Judge score"][0] == "\\-3.000"
+    shown = metrics(test)
+    assert shown["Answered by"] == ("cloud", "after an escalation")
+    assert shown["Judge score"][0] == "\\-3.000"
     words = said(test)
     assert "came out the same to the last bit" in words
     for happened in ("arrived", "believed", "decided", "judged", "served", "told"):
@@ -172,14 +178,12 @@ def test_one_decision_is_told_in_full(house: House, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_viewer_sees_no_words_of_others(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    test = page(
-        monkeypatch, house.database, house.client, "decisions", "viewer", decision=house.local
-    )
+    test = house.decisions(monkeypatch, "viewer", decision=house.local)
     assert not test.exception
     assert "Who wrote it?" not in str(test)
     assert not test.code
     assert "shown to operators alone" in said(test)
-    searched = page(monkeypatch, house.database, house.client, "decisions", "viewer", words="wrote")
+    searched = house.decisions(monkeypatch, "viewer", words="wrote")
     assert "words" not in {each.key for each in searched.text_input}
 
 
@@ -194,13 +198,6 @@ def test_a_viewer_sees_no_words_of_others(house: House, monkeypatch: pytest.Monk
 def test_what_is_not_there_is_told_in_words(
     house: House, monkeypatch: pytest.MonkeyPatch, address: dict[str, str], words: str
 ) -> None:
-    test = page(monkeypatch, house.database, house.client, "decisions", "operator", **address)
+    test = house.decisions(monkeypatch, **address)
     assert not test.exception
     assert words in said(test)
-
-
-def test_an_empty_store_says_so(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    with control_plane(database) as client:
-        test = page(monkeypatch, database, client, "decisions")
-    assert not test.exception
-    assert "No query came in the last day" in said(test)

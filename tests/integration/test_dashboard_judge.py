@@ -1,6 +1,5 @@
 """The page on the judge, on a real store with a past, as penstock_dashboard sees it."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import psycopg
@@ -11,10 +10,9 @@ from controlplane.database import Database
 from dashboard.figures.judge import Figures, confusion, read
 from dashboard.filters import Filters
 from dashboard.store import snapshot
-from tests.conftest import Databases
 from tests.kept import remember
+from tests.pages import charts, metrics, page
 from tests.seeding import Past
-from tests.shown import shown
 
 DAY = Filters("day")
 LABELLED = """
@@ -25,10 +23,9 @@ JOIN labels l ON l.decision_id = j.decision_id AND l.key = 'local'
 
 
 @pytest.fixture(scope="module")
-def past(databases: Databases, migrated: str) -> Iterator[Database]:
-    with databases(migrated) as fresh:
-        remember(fresh, Past(until=datetime.now(UTC), queries=900, audit_rate=0.4))
-        yield fresh
+def past(shared_database: Database) -> Database:
+    remember(shared_database, Past(until=datetime.now(UTC), queries=900, audit_rate=0.4))
+    return shared_database
 
 
 @pytest.fixture
@@ -71,18 +68,18 @@ def test_the_ranking_is_that_of_pairs_by_hand(past: Database, figures: Figures) 
 def test_the_page_shows_the_figures(
     past: Database, figures: Figures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    test = shown("judge", past.url_for("penstock_dashboard"), monkeypatch)
+    test = page(monkeypatch, "judge", past)
     assert not test.exception
     assert not test.error
     assert figures.report is not None
-    metrics = {metric.label: metric.value for metric in test.metric}
-    assert metrics["Trusted in default?"] == "trusted"
-    assert metrics["Ranks right above wrong (AUROC)"] == f"{figures.report['auroc']:.2f}"
-    assert f"{100 * figures.report['wrong_accepted']:.1f} %" in metrics.values()
+    shown = {label: value for label, (value, _) in metrics(test).items()}
+    assert shown["Trusted in default?"] == "trusted"
+    assert shown["Ranks right above wrong (AUROC)"] == f"{figures.report['auroc']:.2f}"
+    assert f"{100 * figures.report['wrong_accepted']:.1f} %" in shown.values()
     assert any("gate open since" in each.value for each in test.markdown)
     assert "SIMULATED" in test.warning[0].value
     assert "own confidence" in test.warning[1].value
-    assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 6
+    assert charts(test) == 6
     assert len(figures.hours) == 4
     assert set(figures.changes["kind"]) == {"gate", "drift", "alarm"}
 
@@ -100,7 +97,7 @@ def test_of_a_month_the_last_report_of_each_day_is_read(past: Database) -> None:
 
 def test_few_labels_say_how_many_more(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     remember(database, Past(until=datetime.now(UTC), queries=60), hours=1)
-    test = shown("judge", database.url_for("penstock_dashboard"), monkeypatch)
+    test = page(monkeypatch, "judge", database)
     assert not test.exception
     report = look(database).report
     assert report is not None
@@ -109,17 +106,8 @@ def test_few_labels_say_how_many_more(database: Database, monkeypatch: pytest.Mo
     assert all(missing in metric.delta for metric in test.metric[1:])
 
 
-def test_an_empty_store_and_a_strange_segment_say_what_is_missing(
-    past: Database, database: Database, monkeypatch: pytest.MonkeyPatch
+def test_of_a_strange_segment_it_says_which_have_reports(
+    past: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    test = shown("judge", database.url_for("penstock_dashboard"), monkeypatch)
-    assert not test.exception
-    assert "No report on the judge yet" in test.info[0].value
-    test = shown("judge", past.url_for("penstock_dashboard"), monkeypatch, segment="other")
+    test = page(monkeypatch, "judge", past, segment="other")
     assert "No report on segment other: there are some on default" in test.info[0].value
-
-
-def test_no_database_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    test = shown("judge", "postgresql://penstock_dashboard@127.0.0.1:1/penstock", monkeypatch)
-    assert not test.exception
-    assert "cannot read Postgres at 127.0.0.1" in test.error[0].value

@@ -1,39 +1,31 @@
 """The labelling page by AppTest, on the real API and tables; and who may see which page."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 
 import psycopg
 import pytest
 import streamlit as st
-from fastapi.testclient import TestClient
 from streamlit.runtime.context import StreamlitHeaders
 from streamlit.testing.v1 import AppTest
 
-import dashboard
-from controlplane import keys, planes, push
+from controlplane import push
 from controlplane.connection import Connect
 from controlplane.database import Database
-from dashboard import control, person, sitting
+from dashboard import person, sitting
 from dashboard.units import plain
+from tests.pages import APP, control_plane, press
 from tests.policies import policy
 from tests.seeding import Past, seed, wait_for_labels
 
-APP = Path(str(dashboard.__file__)).with_name("app.py")
-
 
 @pytest.fixture
-def client(client: TestClient, store: Connect, monkeypatch: pytest.MonkeyPatch) -> TestClient:
-    """The API as the dashboard calls it, with a key for each role."""
-    with store() as connection:
-        for role, scopes in planes.DASHBOARD_SCOPES.items():
-            key = keys.create(connection, tenant="tests", scopes=scopes, name=role)
-            monkeypatch.setenv(f"PENSTOCK_{role.upper()}_KEY", key.reveal())
-    monkeypatch.setenv("PENSTOCK_CONTROL_URL", "http://testserver")
-    monkeypatch.setattr(control, "_client", lambda: client)
-    st.cache_data.clear()
-    return client
+def beside(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The control plane, as the dashboard reaches it."""
+    with control_plane(database) as plane:
+        plane.reached(monkeypatch)
+        yield
 
 
 @pytest.fixture
@@ -47,9 +39,10 @@ def rita(database: Database, monkeypatch: pytest.MonkeyPatch) -> str:
     return "rita@example.org"
 
 
-def press(test: AppTest, words: str) -> AppTest:
-    (button,) = (each for each in test.button if each.label == words)
-    return button.click().run()
+def arrive() -> AppTest:
+    """The first page, as whoever is logged in sees it."""
+    st.cache_data.clear()
+    return AppTest.from_file(str(APP), default_timeout=60).run()
 
 
 def shown(test: AppTest) -> str:
@@ -64,12 +57,11 @@ def votes(database: Database) -> list[tuple[str, str]]:
         ).fetchall()
 
 
-def test_a_sitting_from_the_first_answer_to_the_last(
-    client: TestClient, database: Database, store: Connect, rita: str
-) -> None:
+@pytest.mark.usefixtures("beside")
+def test_a_sitting_from_the_first_answer_to_the_last(database: Database, rita: str) -> None:
     seed(database.url, Past(until=datetime.now(UTC), queries=20))
     wait_for_labels(database.url, 3)
-    test = AppTest.from_file(str(APP), default_timeout=60).run()
+    test = arrive()
     assert not test.exception
     assert [heading.value for heading in test.header] == ["Labelling"]
     first = shown(test)
@@ -89,18 +81,17 @@ def test_a_sitting_from_the_first_answer_to_the_last(
     assert len(votes(database)) == 2
 
 
+@pytest.mark.usefixtures("beside", "rita")
 def test_nothing_to_label_and_nobody_to_ask_are_a_line_each(
-    client: TestClient, database: Database, store: Connect, rita: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    store: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with store() as connection:
         push.publish(connection, policy())
-    test = AppTest.from_file(str(APP), default_timeout=60).run()
+    test = arrive()
     assert "No answer waits for your label" in test.info[0].value
     assert any("0 answers were graded by two people" in each.value for each in test.caption)
     monkeypatch.delenv("PENSTOCK_REVIEWER_KEY")
-    st.cache_data.clear()
-    test = AppTest.from_file(str(APP), default_timeout=60).run()
+    test = arrive()
     assert not test.exception
     (error,) = test.error
     assert plain("PENSTOCK_REVIEWER_KEY is unset") in error.value
@@ -113,23 +104,24 @@ def test_a_stranger_sees_the_door(
     rita: str, monkeypatch: pytest.MonkeyPatch, name: str, says: str
 ) -> None:
     monkeypatch.setattr(person, "_proxied", lambda login: name)
-    test = AppTest.from_file(str(APP), default_timeout=60).run()
+    test = arrive()
     assert [heading.value for heading in test.header] == ["Penstock"]
     assert says in test.error[0].value
     assert not test.metric
 
 
+@pytest.mark.usefixtures("beside", "rita")
 @pytest.mark.parametrize(
     ("name", "page"),
     [("rita@example.org", "Labelling"), ("vic@example.org", "Overview"), ("ann@x.org", "Overview")],
 )
 def test_each_role_comes_to_its_own_first_page(
-    client: TestClient, rita: str, monkeypatch: pytest.MonkeyPatch, name: str, page: str
+    monkeypatch: pytest.MonkeyPatch, name: str, page: str
 ) -> None:
     monkeypatch.setenv("PENSTOCK_LOGIN_VIEWERS", "vic@*")
     monkeypatch.setenv("PENSTOCK_LOGIN_OPERATORS", "*@x.org")
     monkeypatch.setattr(person, "_proxied", lambda login: name)
-    test = AppTest.from_file(str(APP), default_timeout=60).run()
+    test = arrive()
     assert not test.exception
     assert [heading.value for heading in test.header] == [page]
 

@@ -1,25 +1,17 @@
 """The local tier's page on a real store, as penstock_dashboard sees it."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import psycopg
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
-import dashboard
-from controlplane.connection import connect
 from controlplane.database import Database
-from controlplane.rollups import add
 from dashboard.figures import traffic
 from dashboard.figures.local_tier import LocalTier, read
 from dashboard.store import snapshot
-from tests.conftest import Databases
-from tests.seeding import Past, seed, shipped, told
+from tests.pages import charts, metrics, page, said
+from tests.seeding import Past, added_up, seed, told
 
-PAGE = Path(str(dashboard.__file__)).with_name("pages") / "local_tier.py"
 DAY = timedelta(days=1)
 PACED = """
 UPDATE attempts SET ttft_ms = 5 + "offset" % 40, tokens_per_s = 50 + "offset" % 60,
@@ -30,18 +22,15 @@ AWAY = "UPDATE plane_reports SET body = jsonb_set(body, '{tiers,local,unavailabl
 
 
 @pytest.fixture(scope="module")
-def seeded(databases: Databases, migrated: str) -> Iterator[Database]:
+def seeded(shared_database: Database) -> Database:
     """400 queries with the times of their first tokens, added up, and an engine that queues."""
-    with databases(migrated) as fresh:
-        now = datetime.now(UTC)
-        seed(fresh.url, Past(until=now))
-        with psycopg.connect(fresh.url) as owner:
-            owner.execute(PACED)
-        told(fresh.url, now)
-        shipped(fresh.url)
-        with connect(fresh.url_for("penstock_controlplane")) as connection:
-            add(connection, 10_000_000)
-        yield fresh
+    now = datetime.now(UTC)
+    seed(shared_database.url, Past(until=now))
+    with psycopg.connect(shared_database.url) as owner:
+        owner.execute(PACED)
+    told(shared_database.url, now)
+    added_up(shared_database)
+    return shared_database
 
 
 def look(database: Database, few: int = 1_000_000) -> LocalTier:
@@ -51,12 +40,6 @@ def look(database: Database, few: int = 1_000_000) -> LocalTier:
             found = read(store, DAY)
     assert found is not None
     return found
-
-
-def page(monkeypatch: pytest.MonkeyPatch, database: Database) -> AppTest:
-    monkeypatch.setenv("DATABASE_URL_DASHBOARD", database.url_for("penstock_dashboard"))
-    st.cache_data.clear()
-    return AppTest.from_file(str(PAGE), default_timeout=60).run()
 
 
 @pytest.mark.parametrize("few", [0, 1_000_000])
@@ -97,17 +80,14 @@ def test_the_engines_last_word_is_shown(seeded: Database) -> None:
 def test_the_page_shows_the_figures_and_no_money(
     seeded: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    test = page(monkeypatch, seeded)
+    test = page(monkeypatch, "local_tier", seeded)
     assert not test.exception
-    metrics = {metric.label: (metric.value, metric.delta) for metric in test.metric}
-    assert metrics["Tier"] == ("local", "queries wait for a slot")
-    assert metrics["Queue"][0] == "8 waiting"
-    assert metrics["Memory"] == ("658 MiB", "RAM of 2 engines")
-    assert len(test.get("arrow_vega_lite_chart")) + len(test.get("vega_lite_chart")) == 5
-    said = [each.value for each in test.caption] + [
-        text for pair in metrics.values() for text in pair
-    ]
-    assert not any("USD" in words for words in said)
+    shown = metrics(test)
+    assert shown["Tier"] == ("local", "queries wait for a slot")
+    assert shown["Queue"][0] == "8 waiting"
+    assert shown["Memory"] == ("658 MiB", "RAM of 2 engines")
+    assert charts(test) == 5
+    assert "USD" not in said(test)
 
 
 def test_many_failures_and_an_engine_away_are_said(database: Database) -> None:
@@ -125,19 +105,11 @@ def test_many_failures_and_an_engine_away_are_said(database: Database) -> None:
     assert look(database).verdict == "away"
 
 
-def test_an_empty_store_says_what_is_missing(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    test = page(monkeypatch, database)
-    assert not test.exception
-    assert "No policy was published yet" in test.info[0].value
-
-
 def test_without_calls_and_engines_it_says_so(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed(database.url, Past(until=datetime.now(UTC) - timedelta(days=3), queries=10))
-    test = page(monkeypatch, database)
+    test = page(monkeypatch, "local_tier", database)
     assert not test.exception
     words = [each.value for each in test.info]
     assert "was not called in the last day" in words[0]

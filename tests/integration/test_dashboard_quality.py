@@ -1,6 +1,5 @@
 """The page on quality and cost, on a real store with a past, as penstock_dashboard sees it."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import psycopg
@@ -10,10 +9,9 @@ from controlplane.database import Database
 from dashboard.figures.quality import Figures, read
 from dashboard.filters import Filters
 from dashboard.store import snapshot
-from tests.conftest import Databases
 from tests.kept import remember
+from tests.pages import charts, metrics, page
 from tests.seeding import Past
-from tests.shown import shown
 
 SERVED = """
 SELECT count(*), avg(cost_usd) FROM completions WHERE status = 'ok'
@@ -21,10 +19,9 @@ SELECT count(*), avg(cost_usd) FROM completions WHERE status = 'ok'
 
 
 @pytest.fixture(scope="module")
-def past(databases: Databases, migrated: str) -> Iterator[Database]:
-    with databases(migrated) as fresh:
-        remember(fresh, Past(until=datetime.now(UTC), queries=900, audit_rate=0.4))
-        yield fresh
+def past(shared_database: Database) -> Database:
+    remember(shared_database, Past(until=datetime.now(UTC), queries=900, audit_rate=0.4))
+    return shared_database
 
 
 @pytest.fixture
@@ -69,30 +66,21 @@ def test_the_coin_is_drawn_between_the_ends_by_hand(figures: Figures) -> None:
 def test_the_page_shows_the_figures(
     past: Database, figures: Figures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    test = shown("quality", past.url_for("penstock_dashboard"), monkeypatch)
+    test = page(monkeypatch, "quality", past)
     assert not test.exception
     assert not test.error
     served = figures.point("served")
     assert served is not None
-    metrics = {metric.label: metric.value for metric in test.metric}
-    assert metrics["Right answers, as served"] == f"{100 * served['quality']:.1f} %"
+    shown = {label: value for label, (value, _) in metrics(test).items()}
+    assert shown["Right answers, as served"] == f"{100 * served['quality']:.1f} %"
     assert figures.mix is not None
-    assert metrics["Against a coin of the same cost"] == f"{100 * figures.mix.gain:+.1f} points"
-    assert len(test.get("vega_lite_chart")) + len(test.get("arrow_vega_lite_chart")) == 3
+    assert shown["Against a coin of the same cost"] == f"{100 * figures.mix.gain:+.1f} points"
+    assert charts(test) == 3
     assert len(test.dataframe[0].value) == len(figures.points)
 
 
-def test_an_empty_store_and_a_segment_without_one_say_what_is_missing(
-    past: Database, database: Database, monkeypatch: pytest.MonkeyPatch
+def test_a_segment_without_a_frontier_is_said_to_have_none(
+    past: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    test = shown("quality", database.url_for("penstock_dashboard"), monkeypatch)
-    assert not test.exception
-    assert "No frontier yet" in test.info[0].value
-    test = shown("quality", past.url_for("penstock_dashboard"), monkeypatch, segment="code")
+    test = page(monkeypatch, "quality", past, segment="code")
     assert "No frontier of segment code yet" in test.info[0].value
-
-
-def test_no_database_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    test = shown("quality", "postgresql://penstock_dashboard@127.0.0.1:1/penstock", monkeypatch)
-    assert not test.exception
-    assert "cannot read Postgres at 127.0.0.1" in test.error[0].value

@@ -1,15 +1,12 @@
 """The overview counts few queries one by one and reads sums of many: the figures are the same."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from controlplane.connection import connect
 from controlplane.database import Database
@@ -19,9 +16,8 @@ from dashboard.figures.overview import Figures, read
 from dashboard.figures.traffic import EVERYTHING
 from dashboard.store import snapshot
 from tests.command import penstock
-from tests.conftest import Databases
-from tests.integration.test_dashboard import APP, page, shown
-from tests.seeding import Past, seed, shipped
+from tests.pages import metrics, page
+from tests.seeding import Past, added_up, seed, shipped
 
 DAY = timedelta(days=1)
 EXACT = ("queries", "answered", "local", "last")
@@ -36,16 +32,13 @@ UPDATE decisions SET tenant = CASE WHEN seed % 3 = 0 THEN 'acme' ELSE tenant END
 
 
 @pytest.fixture(scope="module")
-def summed(databases: Databases, migrated: str) -> Iterator[Database]:
+def summed(shared_database: Database) -> Database:
     """A store with 600 queries of two tenants and segments, all added up."""
-    with databases(migrated) as fresh:
-        seed(fresh.url, Past(until=datetime.now(UTC), queries=600))
-        with psycopg.connect(fresh.url) as owner:
-            owner.execute(MIXED)
-        shipped(fresh.url)
-        with connect(fresh.url_for("penstock_controlplane")) as connection:
-            add(connection, 10_000_000)
-        yield fresh
+    seed(shared_database.url, Past(until=datetime.now(UTC), queries=600))
+    with psycopg.connect(shared_database.url) as owner:
+        owner.execute(MIXED)
+    added_up(shared_database)
+    return shared_database
 
 
 def look(database: Database, few: int, **narrowed: Any) -> Figures:
@@ -112,20 +105,16 @@ def test_a_tenants_figures_are_those_of_sql_by_hand(summed: Database, few: int) 
 def test_the_page_says_what_it_reads_and_what_is_narrowed(
     summed: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    test = page(monkeypatch, summed.url_for("penstock_dashboard"))
+    test = page(monkeypatch, "overview", summed)
     assert not any("sums by ten minutes" in each.value for each in test.caption)
     monkeypatch.setattr(traffic, "FEW", 0)
-    st.cache_data.clear()
-    test = AppTest.from_file(str(APP), default_timeout=60)
-    test.query_params["tenant"] = "acme"
-    test.query_params["tier"] = "local"
-    test.run()
+    test = page(monkeypatch, "overview", summed, tenant="acme", tier="local")
     assert not test.exception
     assert any("sums by ten minutes" in each.value for each in test.caption)
     assert any("quality, policy, alarms and gates are of all" in c.value for c in test.caption)
-    assert "one tier saves nothing" in shown(test)["Cost saved against always-cloud"][1]
+    assert "one tier saves nothing" in metrics(test)["Cost saved against always-cloud"][1]
     figures = look(summed, 1_000_000, tenant="acme", tier="local")
-    assert shown(test)["Local share"][1] == f"{figures.local} of {figures.answered} answers"
+    assert metrics(test)["Local share"][1] == f"{figures.local} of {figures.answered} answers"
 
 
 def test_what_has_arrived_and_is_not_added_is_told(database: Database) -> None:

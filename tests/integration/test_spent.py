@@ -1,23 +1,17 @@
 """Spend of two periods read from sums, where queries are many, is that of the records."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psycopg
 import pytest
-from fastapi.testclient import TestClient
 
 from controlplane import spent
 from controlplane.connection import connect
 from controlplane.database import Database
 from controlplane.evaluate.cost_drift import Calls, Period
-from controlplane.rollups import add
 from controlplane.spending import Spending, compare
-from tests.conftest import Databases
 from tests.kept import remember
-from tests.seeding import Past, shipped
-from tests.shown import api_beside
+from tests.seeding import Past, added_up
 
 HOUR = timedelta(hours=1)
 STEP = timedelta(seconds=spent.STEP_S)
@@ -32,9 +26,8 @@ DAYS = [(1 / 24, 1 / 24), (1 / 24, 2 / 24), (1.0, 1.0), (0.03, 0.05), (0.004, 0.
 
 
 @pytest.fixture(scope="module")
-def past(databases: Databases, migrated: str) -> Iterator[Database]:
-    with databases(migrated) as fresh:
-        yield kept(fresh)
+def past(shared_database: Database) -> Database:
+    return kept(shared_database)
 
 
 def kept(database: Database) -> Database:
@@ -43,11 +36,7 @@ def kept(database: Database) -> Database:
     with psycopg.connect(database.url) as owner:
         owner.execute(SEGMENTS)
         owner.execute(JUDGED)
-    shipped(database.url)
-    with psycopg.connect(database.url) as owner:
-        owner.execute("UPDATE shipments SET last_offset = 10000000")
-    with connect(database.url_for("penstock_controlplane")) as connection:
-        add(connection, 100_000_000)
+    added_up(database)
     return database
 
 
@@ -107,22 +96,13 @@ def test_of_whole_ten_minutes_no_record_is_read(database: Database) -> None:
     assert read(END - STEP / 2) == read(END - STEP)
 
 
-def test_what_has_arrived_and_is_not_added_is_told(database: Database, monkeypatch: Any) -> None:
+def test_what_has_arrived_and_is_not_added_is_told(database: Database) -> None:
     kept(database)
     with psycopg.connect(database.url) as owner:
         owner.execute(
             "INSERT INTO shipments VALUES ('seeded', 2, 0, 9, 10, now() - interval '1 hour')"
         )
     assert look(database, 1_000_000, 1, 1, END).unsummed == 0
-    monkeypatch.setattr(spent, "FEW", 0)
-    with api_beside(database, monkeypatch) as client:
-        told = ask(client)
+    told = look(database, 0, 1, 1, END).to_json()
     assert told["unsummed"] == 10
     assert told["sentence"].endswith("10 records have arrived that are not counted yet.")
-
-
-def ask(client: TestClient) -> dict[str, Any]:
-    told: dict[str, Any] = client.get(
-        "/v1/cost/drift", params={"days": 0.05, "before": 0.05}
-    ).json()
-    return told
