@@ -33,6 +33,9 @@ MIXED = """
 UPDATE decisions SET tenant = CASE WHEN seed % 3 = 0 THEN 'acme' ELSE tenant END,
     segment = CASE WHEN seed % 4 = 0 THEN 'code' ELSE segment END
 """
+LABELLED_AFTERWARDS = """
+WITH told AS (DELETE FROM outcomes RETURNING *) INSERT INTO outcomes SELECT * FROM told
+"""
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,8 @@ def summed(databases: Databases, migrated: str) -> Iterator[Database]:
         seed(fresh.url, Past(until=datetime.now(UTC), queries=600))
         with psycopg.connect(fresh.url) as owner:
             owner.execute(MIXED)
+            owner.execute("DELETE FROM label_rollups")
+            owner.execute(LABELLED_AFTERWARDS)
         shipped(fresh.url)
         with connect(fresh.url_for("penstock_controlplane")) as connection:
             add(connection, 10_000_000)
