@@ -110,6 +110,15 @@ WHERE at >= %(since)s
     AND (%(version)s::integer IS NULL OR policy_version = %(version)s)
     AND (%(tier)s::text IS NULL OR tier = %(tier)s);
 
+-- name: summed_votes
+SELECT coalesce(sum(labels), 0)::bigint AS labels, coalesce(sum(cost_usd), 0) AS cost_usd
+FROM v_label_rollups
+WHERE at >= %(since)s
+    AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+    AND (%(segment)s::text IS NULL OR segment = %(segment)s)
+    AND (%(version)s::integer IS NULL OR policy_version = %(version)s)
+    AND (%(tier)s::text IS NULL OR tier = %(tier)s);
+
 -- name: quality_now
 SELECT at, answers, labels, quality, lo, hi, silent_share FROM v_overview_quality
 WHERE "window" = 'run' ORDER BY id DESC LIMIT 1;

@@ -82,6 +82,20 @@ class LatencyRollupRow(SQLModel, table=True):
     n: Long
 
 
+class LabelRollupRow(SQLModel, table=True):
+    """Trusted votes of labellers, by the times of their queries, and their stated price (USD)."""
+
+    __tablename__ = "label_rollups"
+
+    at: MomentKey
+    tenant: Key
+    segment: Key
+    policy_version: int = Field(primary_key=True)
+    tier: Key
+    labels: Long
+    cost_usd: Real
+
+
 class RollupMarkRow(SQLModel, table=True):
     """How far a spool segment of a data plane is added up."""
 

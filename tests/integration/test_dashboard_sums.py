@@ -29,6 +29,9 @@ MIXED = """
 UPDATE decisions SET tenant = CASE WHEN seed % 3 = 0 THEN 'acme' ELSE tenant END,
     segment = CASE WHEN seed % 4 = 0 THEN 'code' ELSE segment END
 """
+LABELLED_AFTERWARDS = """
+WITH told AS (DELETE FROM outcomes RETURNING *) INSERT INTO outcomes SELECT * FROM told
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,8 @@ def summed(shared_database: Database) -> Database:
     seed(shared_database.url, Past(until=datetime.now(UTC), queries=600))
     with psycopg.connect(shared_database.url) as owner:
         owner.execute(MIXED)
+        owner.execute("DELETE FROM label_rollups")
+        owner.execute(LABELLED_AFTERWARDS)
     added_up(shared_database)
     return shared_database
 
