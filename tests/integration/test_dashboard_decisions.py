@@ -34,7 +34,7 @@ class House:
     local: str
 
     def decisions(
-        self, monkeypatch: pytest.MonkeyPatch, role: Role = "operator", **parameters: str
+        self, monkeypatch: pytest.MonkeyPatch, role: Role = "operator", /, **parameters: str
     ) -> AppTest:
         """The page."""
         return page(monkeypatch, "decisions", self.database, self.control_plane, role, **parameters)
