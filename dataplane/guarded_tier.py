@@ -15,7 +15,10 @@ from dataplane.trail import Trail
 MAX_TRIES = 2
 PAUSE_S = 0.05  # before a second try, where the tier names no other
 MAX_PAUSE_S = 2.0  # a tier that asks for longer is not waited for
-ENGINE = ("slots", "slots_busy", "queue_depth", "memory_rss_bytes")  # of an engine's account
+ENGINE = (  # of an engine's account
+    "slots", "slots_busy", "queue_depth", "memory_rss_bytes",
+    "gpu_memory_used_bytes", "gpu_memory_bytes",
+)  # fmt: skip
 _PASSING = {408, 409, 425, 429, 500, 502, 503, 504}
 
 

@@ -1,16 +1,13 @@
 """The engine's HTTP face: one ASGI callable with three routes."""
 
 import asyncio
-import os
-import resource
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from dataplane.engine import wire
+from dataplane.engine import memory, wire
 from dataplane.engine.chat import ChatTemplate, PromptError
 from dataplane.engine.generation import Event, Failed, Finished, Generation, Piece
 from dataplane.engine.request import ChatRequest, RequestError, parse
@@ -62,6 +59,7 @@ class App:
             raise RequestError(f"no such route: {route}", status=404, code="unknown_url")
 
     def _health(self) -> wire.Json:
+        gpu = memory.gpu()
         return {
             "status": "ok",
             "model": self._model,
@@ -69,7 +67,9 @@ class App:
             "slots": self._slots,
             "slots_busy": self._scheduler.slots_busy,
             "queue_depth": self._scheduler.queue_depth,
-            "memory_rss_bytes": resident_bytes(),
+            "memory_rss_bytes": memory.resident_bytes(),
+            "gpu_memory_used_bytes": gpu and gpu.used,
+            "gpu_memory_bytes": gpu and gpu.whole,
         }
 
     def _models(self) -> wire.Json:
@@ -144,14 +144,6 @@ def deliver_on(loop: asyncio.AbstractEventLoop) -> Callable[[Deliveries], None]:
         loop.call_soon_threadsafe(hand_over, deliveries)
 
     return deliver
-
-
-def resident_bytes() -> int:
-    """Memory of this process that is in RAM now; where that is unknown, its peak."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 async def _body(receive: Receive) -> bytes:

@@ -60,4 +60,6 @@ def test_a_tier_tells_of_its_breaker_and_its_engine() -> None:
         "slots_busy": None,
         "queue_depth": 3,
         "memory_rss_bytes": None,
+        "gpu_memory_used_bytes": None,
+        "gpu_memory_bytes": None,
     }

@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from dataplane.engine.chat import ChatTemplate
+from dataplane.engine.memory import gpu, resident_bytes
 from dataplane.engine.scheduler import Scheduler
-from dataplane.engine.server import MAX_BODY_BYTES, App, deliver_on, resident_bytes
+from dataplane.engine.server import MAX_BODY_BYTES, App, deliver_on
 
 pytestmark = pytest.mark.anyio
 
@@ -257,4 +258,5 @@ async def test_health_tells_load_and_memory() -> None:
     assert (health["status"], health["slots"], health["slots_busy"]) == ("ok", 1, 0)
     assert health["queue_depth"] == 0
     assert health["memory_rss_bytes"] == pytest.approx(resident_bytes(), rel=0.5)
+    assert health["gpu_memory_bytes"] == (found.whole if (found := gpu()) else None)
     assert [model["id"] for model in models["data"]] == ["alphabet"]
