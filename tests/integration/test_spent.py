@@ -103,6 +103,6 @@ def test_what_has_arrived_and_is_not_added_is_told(database: Database) -> None:
             "INSERT INTO shipments VALUES ('seeded', 2, 0, 9, 10, now() - interval '1 hour')"
         )
     assert look(database, 1_000_000, 1, 1, END).unsummed == 0
-    told = look(database, 0, 1, 1, END).to_json()
+    told = look(database, 0, 0.05, 0.05, END).to_json()
     assert told["unsummed"] == 10
     assert told["sentence"].endswith("10 records have arrived that are not counted yet.")
