@@ -215,7 +215,7 @@ def list_policies(parts: Given) -> dict[str, Any]:
 def list_planes(parts: Given) -> dict[str, Any]:
     """The data planes: what each of them serves, and which are behind or refused the newest."""
     with parts.connect() as connection:
-        return {"planes": [each.to_json() for each in fleet.planes(connection, _now())]}
+        return {"planes": [each.to_json() for each in fleet.planes(connection)]}
 
 
 @router.get("/v1/policies/{before}/diff/{after}", **scoped("read"))

@@ -145,6 +145,7 @@ def test_stragglers_are_told(database: Database, store: Connect, client: TestCli
                 " VALUES (%s, %s, %s, %s, now() - %s::interval)",
                 (plane, version, version, status, ago),
             )
+        owner.execute("UPDATE publications SET published_at = now() - interval '1 minute'")
     found = {name: value for name, value in scraped(client).items() if "data_planes" in name}
     assert found == {
         'penstock_data_planes{version="1",status="ack"}': 1,
