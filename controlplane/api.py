@@ -47,12 +47,13 @@ from controlplane.bodies import (
     ReturnBody,
 )
 from controlplane.connection import Connect
-from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED, summary
+from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED
 from controlplane.differences import differences
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import DecisionKey
 from controlplane.promote import Terms
+from controlplane.push import summary
 from controlplane.sql import SQL
 from dataplane.contract.alerting import Alerts
 from dataplane.contract.exposition import MEDIA_TYPE

@@ -14,8 +14,8 @@ from controlplane.access import Access
 from controlplane.alerts import AlertJob
 from controlplane.audit.labels import Terms
 from controlplane.connection import Connect
-from controlplane.cycle import record_event
 from controlplane.database import Database
+from controlplane.events import record_event
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from controlplane.schedule import Job, Runner
