@@ -47,12 +47,13 @@ from controlplane.bodies import (
     ReturnBody,
 )
 from controlplane.connection import Connect
-from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED, summary
+from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED
 from controlplane.differences import differences
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import DecisionKey
 from controlplane.promote import Terms
+from controlplane.push import summary
 from controlplane.sql import SQL
 from dataplane.contract.alerting import Alerts
 from dataplane.contract.exposition import MEDIA_TYPE
@@ -215,7 +216,7 @@ def list_policies(parts: Given) -> dict[str, Any]:
 def list_planes(parts: Given) -> dict[str, Any]:
     """The data planes: what each of them serves, and which are behind or refused the newest."""
     with parts.connect() as connection:
-        return {"planes": [each.to_json() for each in fleet.planes(connection, _now())]}
+        return {"planes": [each.to_json() for each in fleet.planes(connection)]}
 
 
 @router.get("/v1/policies/{before}/diff/{after}", **scoped("read"))

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from psycopg.types.json import Jsonb
 
-from controlplane import promote, proposals, push, registry, states
+from controlplane import promote, proposals, push, registry, stages, states
 from controlplane.audit import budget, held_out, promise
 from controlplane.audit.certificates import Certifier, Event, Review
 from controlplane.audit.diagnosis import Diagnosis
@@ -25,12 +25,13 @@ from controlplane.audit.trust import News, Trust
 from controlplane.audit.votes import doubled
 from controlplane.audit.window import Window
 from controlplane.connection import Connect, Connection
+from controlplane.events import record_event
 from controlplane.explain import shelf
 from controlplane.leader import Leader
 from controlplane.observations import Labelled, Observation
 from controlplane.observe import Log, PostgresLog, Source, Watermark, vector
-from controlplane.rollout import Rollout
 from controlplane.sql import SQL
+from controlplane.stages import Seen
 from dataplane.contract.policy import PolicyDocument
 
 LEARNER = "learner"
@@ -41,7 +42,6 @@ CERTIFIER = "certifier"
 DIAGNOSIS = "diagnosis"
 WIDTH = 0.02  # half-width of served quality that is wanted where nothing is stated
 UNDOUBLED = Terms(double=0.0)
-RECENT = 2_000  # queries on which a proposal may part from the live policy
 
 
 class Learner(Protocol):
@@ -225,65 +225,14 @@ class Cycle:
             if (held := certifier.to_json()) != before[1]:
                 states.save_value(connection, CERTIFIER, held)
             self._count(connection, live, done, now)
-            self._follow(connection, live, done, log, frozen, now)
+            seen = Seen(done.observations, trust.place, bool(done.alarms), frozen, now)
+            stages.lead(connection, live, log, seen, self._rollout)
             if log.resolved:
                 self._evaluate(connection, live)
             if done.proposal is not None:
                 _push(connection, live, done.proposal)
             self._leader.check()
         return done
-
-    def _follow(
-        self,
-        connection: Connection,
-        live: PolicyDocument,
-        done: Turn,
-        log: PostgresLog,
-        frozen: bool,
-        now: datetime,
-    ) -> None:
-        """Lead the proposal that is on its way from stage to stage, and watch over retunes.
-
-        Frozen, a proposal waits and retunes stay; but what went live may come back.
-        """
-        rollout = proposals.load(connection)
-        kept = registry.structural(connection, live.version)
-        began = rollout.watch_over(live, kept, now, alarmed=bool(done.alarms))
-        if began and not rollout.open:
-            rollout.place = load_trust(connection).place
-        proposal = rollout.proposal if rollout.open else None
-        held = kept if proposal is None else proposal.structural
-        rollout.held_out = held if self._rollout.holdout and held != live.version else None
-        if proposal is not None:
-            rollout.observe(done.observations)
-        if proposal is not None or rollout.watch is not None:
-            rollout.hear(*log.in_order(rollout.place))
-        rollout.look(now)
-        if not frozen and rollout.give_back():
-            assert rollout.watch is not None
-            reason = {"version": kept, "reason": rollout.watch.why}
-            record_event(connection, "rollback", reason)
-        if proposal is not None and (not frozen or proposal.stage == "live"):
-            self._step(connection, rollout, live, log, now)
-        proposals.save(connection, rollout)
-
-    def _step(
-        self,
-        connection: Connection,
-        rollout: Rollout,
-        live: PolicyDocument,
-        log: PostgresLog,
-        now: datetime,
-    ) -> None:
-        """The proposal in its next stage, if that is due."""
-        assert rollout.proposal is not None
-        known = proposals.known(connection, rollout.proposal, live.version)
-        if not rollout.step(known, live.version, self._rollout, now):
-            return
-        if rollout.proposal.stage == "shadow":
-            recent = log.recent(RECENT)
-            proposals.ask(connection, rollout, live, recent, self._rollout)
-        record_event(connection, "proposal", proposals.summary(rollout.proposal))
 
     def _promote(self) -> None:
         """Put in force what the proposal's stage wants."""
@@ -359,24 +308,11 @@ class Cycle:
 def _push(connection: Connection, live: PolicyDocument, proposal: PolicyDocument) -> None:
     """Publish, within the turn's transaction; a conflict takes nothing else of it back."""
     try:
-        policy = succeed(connection, live, proposal)
+        policy = push.succeed(connection, live, proposal)
     except registry.ConflictError as conflict:
         record_event(connection, "conflict", {"reason": str(conflict)})
     else:
-        record_event(connection, policy.kind, summary(policy))
-
-
-def succeed(
-    connection: Connection, live: PolicyDocument, successor: PolicyDocument
-) -> PolicyDocument:
-    """Publish ``successor`` in place of ``live`` under the next free number; returns it so.
-
-    Raises ``ConflictError`` where another policy is live by now; then nothing is changed.
-    """
-    version = registry.next_version(connection)
-    numbered = successor.model_copy(update={"version": version, "parent": live.version})
-    push.publish(connection, numbered)
-    return numbered
+        record_event(connection, policy.kind, push.summary(policy))
 
 
 def load_watermark(connection: Connection) -> dict[Source, int]:
@@ -390,23 +326,3 @@ def load_trust(connection: Connection) -> Trust:
     documents = shelf(connection)
     body = states.held(connection, TRUST, Trust(documents).to_json())
     return Trust.from_json(body, documents)
-
-
-def record_event(connection: Connection, kind: str, body: dict[str, object]) -> None:
-    """Something that a person should see."""
-    connection.execute(SQL["add_event"], {"kind": kind, "body": Jsonb(body)})
-
-
-def summary(policy: PolicyDocument) -> dict[str, object]:
-    """What a person wants to know of a newly published policy."""
-    segment = policy.segments[0]
-    return {
-        "version": policy.version,
-        "parent": policy.parent,
-        "author": policy.author,
-        "reason": policy.reason,
-        "mode": segment.mode,
-        "lambda": segment.lambda_,
-        "routing_threshold": segment.routing_threshold,
-        "judge_cutoff": segment.judge_cutoff,
-    }

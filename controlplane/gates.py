@@ -8,8 +8,10 @@ from controlplane import registry, states
 from controlplane.audit.trial import Evidence, Trial
 from controlplane.audit.trust import Key, Trust, openable, terms
 from controlplane.connection import Connection
-from controlplane.cycle import TRUST, load_trust, record_event, succeed, summary
+from controlplane.cycle import TRUST, load_trust
+from controlplane.events import record_event
 from controlplane.explain import shelf
+from controlplane.push import succeed, summary
 from controlplane.stats.gate import Standing
 from dataplane.contract.errors import OperatorError
 from dataplane.contract.policy import PolicyDocument

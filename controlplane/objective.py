@@ -12,7 +12,8 @@ from typing import Any
 from controlplane import registry, states
 from controlplane.audit.certificates import lawful
 from controlplane.connection import Connection
-from controlplane.cycle import record_event, succeed, summary
+from controlplane.events import record_event
+from controlplane.push import succeed, summary
 from controlplane.seats import seated
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import UNDECIDED, CostCeiling, QualityTarget, TrustTerms

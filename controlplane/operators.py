@@ -8,7 +8,8 @@ from datetime import datetime
 
 from controlplane import proposals, push, registry, states
 from controlplane.connection import Connection
-from controlplane.cycle import FROZEN, load_trust, record_event
+from controlplane.cycle import FROZEN, load_trust
+from controlplane.events import record_event
 from controlplane.promote import Proposal, Stage, Terms
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.publication import Part

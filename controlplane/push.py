@@ -63,6 +63,19 @@ def publish(connection: Connection, policy: PolicyDocument) -> int:
         return put_in_force(connection, in_force, parent, policy.reason)
 
 
+def succeed(
+    connection: Connection, live: PolicyDocument, successor: PolicyDocument
+) -> PolicyDocument:
+    """Publish ``successor`` in place of ``live`` under the next free number; returns it so.
+
+    Raises ``ConflictError`` where another policy is live by now; then nothing is changed.
+    """
+    version = registry.next_version(connection)
+    numbered = successor.model_copy(update={"version": version, "parent": live.version})
+    publish(connection, numbered)
+    return numbered
+
+
 def put_in_force(
     connection: Connection, in_force: Sequence[Part], parent: int | None, reason: str
 ) -> int:
@@ -92,3 +105,18 @@ def acks(connection: Connection, seq: int) -> Sequence[Ack]:
     """The answers to a publication so far, in the order in which they came."""
     with connection.cursor(row_factory=class_row(Ack)) as cursor:
         return cursor.execute(ACKS, {"seq": seq}).fetchall()
+
+
+def summary(policy: PolicyDocument) -> dict[str, object]:
+    """What a person wants to know of a newly published policy."""
+    segment = policy.segments[0]
+    return {
+        "version": policy.version,
+        "parent": policy.parent,
+        "author": policy.author,
+        "reason": policy.reason,
+        "mode": segment.mode,
+        "lambda": segment.lambda_,
+        "routing_threshold": segment.routing_threshold,
+        "judge_cutoff": segment.judge_cutoff,
+    }

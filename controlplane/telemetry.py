@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TypeAlias
 
-from controlplane import registry
+from controlplane import fleet, registry
 from controlplane.alerts import progress
 from controlplane.connection import Connection
 from controlplane.sql import SQL
@@ -35,7 +35,7 @@ _HELP = {
     "penstock_served_quality_low": "Lower bound of that.",
     "penstock_served_quality_high": "Upper bound of that.",
     "penstock_data_planes": "Data planes, by the version that they answered to last, and how.",
-    "penstock_data_planes_behind": "Data planes that have not taken the newest publication.",
+    "penstock_data_planes_behind": "Data planes that refuse the newest publication, or are late.",
 }
 
 
@@ -120,13 +120,19 @@ def _quality(connection: Connection) -> dict[str, Samples]:
 
 
 def _planes(connection: Connection) -> dict[str, Samples]:
-    rows = connection.execute(SQL["last_answers"]).fetchall()
-    answers = Counter((str(row["version"]), row["status"]) for row in rows)
-    behind = {row["plane"] for row in rows if row["behind"] or row["status"] == "nack"}
+    planes = fleet.planes(connection)
+    answers = Counter(answer for plane in planes for answer in _answers(plane))
     return {
         "penstock_data_planes": {
-            (("version", version), ("status", status)): planes
-            for (version, status), planes in sorted(answers.items())
+            (("version", version), ("status", status)): count
+            for (version, status), count in sorted(answers.items())
         },
-        "penstock_data_planes_behind": {(): len(behind)},
+        "penstock_data_planes_behind": {(): sum(plane.late for plane in planes)},
     }
+
+
+def _answers(plane: fleet.Plane) -> Iterator[tuple[str, str]]:
+    """By version, what it answered last."""
+    status = "nack" if plane.refused else "ack"
+    for version in plane.refused or plane.serves:
+        yield str(version), status

@@ -126,7 +126,7 @@ def planes(config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
     from controlplane import fleet  # noqa: PLC0415 - psycopg, only where it is needed
 
     with connected(config) as connection:
-        found = fleet.planes(connection, datetime.now(UTC))
+        found = fleet.planes(connection)
     if as_json:
         typer.echo(json.dumps([each.to_json() for each in found], indent=2))
         return

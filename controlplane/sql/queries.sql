@@ -708,31 +708,7 @@ SELECT "window", quality, lo, hi FROM estimates
 WHERE at = (SELECT max(at) FROM estimates) ORDER BY id;
 
 -- name: fleet
--- By data plane: its last answer, and the last publication that it took whole; a row a version. One
--- that was not heard of in the day before the newest publication, or since, is gone.
-WITH newest AS (SELECT seq, published_at FROM publications ORDER BY seq DESC LIMIT 1), heard AS (
-    SELECT a.plane, a.seq, a.version, a.status, a.reason, a.at,
-        newest.seq AS newest, newest.published_at,
-        max(a.seq) OVER (PARTITION BY a.plane) AS last,
-        max(a.seq) FILTER (WHERE a.status = 'ack') OVER (PARTITION BY a.plane) AS taken,
-        max(a.at) OVER (PARTITION BY a.plane) >= newest.published_at - interval '1 day' AS lives
-    FROM newest JOIN policy_acks a ON a.seq > newest.seq - 1000
-)
-SELECT plane, seq, version, status, reason, at, newest, published_at FROM heard
-WHERE lives AND (seq = last OR seq = taken)
-ORDER BY plane, seq, reason LIKE 'not put in force, because%%', version;
-
--- name: last_answers
--- What each data plane answered last, a row a version in force then. One that was not heard of in
--- the day before the newest publication, or since, is gone.
-WITH newest AS (SELECT seq, published_at FROM publications ORDER BY seq DESC LIMIT 1), heard AS (
-    SELECT a.plane, a.version, a.status, a.seq, newest.seq AS newest,
-        max(a.seq) OVER (PARTITION BY a.plane) AS last
-    FROM newest JOIN policy_acks a
-        ON a.seq > newest.seq - 1000 AND a.at >= newest.published_at - interval '1 day'
-)
-SELECT plane, version, status, seq < newest AS behind FROM heard WHERE seq = last
-ORDER BY plane, version;
+SELECT plane, serves, refused, reason, seq, newest, at, standing FROM v_fleet ORDER BY plane;
 
 
 -- ============================================================================ cost drift

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from dashboard.figures import fleet
+from dashboard.figures.fleet import Plane
 from dashboard.store import Store
 from dashboard.units import latency, share, usd
 
@@ -37,13 +39,12 @@ class Publication:
 class Figures:
     """``publications`` are the newest ones, the newest first.
 
-    Frames, by column: ``planes`` data plane, serves, standing, reason, behind, answered;
-    ``events`` at, kind, stage, version, reason.
+    ``events`` is a frame, by column: at, kind, stage, version, reason.
     """
 
     now: datetime
     publications: Sequence[Publication]
-    planes: pd.DataFrame
+    planes: Sequence[Plane]
     events: pd.DataFrame
     frozen_since: datetime | None
 
@@ -61,17 +62,6 @@ class Figures:
         others = (each.version for each in self.publications if each.version != live.version)
         return next(others, live.parent)
 
-    @property
-    def stragglers(self) -> Sequence[str]:
-        """Data planes that did not answer the newest publication."""
-        return [str(name) for name in self.planes.loc[self.planes["behind"] > 0, "data plane"]]
-
-    @property
-    def refusing(self) -> Sequence[str]:
-        """Data planes whose last answer was a refusal."""
-        refused = self.planes["standing"] == "refused"
-        return sorted({str(name) for name in self.planes.loc[refused, "data plane"]})
-
 
 def read(store: Store) -> Figures:
     """All of it, in one snapshot."""
@@ -80,7 +70,7 @@ def read(store: Store) -> Figures:
     return Figures(
         now=store.row("now")["now"],
         publications=publications(store.rows("policies_published", publications=PUBLICATIONS)),
-        planes=planes(store.rows("policies_answers")),
+        planes=fleet.read(store),
         events=pd.DataFrame(events, columns=["at", "kind", "stage", "version", "reason"]),
         frozen_since=freeze["since"] if freeze and freeze["frozen"] else None,
     )
@@ -109,34 +99,22 @@ def _beside(part: Mapping[str, Any]) -> str:
     return f"{version} compared on {share(part['draw'])} of what it may serve otherwise"
 
 
-PLANES = ("data plane", "serves", "standing", "reason", "behind", "answered")
-
-
-def planes(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def answers(planes: Sequence[Plane]) -> pd.DataFrame:
     """What each data plane said last; one that refused goes on with what it served before."""
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         [
             {
-                "data plane": row["plane"],
-                "serves": f"v{row['version']}" if row["version"] else "what it served before",
-                "standing": _standing(row),
-                "reason": row["reason"] or "",
-                "behind": row["behind"],
-                "answered": row["at"],
+                "data plane": each.plane,
+                "serves": each.kept,
+                "standing": each.standing,
+                "refused": each.wrong,
+                "reason": each.reason or "",
+                "behind": each.behind,
+                "answered": each.at,
             }
-            for row in rows
-        ],
-        columns=list(PLANES),
+            for each in planes
+        ]
     )
-    refused = frame["standing"] == "refused"
-    frame.loc[refused, "serves"] = "not " + frame.loc[refused, "serves"]
-    return frame
-
-
-def _standing(row: Mapping[str, Any]) -> str:
-    if row["status"] == "nack":
-        return "refused"
-    return "straggler" if row["behind"] else "up to date"
 
 
 def within(published: Sequence[Publication], since: datetime) -> list[Publication]:

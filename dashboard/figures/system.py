@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from dashboard.figures import fleet
+from dashboard.figures.fleet import Plane
 from dashboard.period import reported
 from dashboard.store import Store
 from dashboard.units import age
@@ -18,7 +20,6 @@ OLD_SPOOL_S = 30.0
 SLOW_SUMS = timedelta(minutes=1)
 LATE_JOBS = timedelta(minutes=1)  # the leader has jobs by the second
 FEW_DAYS = timedelta(days=3)  # of partitions ahead
-SLOW_ANSWER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class System:
     failed_jobs: Mapping[str, int]
     revision: str
     partitions: Sequence[Row]
-    answers: Sequence[Row]
+    fleet: Sequence[Plane]
     webhook: Row | None
     spools: pd.DataFrame
 
@@ -59,14 +60,9 @@ class System:
         return max((row["last"] for row in self.arrivals), default=None)
 
     @property
-    def behind(self) -> list[str]:
+    def late(self) -> Sequence[Plane]:
         """Data planes that have not taken the newest publication."""
-        late = [
-            row for row in self.answers
-            if row["status"] == "nack"
-            or (row["behind"] and self.now - row["published_at"] > SLOW_ANSWER)
-        ]  # fmt: skip
-        return sorted({row["plane"] for row in late})
+        return [plane for plane in self.fleet if plane.late]
 
 
 def read(store: Store, period: timedelta) -> System:
@@ -85,7 +81,7 @@ def read(store: Store, period: timedelta) -> System:
         failed_jobs={row["job"]: row["failed"] for row in store.rows("failed_jobs", now=now)},
         revision=store.row("revision")["revision"] or "",
         partitions=store.rows("partitions"),
-        answers=store.rows("answers"),
+        fleet=fleet.read(store),
         webhook=store.row_or_none("webhook"),
         spools=pd.DataFrame(course, columns=["at", "plane", "records", "oldest_s"]),
     )
@@ -120,8 +116,8 @@ def _of_planes(system: System) -> Iterator[str]:
         elif row["oldest_pending_s"] > OLD_SPOOL_S:
             waited = age(timedelta(seconds=row["oldest_pending_s"]))
             yield f"records of data plane {row['plane']} wait for the database for {waited}"
-    for plane in system.behind:
-        yield f"data plane {plane} has not taken the newest policy: see its answer below"
+    for plane in system.late:
+        yield f"data plane {plane.plane} has not taken the newest policy: see its answer below"
 
 
 def _of_tiers(system: System) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Policies: what is live, and what is coming?"""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -107,15 +108,15 @@ def _coming() -> Card:
 
 
 def _planes(found: Figures) -> Card:
-    known = found.planes["data plane"].nunique()
-    if not known:
+    planes = found.planes
+    if not planes:
         return "Data planes", "none", "none answered yet", "orange"
-    behind, refusing = found.stragglers, found.refusing
-    fine = known - len({*behind, *refusing})
-    said = [f"{len(refusing)} refuse it"] if refusing else []
-    said += [f"{len(set(behind))} behind"] if behind else []
-    colour = "red" if refusing else "orange" if behind else "green"
-    return "Data planes", f"{fine} of {known}", ", ".join(said) or "all serve it", colour
+    many = Counter(each.standing for each in planes)
+    words = {"refused": "refuse it", "behind": "behind", "awaited": "awaited"}
+    said = [f"{many[standing]} {word}" for standing, word in words.items() if many[standing]]
+    colour = "red" if many["refused"] else "orange" if many["behind"] else "green"
+    fine = sum(not each.late for each in planes)
+    return "Data planes", f"{fine} of {len(planes)}", ", ".join(said) or "all serve it", colour
 
 
 # -- what an operator may do
@@ -262,18 +263,19 @@ def _course(found: Figures, filters: Filters) -> None:
 
 def _who_serves(found: Figures) -> None:
     st.subheader("Data planes")
-    if found.planes.empty:
+    if not found.planes:
         st.info("No data plane has answered a publication yet: start one by `penstock up`.")
         return
     table(
-        found.planes,
+        figures.answers(found.planes),
         "data_planes",
         "What each data plane serves, or why it refused.",
         {"answered": time_column("answered")},
     )
     st.caption(
         "What each said to the last publication it answered. One that refuses goes on with what it "
-        "served before; *behind*: publications since then."
+        "served before; *behind*: publications since then. One that is *awaited* has a few seconds "
+        "left to answer the newest one."
     )
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import system as charts
-from dashboard.figures.system import Row, System, losses, read, troubles
+from dashboard.figures.fleet import Plane
+from dashboard.figures.system import System, losses, read, troubles
 from dashboard.filters import Filters
 from dashboard.frame import REFRESH_S, page, reading, table
 from dashboard.period import PERIODS
@@ -85,10 +86,9 @@ def _headline(system: System) -> None:
         _metric("Failed job runs in a day", f"{failed:,}",
                 f"{len(system.jobs)} jobs known", wrong=failed > 0)  # fmt: skip
     with columns[2]:
-        planes = {row["plane"] for row in system.answers}
-        behind = len(system.behind)
-        _metric("Planes in step", f"{len(planes) - behind} of {len(planes)}",
-                f"{behind} behind or refusing", wrong=behind > 0)  # fmt: skip
+        known, late = len(system.fleet), len(system.late)
+        _metric("Planes in step", f"{known - late} of {known}",
+                f"{late} behind or refusing", wrong=late > 0)  # fmt: skip
     with columns[3]:
         orphans = system.orphans["records"]
         _metric("Records not summed yet", f"{system.unsummed:,}",
@@ -112,12 +112,12 @@ def _planes(system: System) -> None:
             "No data plane told of itself within the last hour: it does so every ten seconds, "
             "started by `penstock up` or `penstock serve`."
         )
-    answers = {row["plane"]: row for row in system.answers}
+    fleet = {each.plane: each for each in system.fleet}
     rows = [
         {
             "plane": row["plane"],
             "heard (s ago)": _ago_s(system, row["at"]),
-            "policy": _answer(answers.get(row["plane"])),
+            "policy": _serves(fleet.get(row["plane"])),
             "waiting": row["pending_records"],
             "oldest (s)": round(row["oldest_pending_s"] or 0),
             "dropped": row["dropped"],
@@ -127,15 +127,16 @@ def _planes(system: System) -> None:
     ]
     if rows:
         table(pd.DataFrame(rows), "data_planes", f"Table of {len(rows)} data planes.")
-    refused = [row for row in system.answers if row["status"] == "nack"]
-    for row in refused:
-        st.text(f"{row['plane']} refused v{row['version']}: {row['reason']}")
+    for each in system.fleet:
+        if each.refused:
+            st.text(f"{each.plane} refused {each.wrong}: {each.reason}")
 
 
-def _answer(row: Row | None) -> str:
-    if row is None:
+def _serves(plane: Plane | None) -> str:
+    if plane is None:
         return "not answered"
-    return f"v{row['version']} {row['status']}{', behind' if row['behind'] else ''}"
+    refused = f" {plane.wrong}" if plane.standing == "refused" else ""
+    return f"{plane.kept}, {plane.standing}{refused}"
 
 
 def _spools(system: System, period: str) -> None:

@@ -7,10 +7,6 @@ FROM v_publications
 WHERE seq > coalesce((SELECT max(seq) FROM v_publications), 0) - %(publications)s
 ORDER BY seq DESC, place LIMIT %(rows)s;
 
--- name: policies_answers
-SELECT plane, version, status, reason, at, seq, behind FROM v_policy_answers
-ORDER BY behind DESC, plane, version LIMIT %(rows)s;
-
 -- name: policies_events
 SELECT at, kind, stage, version, reason FROM v_policy_events ORDER BY id DESC LIMIT %(page)s;
 

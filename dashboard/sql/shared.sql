@@ -48,3 +48,8 @@ GROUP BY 1, 2 ORDER BY 1 LIMIT %(rows)s;
 -- Records that arrived and are in no sum yet; those of the last seconds are on their way.
 SELECT coalesce(sum(records), 0)::bigint AS records FROM v_rollup_lag
 WHERE records > 0 AND waiting_since < now() - interval '30 seconds';
+
+-- name: fleet
+-- What each data plane serves, what it refused last, and how it stands.
+SELECT plane, serves, refused, reason, newest - seq AS behind, at, standing FROM v_fleet
+ORDER BY behind DESC, plane LIMIT %(rows)s;

@@ -51,9 +51,5 @@ SELECT "table", min(day) AS first, max(day) AS last,
     coalesce(sum(rows) FILTER (WHERE day IS NULL), 0)::bigint AS stray
 FROM v_partitions GROUP BY 1 ORDER BY 1 LIMIT %(rows)s;
 
--- name: answers
-SELECT plane, version, status, reason, at, behind, published_at FROM v_last_answers
-ORDER BY plane, version LIMIT %(rows)s;
-
 -- name: webhook
 SELECT sent, failures, given_up, attempts, since FROM v_alert_progress;

@@ -38,6 +38,7 @@ from dataplane.contract.tables import (
     MomentKey,
     Names,
     Real,
+    VersionKey,
     Words,
     drawn,
     one_of,
@@ -100,7 +101,7 @@ class PolicyRow(SQLModel, table=True):
         CheckConstraint("version >= 1 AND (parent IS NULL OR parent < version)", name="grows"),
     )
 
-    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    version: VersionKey
     parent: int | None = None
     kind: Words
     author: Words

@@ -20,6 +20,7 @@ from dataplane.contract.tables import (
     MaybeWords,
     MomentKey,
     Real,
+    VersionKey,
     Words,
     one_of,
 )
@@ -127,7 +128,7 @@ class PolicyTermsRow(SQLModel, table=True):
 
     __tablename__ = "policy_terms"
 
-    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    version: VersionKey
     local: Words
     cloud: Words
     call_usd: Real
@@ -143,7 +144,7 @@ class PolicySegmentRow(SQLModel, table=True):
 
     __tablename__ = "policy_segments"
 
-    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    version: VersionKey
     segment: Key
     mode: Words
     routing_threshold: Real
@@ -165,7 +166,7 @@ class PolicyPriceRow(SQLModel, table=True):
 
     __tablename__ = "policy_prices"
 
-    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    version: VersionKey
     tier: Key
     prompt_usd: Real
     completion_usd: Real

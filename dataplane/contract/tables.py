@@ -28,6 +28,7 @@ Key = Annotated[str, Field(sa_type=Text, primary_key=True)]
 LongKey = Annotated[int, Field(sa_type=BigInteger, primary_key=True)]
 MomentKey = Annotated[datetime, Field(sa_type=DateTime(timezone=True), primary_key=True)]
 IdKey = Annotated[UUID, Field(primary_key=True)]
+VersionKey = Annotated[int, Field(primary_key=True, sa_column_kwargs={"autoincrement": False})]
 
 DAILY = {"postgresql_partition_by": "RANGE (at)"}
 PARTITION = re.compile(r"(?P<table>.+)_(default|p\d{8})")  # how the partitions are called

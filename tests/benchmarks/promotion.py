@@ -26,8 +26,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from controlplane.cycle import RECENT
 from controlplane.promote import Terms, margin
+from controlplane.stages import RECENT
 from controlplane.stats import wilson
 from controlplane.stats.contest import Claim, Contest, Verdict, compared, seen, verdict
 from dataplane.contract.rule import Array

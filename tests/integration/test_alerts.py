@@ -19,8 +19,8 @@ import pytest
 from controlplane import webhook
 from controlplane.alerts import MOST, STALE_AFTER, AlertJob, Told, progress
 from controlplane.connection import Connect
-from controlplane.cycle import record_event
 from controlplane.database import Database
+from controlplane.events import record_event
 from controlplane.launch import free_ports
 from controlplane.leader import Leader, NotLeaderError
 from controlplane.webhook import Webhook, signed

@@ -17,8 +17,8 @@ import pytest
 
 from controlplane import keys, registry
 from controlplane.connection import connect
-from controlplane.cycle import record_event
 from controlplane.database import Database
+from controlplane.events import record_event
 from controlplane.launch import Part, Program, free_ports, running
 from tests.traffic import PostgresTraffic, query
 

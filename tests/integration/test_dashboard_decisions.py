@@ -198,6 +198,6 @@ def test_a_viewer_sees_no_words_of_others(house: House, monkeypatch: pytest.Monk
 def test_what_is_not_there_is_told_in_words(
     house: House, monkeypatch: pytest.MonkeyPatch, address: dict[str, str], words: str
 ) -> None:
-    test = house.decisions(monkeypatch, "operator", **address)
+    test = house.decisions(monkeypatch, **address)
     assert not test.exception
     assert words in said(test)

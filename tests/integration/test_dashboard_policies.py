@@ -44,12 +44,10 @@ def test_the_figures_are_those_of_the_store(database: Database, beside: ControlP
     assert figures.live is not None
     assert (figures.live.version, figures.before) == (7, 6)
     assert [each.seq for each in figures.publications] == [7, 6, 5, 4, 3, 2, 1]
-    assert figures.stragglers == ["oslo-2"]
-    assert figures.refusing == ["oslo-1"]
-    planes = figures.planes.set_index("data plane")
-    assert planes.loc["oslo-1", "reason"] == REFUSAL
-    assert planes.loc["oslo-2", "behind"] == 2
-    assert planes.loc["paris-1", "standing"] == "up to date"
+    planes = {each.plane: each for each in figures.planes}
+    assert (planes["oslo-1"].standing, planes["oslo-1"].reason) == ("refused", REFUSAL)
+    assert (planes["oslo-2"].standing, planes["oslo-2"].behind) == ("behind", 2)
+    assert planes["paris-1"].standing == "current"
     assert figures.frozen_since is None
     with connect(database.url_for("penstock_controlplane")) as connection:
         operators.freeze(connection, "ada", frozen=True, reason="an audit")

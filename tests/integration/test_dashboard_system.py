@@ -90,7 +90,7 @@ def test_a_silent_plane_and_one_that_refuses_a_policy_are_named(database: Databa
             " VALUES ('plane-b', 1, 1, 'nack', 'unknown tiers here: cloud')"
         )
     system = look(database)
-    assert system.behind == ["plane-b"]
+    assert [each.plane for each in system.late] == ["plane-b"]
     said = troubles(system)
     assert "data plane plane-a was not heard of for 5 min" in said
     assert any("plane-b has not taken the newest policy" in words for words in said)

@@ -6,10 +6,10 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from controlplane.connection import Connection, connect
-from controlplane.cycle import record_event
 from controlplane.database import Database
 from controlplane.demo import ledger
 from controlplane.demo.ledger import Counts
+from controlplane.events import record_event
 from controlplane.registry import store
 from tests.policies import policy
 

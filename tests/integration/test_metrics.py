@@ -14,8 +14,8 @@ from controlplane.access import Access
 from controlplane.alerts import AlertJob
 from controlplane.audit.labels import Terms
 from controlplane.connection import Connect
-from controlplane.cycle import record_event
 from controlplane.database import Database
+from controlplane.events import record_event
 from controlplane.leader import Leader
 from controlplane.learn.settings import LearnerSettings
 from controlplane.schedule import Job, Runner
@@ -145,6 +145,7 @@ def test_stragglers_are_told(database: Database, store: Connect, client: TestCli
                 " VALUES (%s, %s, %s, %s, now() - %s::interval)",
                 (plane, version, version, status, ago),
             )
+        owner.execute("UPDATE publications SET published_at = now() - interval '1 minute'")
     found = {name: value for name, value in scraped(client).items() if "data_planes" in name}
     assert found == {
         'penstock_data_planes{version="1",status="ack"}': 1,

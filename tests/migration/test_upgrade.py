@@ -13,7 +13,7 @@ from controlplane.database import Database, DatabaseUnavailable, upgrade
 ROOT = Path(str(migrations.__file__)).parents[1]
 REVISIONS = [
     "0001", "0002", "0003", "0004", "0006", "0007", "0008", "0009",
-    "0010", "0011", "0012", "0013", "0016",
+    "0010", "0011", "0012", "0013", "0014", "0016",
 ]  # fmt: skip
 
 DIE_WITH_THE_FIRST_REVISION_DONE = """
@@ -91,3 +91,24 @@ def test_the_wrong_owner_is_told_so_and_nothing_is_changed(
         finally:
             owner.execute("DROP ROLE stranger")
     assert tables(empty_database) == set()
+
+
+def test_the_views_that_one_replaced_come_back(empty_database: Database) -> None:
+    def views() -> dict[str, str]:
+        with psycopg.connect(empty_database.url) as owner:
+            rows = owner.execute(
+                "SELECT relname, pg_get_viewdef(oid) FROM pg_class WHERE relkind = 'v'"
+                " AND has_table_privilege('penstock_dashboard', oid, 'SELECT')"
+            )
+            return dict(rows.fetchall())
+
+    command = [sys.executable, "-m", "alembic", "-c", str(ROOT / "alembic.ini")]
+    command += ["-x", f"url={empty_database.url}"]
+    subprocess.run([*command, "upgrade", "0013"], cwd=ROOT, check=True)
+    before = views()
+    subprocess.run([*command, "upgrade", "0014"], cwd=ROOT, check=True)
+    after = views()
+    assert before.keys() - after.keys() == {"v_policy_answers", "v_last_answers"}
+    assert after.keys() - before.keys() == {"v_fleet"}
+    subprocess.run([*command, "downgrade", "0013"], cwd=ROOT, check=True)
+    assert views() == before

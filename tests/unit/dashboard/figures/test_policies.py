@@ -1,12 +1,14 @@
 """Policies in words and frames."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from dashboard.figures import policies as figures
+from dashboard.figures.fleet import Plane
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -41,18 +43,20 @@ def test_the_course_begins_with_what_was_in_force() -> None:
     assert course["until"].tolist() == [NOON + timedelta(hours=3), NOON + timedelta(hours=9)]
 
 
-def test_data_planes_are_told_by_their_last_word() -> None:
-    usual = {"at": NOON, "reason": None, "version": 7}
-    frame = figures.planes(
+def test_data_planes_are_told_by_what_they_serve_and_refused() -> None:
+    usual = Plane("a", serves=[7], refused=[], reason=None, behind=0, at=NOON, standing="current")
+    frame = figures.answers(
         [
-            usual | {"plane": "a", "status": "ack", "behind": 0},
-            usual | {"plane": "b", "status": "ack", "behind": 2},
-            usual | {"plane": "c", "status": "nack", "behind": 0, "reason": "no such tier"},
+            usual,
+            replace(usual, plane="b", serves=[5, 6], behind=2, standing="behind"),
+            replace(usual, serves=[6], refused=[7], reason="no such tier", standing="refused"),
+            replace(usual, serves=[], refused=[0], reason="shares", standing="refused"),
         ]
     )
-    assert frame["standing"].tolist() == ["up to date", "straggler", "refused"]
-    assert frame["serves"].tolist() == ["v7", "v7", "not v7"]
-    assert figures.planes([]).empty
+    assert frame["standing"].tolist() == ["current", "behind", "refused", "refused"]
+    assert frame["serves"].tolist() == ["v7", "v5, v6", "v6", "what it began with"]
+    assert frame["refused"].tolist() == ["", "", "v7", "the publication"]
+    assert frame["reason"].tolist() == ["", "", "no such tier", "shares"]
 
 
 DIFFERENCES = [
