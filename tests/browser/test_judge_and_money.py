@@ -12,7 +12,7 @@ from dashboard.filters import Filters
 from dashboard.store import snapshot
 from tests.browser.conftest import Picture, Site, serve
 from tests.conftest import Databases
-from tests.kept import remember
+from tests.kept import remember, tabled
 from tests.seeding import Past
 
 WAIT_MS = 60_000
@@ -25,6 +25,7 @@ def site(
     """A dashboard on a store with a past, and what the control plane's jobs kept of it."""
     with databases(migrated) as fresh:
         remember(fresh, Past(until=datetime.now(UTC), queries=900, audit_rate=0.4))
+        tabled(fresh)
         with serve(fresh, tmp_path_factory.mktemp("logs")) as served:
             yield served
 

@@ -7,11 +7,11 @@ import psycopg
 import pytest
 
 from controlplane.database import Database
-from dashboard.figures.quality import Figures, read
+from dashboard.figures.quality import METHODS, Figures, read, told
 from dashboard.filters import Filters
 from dashboard.store import snapshot
 from tests.conftest import Databases
-from tests.kept import remember
+from tests.kept import remember, tabled
 from tests.seeding import Past
 from tests.shown import shown
 
@@ -24,6 +24,7 @@ SELECT count(*), avg(cost_usd) FROM completions WHERE status = 'ok'
 def past(databases: Databases, migrated: str) -> Iterator[Database]:
     with databases(migrated) as fresh:
         remember(fresh, Past(until=datetime.now(UTC), queries=900, audit_rate=0.4))
+        tabled(fresh)
         yield fresh
 
 
@@ -54,6 +55,13 @@ def test_measured_and_modelled_are_apart(figures: Figures) -> None:
     assert figures.curve["usd"].is_monotonic_increasing
     assert len(figures.course) == 4
     assert figures.live_arm["policy_version"].tolist() == [8]  # of v8 no label tells yet
+
+
+def test_the_per_category_mean_is_a_line_of_measured_points(figures: Figures) -> None:
+    tables = told(figures.points).query("what == 'per-category mean'")
+    assert tables["name"].tolist() == ["λ 0.4", "λ 0.2", "λ 0.1", "λ 0.05"]
+    assert set(tables["how it is known"]) == {METHODS["snips"]}
+    assert set(tables["name"]) <= set(figures.measured["name"])
 
 
 def test_the_coin_is_drawn_between_the_ends_by_hand(figures: Figures) -> None:
