@@ -515,6 +515,12 @@ DELETE FROM job_runs WHERE due_at < %(before)s;
 -- name: forget_plane_reports
 DELETE FROM plane_reports WHERE at < %(before)s;
 
+-- name: forget_spool_sums
+DELETE FROM spool_rollups WHERE at < %(before)s;
+
+-- name: forget_engine_sums
+DELETE FROM engine_rollups WHERE at < %(before)s;
+
 
 -- ============================================================================ api
 
@@ -1013,4 +1019,3 @@ DELETE FROM rollup_waiting WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM rollup_waiting
     WHERE kind IN ('completion', 'attempt') AND at < %(before)s LIMIT %(most)s
 ));
-

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from dashboard.period import reported
+from dashboard.figures.reports import reports
 from dashboard.store import Store
 from dashboard.units import age
 
@@ -72,8 +72,6 @@ class System:
 def read(store: Store, period: timedelta) -> System:
     """All figures; raises ``StoreUnavailable`` through its snapshot."""
     now = store.row("now")["now"]
-    bucket = reported(store.row("extent", since=now - period), now, period)
-    course = store.rows("spools", since=now - period, width=bucket)
     return System(
         now=now,
         planes=store.rows("planes_now", now=now),
@@ -87,7 +85,10 @@ def read(store: Store, period: timedelta) -> System:
         partitions=store.rows("partitions"),
         answers=store.rows("answers"),
         webhook=store.row_or_none("webhook"),
-        spools=pd.DataFrame(course, columns=["at", "plane", "records", "oldest_s"]),
+        spools=pd.DataFrame(
+            reports(store, "spools", now, period),
+            columns=["at", "plane", "records", "oldest_s"],
+        ),
     )
 
 

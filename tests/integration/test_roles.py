@@ -35,6 +35,8 @@ MAY: dict[Role, dict[str, set[str]]] = {
         **{table: {"SELECT", "INSERT"} for table in ("outcomes", "label_votes", "labels")},
         "texts": {"SELECT", "DELETE"},
         "plane_reports": {"SELECT", "DELETE"},
+        "spool_rollups": {"SELECT", "DELETE"},
+        "engine_rollups": {"SELECT", "DELETE"},
         "frontier_points": {"SELECT", "INSERT", "DELETE"},
         "policy_prices": {"SELECT"},
     },
