@@ -10,6 +10,7 @@ import pandas as pd
 from dashboard.figures.reports import reports
 from dashboard.store import Store
 from dashboard.units import age
+from migrations import newest
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -90,6 +91,19 @@ def read(store: Store, period: timedelta) -> System:
             columns=["at", "plane", "records", "oldest_s"],
         ),
     )
+
+
+def schema(store: Store) -> str | None:
+    """What is wrong with the schema, in words with the remedy; None where this build knows it."""
+    found, known = store.row("revision")["revision"] or "0000", newest()
+    if found == known:
+        return None
+    if found > known:
+        return (
+            f"schema {found} is newer than this build, which knows {known}: install the release "
+            "that upgraded the database"
+        )
+    return f"schema {found}, this build wants {known}: run `penstock db upgrade`"
 
 
 def losses(system: System) -> list[str]:

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import system as charts
-from dashboard.figures.system import Row, System, losses, read, troubles
+from dashboard.figures.system import Row, System, losses, read, schema, troubles
 from dashboard.filters import Filters
 from dashboard.frame import REFRESH_S, page, reading, table
 from dashboard.period import PERIODS
@@ -20,8 +20,17 @@ def system_figures(period: str) -> System:
         return read(store, PERIODS[period])
 
 
+@st.cache_data(ttl=REFRESH_S - 1, max_entries=1, show_spinner=False)
+def system_schema() -> str | None:
+    """What is wrong with the schema: told first, for another one may lack what the page reads."""
+    with reading() as store:
+        return schema(store)
+
+
 def show(filters: Filters) -> None:
     """The page below its title."""
+    if wrong := system_schema():
+        st.error(f"**Schema.** {plain(wrong)}.", icon=":material/database:")
     system = system_figures(filters.period)
     _verdict(system)
     _headline(system)

@@ -7,15 +7,19 @@ from pathlib import Path
 import psycopg
 import pytest
 import streamlit as st
+from alembic.script import ScriptDirectory
 from streamlit.testing.v1 import AppTest
 
 import dashboard
+import migrations
 from controlplane import push
 from controlplane.connection import connect
 from controlplane.database import Database
 from dashboard.figures.system import System, losses, read, troubles
 from dashboard.store import snapshot
+from dashboard.units import plain
 from dataplane.report import TELL
+from migrations import newest
 from tests.conftest import Databases
 from tests.policies import policy
 from tests.seeding import Past, ran, seed, shipped, told
@@ -146,6 +150,33 @@ def test_an_empty_store_says_what_is_missing(
     assert shown(test)["Last shipment"][0] == "never"
     assert "No data plane told of itself" in test.info[0].value
     assert "no control plane has run a job yet" in test.warning[0].value
+
+
+@pytest.mark.parametrize(
+    ("revision", "words"),
+    [
+        ("0012", f"schema 0012, this build wants {newest()}: run `penstock db upgrade`"),
+        ("9999", f"schema 9999 is newer than this build, which knows {newest()}: install"),
+    ],
+)
+def test_another_schema_than_this_builds_is_said_with_the_remedy(
+    database: Database, monkeypatch: pytest.MonkeyPatch, revision: str, words: str
+) -> None:
+    with psycopg.connect(database.url) as owner:
+        owner.execute("UPDATE alembic_version SET version_num = %s", (revision,))
+    test = page(monkeypatch, database)
+    assert plain(words) in test.error[0].value
+    with psycopg.connect(database.url) as owner:
+        owner.execute("DROP VIEW v_rollup_waiting")
+    test = page(monkeypatch, database)
+    assert not test.exception
+    assert plain(words) in test.error[0].value
+    assert "the database lacks what this build reads" in test.error[1].value
+
+
+def test_the_newest_revision_is_where_an_upgrade_leads() -> None:
+    scripts = ScriptDirectory(str(Path(str(migrations.__file__)).parent))
+    assert scripts.get_heads() == [newest()]
 
 
 def test_no_database_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
