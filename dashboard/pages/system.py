@@ -30,7 +30,9 @@ def system_schema() -> str | None:
 def show(filters: Filters) -> None:
     """The page below its title."""
     if wrong := system_schema():
-        st.error(f"**Schema.** {plain(wrong)}.", icon=":material/database:")
+        st.error(
+            f"**The database is not of this build.** {plain(wrong)}.", icon=":material/database:"
+        )
     system = system_figures(filters.period)
     _verdict(system)
     _headline(system)
