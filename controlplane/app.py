@@ -139,7 +139,7 @@ def _actions(
         shadow=ask,
         expire=expire,
         judge_report=ReportJob(database, leader).run,
-        rollup=RollupJob(database, leader).run,
+        rollup=RollupJob(database, leader, settings.sums_kept).run,
         frontier=FrontierJob(database, leader, settings.learner).run,
     )
 

@@ -13,6 +13,7 @@ from controlplane.cycle import OBSERVED
 from controlplane.evaluate import frontier, logged
 from controlplane.evaluate.frontier import Point, Window
 from controlplane.evaluate.logged import Logged
+from controlplane.evaluate.per_category import per_category
 from controlplane.leader import Leader
 from controlplane.learn.curve import curve
 from controlplane.learn.settings import LearnerSettings
@@ -104,6 +105,7 @@ def _points(
     for kind, document in documents:
         yield frontier.of_document(kind, document, log)
     yield from frontier.baselines(live, log)
+    yield from per_category(live, log)
 
 
 def _documents(

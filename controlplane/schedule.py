@@ -24,6 +24,7 @@ Action = Callable[[datetime], object]  # what a run returns is kept with it, in 
 HEARTBEAT_S = 2.0
 RUNS_KEPT = timedelta(days=1)
 REPORTS_KEPT = timedelta(days=7)
+REPORT_SUMS_KEPT = timedelta(days=32)  # pages look back on 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,8 @@ def ensure_partitions(connection: Connection) -> int:
 def forget_runs(connection: Connection, now: datetime) -> int:
     """Drop the claims of long ago, how many; and what data planes told before that."""
     connection.execute(SQL["forget_plane_reports"], {"before": now - REPORTS_KEPT})
+    for name in ("forget_spool_sums", "forget_engine_sums"):
+        connection.execute(SQL[name], {"before": now - REPORT_SUMS_KEPT})
     return connection.execute(SQL["forget_runs"], {"before": now - RUNS_KEPT}).rowcount
 
 

@@ -9,6 +9,7 @@ from controlplane.audit.labels import Terms
 from controlplane.database import DatabaseUnavailable
 from controlplane.learn.prior import NONE, Prior, read
 from controlplane.learn.settings import LearnerSettings
+from controlplane.rollups import KEPT
 from controlplane.shadow import ShadowTerms, terms
 from dataplane.contract.address import Address
 from dataplane.contract.alerting import Alerts
@@ -42,6 +43,7 @@ class Settings:
     alerts: Alerts | None = None
     proposals: promote.Terms = field(default_factory=promote.Terms)
     shadows: ShadowTerms = field(default_factory=ShadowTerms)
+    sums_kept: timedelta = KEPT
 
 
 def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settings:
@@ -68,6 +70,7 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         alerts=configuration.alerts,
         proposals=proposal_terms(configuration.proposals),
         shadows=terms(configuration.shadow),
+        sums_kept=timedelta(days=configuration.sums.kept_days),
     )
 
 

@@ -1,7 +1,8 @@
 """What was asked and spent between two moments, from records or, where they are many, from sums.
 
 Sums have whole ten minutes: what lies at either end of a period beyond those is counted record by
-record, so both ways say the same of what is summed.
+record, so both ways say the same of what is summed. So is what is older than all sums: those are
+forgotten in the end, and records may be kept for longer.
 """
 
 from collections.abc import Iterator
@@ -43,7 +44,8 @@ def spent(connection: Connection, since: datetime, until: datetime, *, summed: b
 
     Calls in a segment of which no query is completed yet are left for when one is.
     """
-    read = (_read(connection, part) for part in parts(since, until, summed=summed))
+    begin = _sums_begin(connection) if summed else None
+    read = (_read(connection, part) for part in parts(since, until, begin))
     found = reduce(Period.plus, read, NOTHING)
     return Period(
         found.queries,
@@ -51,18 +53,21 @@ def spent(connection: Connection, since: datetime, until: datetime, *, summed: b
     )
 
 
-def parts(since: datetime, until: datetime, *, summed: bool) -> Iterator[Part]:
-    """How a period is read: by which statements, from when to when.
+def parts(since: datetime, until: datetime, sums_begin: datetime | None) -> Iterator[Part]:
+    """How a period is read: by which statements, from when to when; from sums where they are.
 
     >>> begin, end = (datetime(2026, 1, 1, 9, minute, tzinfo=UTC) for minute in (5, 33))
-    >>> [(how, since.minute, until.minute) for how, since, until in parts(begin, end, summed=True)]
+    >>> [(how, since.minute, until.minute) for how, since, until in parts(begin, end, begin)]
     [('', 5, 10), ('summed_', 10, 30), ('', 30, 33)]
-    >>> [how for how, _, _ in parts(begin, end, summed=False)]
+    >>> later = begin.replace(minute=20)
+    >>> [(how, since.minute, until.minute) for how, since, until in parts(begin, end, later)]
+    [('', 5, 20), ('summed_', 20, 30), ('', 30, 33)]
+    >>> [how for how, _, _ in parts(begin, end, None)]
     ['']
     """
-    first = ceil(since.timestamp() / STEP_S)
+    first = ceil(max(since, sums_begin or until).timestamp() / STEP_S)
     last = floor(until.timestamp() / STEP_S)
-    if not summed or first >= last:
+    if first >= last:
         yield "", since, until
         return
     begin, end = (datetime.fromtimestamp(step * STEP_S, UTC) for step in (first, last))
@@ -71,6 +76,12 @@ def parts(since: datetime, until: datetime, *, summed: bool) -> Iterator[Part]:
     yield "summed_", begin, end
     if end < until:
         yield "", end, until
+
+
+def _sums_begin(connection: Connection) -> datetime | None:
+    (row,) = connection.execute(SQL["sums_begin"]).fetchall()
+    found: datetime | None = row["at"]
+    return found
 
 
 def _read(connection: Connection, part: Part) -> Period:

@@ -74,8 +74,8 @@ def snapshot(url: str) -> Iterator[Store]:
 
 def _words(error: psycopg.Error, url: str) -> str:
     match error:
-        case psycopg.errors.UndefinedTable():
-            return "the database has no views for the dashboard: run `penstock db upgrade`"
+        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
+            return "the database lacks what this build reads: run `penstock db upgrade`"
         case psycopg.errors.InsufficientPrivilege():
             return f"the views may not be read: {URL_VARIABLE} must name role penstock_dashboard"
         case psycopg.errors.QueryCanceled():

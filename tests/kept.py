@@ -44,6 +44,16 @@ EVENTS = {
     },
 }  # fmt: skip
 
+TABLES = """
+INSERT INTO frontier_points (at, segment, kind, name, queries, since, until, quality, quality_lo,
+    quality_hi, usd, usd_lo, usd_hi, labels, method)
+SELECT at, segment, 'category', 'λ ' || price, queries, since, until, quality - price / 4,
+    quality_lo - price / 4, quality_hi - price / 4, usd * (1 - price), usd_lo * (1 - price),
+    usd_hi * (1 - price), labels, 'snips'
+FROM frontier_points, (VALUES (0.05::float8), (0.1), (0.2), (0.4)) AS asked (price)
+WHERE kind = 'served'
+"""
+
 
 def remember(database: Database, past: Past, hours: int = 4) -> None:
     """A past with an earlier one an hour before, and what jobs made of it ``hours`` times."""
@@ -104,3 +114,9 @@ def _run(store: Connect, database: Database, moments: Iterable[datetime]) -> Non
                 states.save_value(connection, OBSERVED, observed)
             reports.run(moment)
             frontier.run(moment)
+
+
+def tabled(database: Database) -> None:
+    """The per-category mean beside each frontier, as if requests had named categories."""
+    with psycopg.connect(database.url) as owner:
+        owner.execute(TABLES)

@@ -22,7 +22,9 @@ from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
 from dataplane.contract.terms import Mode
 
-Kind: TypeAlias = Literal["served", "live", "candidate", "version", "baseline", "arm"]
+Kind: TypeAlias = Literal[
+    "served", "live", "candidate", "version", "baseline", "category", "segment", "arm"
+]
 Method: TypeAlias = Literal["served", "dr", "snips", "model"]
 
 VERSIONS = 4  # earlier ones that are told of by what they served
@@ -65,7 +67,7 @@ class Point:
 
 def as_served(logged: Sequence[Logged], confidence: float) -> Point:
     """What all policies of these queries, which must be some, served together."""
-    return _point("served", "as served", None, logged, served(logged), confidence, "served")
+    return point("served", "as served", None, logged, served(logged), confidence, "served")
 
 
 def of_versions(live: PolicyDocument, logged: Sequence[Logged]) -> Iterator[Point]:
@@ -76,9 +78,9 @@ def of_versions(live: PolicyDocument, logged: Sequence[Logged]) -> Iterator[Poin
         own = [each for each in logged if each.policy.version == version]
         answered = served(own)
         kind: Kind = "live" if version == live.version else "version"
-        point = _point(kind, f"v{version}", version, own, answered, confidence, "served")
-        if point.refused is None:
-            yield point
+        told = point(kind, f"v{version}", version, own, answered, confidence, "served")
+        if told.refused is None:
+            yield told
 
 
 def of_document(kind: Kind, document: PolicyDocument, logged: Sequence[Logged]) -> Point:
@@ -86,20 +88,25 @@ def of_document(kind: Kind, document: PolicyDocument, logged: Sequence[Logged]) 
     new = answers(document, logged)
     rows = telling(document, logged, new)
     version, confidence = document.version, document.objective.confidence
-    return _point(kind, f"v{version}", version, logged[rows], new.part(rows), confidence, "dr")
+    return point(kind, f"v{version}", version, logged[rows], new.part(rows), confidence, "dr")
 
 
 def baselines(live: PolicyDocument, logged: Sequence[Logged]) -> Iterator[Point]:
     """One tier for all queries: nothing of that was learned from labels, so all of them count."""
     for mode in BASELINES:
-        try:
-            segments = tuple(each.replaced(mode=mode, arms=()) for each in live.segments)
-            fixed = live.model_copy(update={"segments": segments, "issued_at": UNLEARNED})
-            found = answers(fixed.rederived(), logged)
-        except ValueError:  # such a policy may not be: a certificate forbids it
-            continue
-        confidence = live.objective.confidence
-        yield _point("baseline", mode, None, logged, found, confidence, "snips")
+        document = fixed(live, mode)
+        if document is not None:
+            found, confidence = answers(document, logged), live.objective.confidence
+            yield point("baseline", mode, None, logged, found, confidence, "snips")
+
+
+def fixed(live: PolicyDocument, mode: Mode) -> PolicyDocument | None:
+    """The live policy in one mode, as if before any label; None where a certificate forbids it."""
+    segments = tuple(each.replaced(mode=mode, arms=()) for each in live.segments)
+    try:
+        return live.model_copy(update={"segments": segments, "issued_at": UNLEARNED}).rederived()
+    except ValueError:
+        return None
 
 
 def of_arms(
@@ -135,7 +142,7 @@ def of_arms(
         )
 
 
-def _point(
+def point(
     kind: Kind,
     name: str,
     version: int | None,
@@ -144,6 +151,7 @@ def _point(
     confidence: float,
     method: Method,
 ) -> Point:
+    """What these answers to the logged queries, of which there must be one, tell of a way."""
     value, chance = found.value, found.told_chance
     if method == "snips":
         told = snips(value, chance, confidence)

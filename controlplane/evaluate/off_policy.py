@@ -23,8 +23,9 @@ from controlplane.evaluate.counterfactual import Course, follow
 from controlplane.evaluate.logged import Logged
 from controlplane.stats import Disagreement, OffPolicy, Refusal, disagreement, dr, ips, snips
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.rule import Array, Mask
+from dataplane.contract.rule import Array, Mask, Places
 
+COLUMNS = ("tier", "settled", "value", "chance", "asked", "expected", "usd")
 EVEN = 0.5  # expected of an answer of which nobody expects anything
 
 
@@ -47,8 +48,14 @@ class Answers:
 
     def part(self, rows: slice) -> "Answers":
         """Some of them."""
-        names = ("tier", "settled", "value", "chance", "asked", "expected", "usd")
-        return Answers(**{name: getattr(self, name)[rows] for name in names})
+        return Answers(**{name: getattr(self, name)[rows] for name in COLUMNS})
+
+    @classmethod
+    def of_ways(cls, ways: "Sequence[Answers]", places: Places) -> "Answers":
+        """To each query that of the way whose place (N,) stands there."""
+        rows = np.arange(len(places))
+        columns = {name: np.array([getattr(way, name) for way in ways]) for name in COLUMNS}
+        return cls(**{name: column[places, rows] for name, column in columns.items()})
 
     @property
     def silent(self) -> float:

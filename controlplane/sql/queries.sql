@@ -515,6 +515,12 @@ DELETE FROM job_runs WHERE due_at < %(before)s;
 -- name: forget_plane_reports
 DELETE FROM plane_reports WHERE at < %(before)s;
 
+-- name: forget_spool_sums
+DELETE FROM spool_rollups WHERE at < %(before)s;
+
+-- name: forget_engine_sums
+DELETE FROM engine_rollups WHERE at < %(before)s;
+
 
 -- ============================================================================ api
 
@@ -723,6 +729,10 @@ SELECT min(at) AS at FROM completions WHERE at >= %(since)s AND at < %(until)s;
 -- name: count_summed_queries
 SELECT coalesce(sum(queries), 0)::bigint AS queries FROM query_rollups
 WHERE at >= %(since)s AND at < %(until)s;
+
+-- name: sums_begin
+-- From when on both sums have all.
+SELECT greatest((SELECT min(at) FROM query_rollups), (SELECT min(at) FROM spend_rollups)) AS at;
 
 -- name: count_unsummed
 -- Records that arrived and are in no sum yet; those of the last seconds are on their way.
@@ -955,3 +965,41 @@ ON CONFLICT (at, tenant, segment, policy_version, tier, purpose, model) DO UPDAT
     shadow_calls = sum.shadow_calls + excluded.shadow_calls,
     shadow_usd = sum.shadow_usd + excluded.shadow_usd,
     shadow_expected_usd = sum.shadow_expected_usd + excluded.shadow_expected_usd;
+
+-- name: forget_query_sums
+-- The oldest, by whole ten minutes: what is left begins with all of one.
+DELETE FROM query_rollups WHERE at < least(%(before)s, greatest(
+    coalesce((
+        SELECT at FROM query_rollups WHERE at < %(before)s ORDER BY at OFFSET %(most)s LIMIT 1
+    ), 'infinity'),
+    (SELECT min(at) FROM query_rollups) + interval '10 minutes'
+));
+
+-- name: forget_spend_sums
+DELETE FROM spend_rollups WHERE at < least(%(before)s, greatest(
+    coalesce((
+        SELECT at FROM spend_rollups WHERE at < %(before)s ORDER BY at OFFSET %(most)s LIMIT 1
+    ), 'infinity'),
+    (SELECT min(at) FROM spend_rollups) + interval '10 minutes'
+));
+
+-- name: forget_label_sums
+DELETE FROM label_rollups WHERE at < least(%(before)s, greatest(
+    coalesce((
+        SELECT at FROM label_rollups WHERE at < %(before)s ORDER BY at OFFSET %(most)s LIMIT 1
+    ), 'infinity'),
+    (SELECT min(at) FROM label_rollups) + interval '10 minutes'
+));
+
+-- name: forget_latency_sums
+DELETE FROM latency_rollups WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM latency_rollups
+    WHERE measure IN ('answer', 'call', 'ttft', 'speed') AND at < %(before)s LIMIT %(most)s
+));
+
+-- name: forget_waiting
+-- Records whose decision never came.
+DELETE FROM rollup_waiting WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM rollup_waiting
+    WHERE kind IN ('completion', 'attempt') AND at < %(before)s LIMIT %(most)s
+));

@@ -24,7 +24,10 @@ STYLES = {  # colour and shape of what labels tell of
     "candidate": (PURPLE, "triangle-up"),
     "earlier version": (GREEN, "square"),
     "baseline": (ORANGE, "cross"),
+    "per-category mean": (ORANGE, "triangle-down"),
+    "per-segment mean": (ORANGE, "triangle-down"),
 }
+TABLES = ("per-category mean", "per-segment mean")
 COST = "USD per 1,000 queries"
 QUALITY = "share of right answers (%)"
 
@@ -114,12 +117,14 @@ def _told(measured: pd.DataFrame) -> list[alt.Chart]:
     points = base.mark_point(filled=True, size=140, opacity=1).encode(
         x=_x(), y=_y(), color=colour, shape=shape, tooltip=_tooltip()
     )
-    return [upright, across, points, *_named(measured, colour)]
+    tables = alt.Chart(measured[measured["what"].isin(TABLES)])
+    joined = tables.mark_line(strokeWidth=1).encode(x=_x(), y=_y(), color=colour)
+    return [upright, across, joined, points, *_named(measured, colour)]
 
 
 def _named(measured: pd.DataFrame, colour: alt.Color) -> list[alt.Chart]:
     """Names beside the marks, inwards, so that none is cut off; a dear baseline's above its."""
-    shown = measured[measured["what"] != "as served"]
+    shown = measured[~measured["what"].isin(("as served", *TABLES))]
     dear = shown["usd"] > (measured["usd"].min() + measured["usd"].max()) / 2
     above = dear & (shown["what"] == "baseline")
     said = shown.assign(said=shown["name"].str.replace("_", "-"))

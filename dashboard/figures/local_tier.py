@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
+from dashboard.figures.reports import reports
 from dashboard.figures.traffic import STEP, Traffic, quantile
-from dashboard.period import drawn, reported
+from dashboard.period import drawn
 from dashboard.store import Store
 
 Row: TypeAlias = Mapping[str, Any]
@@ -84,8 +85,6 @@ def read(store: Store, period: timedelta) -> LocalTier | None:
     bucket = max(drawn(extent), STEP) if traffic.summed else drawn(extent)
     pace = _summed_pace(traffic, bucket) if traffic.summed else traffic.rows("pace", width=bucket)
     whole = next((row for row in pace if row["at"] is None), dict.fromkeys(PACE))
-    reports = reported(extent, now, period)
-    engines = store.rows("engines", **tier, since=now - period, width=reports)
     return LocalTier(
         now=now,
         tier=named["tier"],
@@ -95,7 +94,9 @@ def read(store: Store, period: timedelta) -> LocalTier | None:
         bucket=bucket,
         summed=traffic.summed,
         engines=store.rows("engines_now", **tier, now=now),
-        engine_course=pd.DataFrame(engines, columns=list(ENGINES)),
+        engine_course=pd.DataFrame(
+            reports(store, "engines", now, period, **tier), columns=list(ENGINES)
+        ),
     )
 
 

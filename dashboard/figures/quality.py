@@ -26,6 +26,8 @@ KINDS = {
     "candidate": "candidate",
     "version": "earlier version",
     "baseline": "baseline",
+    "category": "per-category mean",
+    "segment": "per-segment mean",
     "arm": "modelled arm",
 }
 METHODS = {

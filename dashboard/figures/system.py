@@ -9,9 +9,10 @@ import pandas as pd
 
 from dashboard.figures import fleet
 from dashboard.figures.fleet import Plane
-from dashboard.period import reported
+from dashboard.figures.reports import reports
 from dashboard.store import Store
 from dashboard.units import age
+from migrations import newest
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -68,8 +69,6 @@ class System:
 def read(store: Store, period: timedelta) -> System:
     """All figures; raises ``StoreUnavailable`` through its snapshot."""
     now = store.row("now")["now"]
-    bucket = reported(store.row("extent", since=now - period), now, period)
-    course = store.rows("spools", since=now - period, width=bucket)
     return System(
         now=now,
         planes=store.rows("planes_now", now=now),
@@ -83,8 +82,24 @@ def read(store: Store, period: timedelta) -> System:
         partitions=store.rows("partitions"),
         fleet=fleet.read(store),
         webhook=store.row_or_none("webhook"),
-        spools=pd.DataFrame(course, columns=["at", "plane", "records", "oldest_s"]),
+        spools=pd.DataFrame(
+            reports(store, "spools", now, period),
+            columns=["at", "plane", "records", "oldest_s"],
+        ),
     )
+
+
+def schema(store: Store) -> str | None:
+    """What is wrong with the schema, in words with the remedy; None where this build knows it."""
+    found, known = store.row("revision")["revision"] or "0000", newest()
+    if found == known:
+        return None
+    if found > known:
+        return (
+            f"schema {found} is newer than this build, which knows {known}: install the release "
+            "that upgraded the database"
+        )
+    return f"schema {found}, this build wants {known}: run `penstock db upgrade`"
 
 
 def losses(system: System) -> list[str]:

@@ -138,6 +138,8 @@ def _frontier(figures: Figures) -> None:
         "Upwards is better, leftwards is cheaper. **Filled marks with bars** are told by labels: "
         "of what served, or, for what did not, by those that count for it. **The dashed line with "
         "hollow marks** is the learner's model of arms that mostly never served: believe it less. "
+        "**The thin line**, where categories are named, joins what one tier a category would come "
+        "to, at five prices of quality. "
         "**The dotted line** is a coin that sends a share of the queries to the cloud blindly; "
         "what lies above it earns its keep."
     )

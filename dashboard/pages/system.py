@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.charts import system as charts
 from dashboard.figures.fleet import Plane
-from dashboard.figures.system import System, losses, read, troubles
+from dashboard.figures.system import System, losses, read, schema, troubles
 from dashboard.filters import Filters
 from dashboard.frame import REFRESH_S, page, reading, table
 from dashboard.period import PERIODS
@@ -21,8 +21,19 @@ def system_figures(period: str) -> System:
         return read(store, PERIODS[period])
 
 
+@st.cache_data(ttl=REFRESH_S - 1, max_entries=1, show_spinner=False)
+def system_schema() -> str | None:
+    """What is wrong with the schema: told first, for another one may lack what the page reads."""
+    with reading() as store:
+        return schema(store)
+
+
 def show(filters: Filters) -> None:
     """The page below its title."""
+    if wrong := system_schema():
+        st.error(
+            f"**The database is not of this build.** {plain(wrong)}.", icon=":material/database:"
+        )
     system = system_figures(filters.period)
     _verdict(system)
     _headline(system)

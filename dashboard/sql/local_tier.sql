@@ -48,6 +48,12 @@ SELECT date_bin(%(width)s, at, '2000-01-01Z') AS at, plane, max(queue_depth) AS 
 FROM v_tier_reports WHERE at >= %(since)s AND tier = %(tier)s AND slots IS NOT NULL
 GROUP BY 1, 2 ORDER BY 1, 2 LIMIT %(rows)s;
 
+-- name: summed_engines
+SELECT date_bin(%(width)s, at, '2000-01-01Z') AS at, plane, max(queue_depth) AS waiting,
+    sum(busy_shares) / nullif(sum(reports), 0) AS busy_share, max(memory_bytes) AS memory_bytes
+FROM v_engine_rollups WHERE at >= %(since)s AND tier = %(tier)s
+GROUP BY 1, 2 ORDER BY 1, 2 LIMIT %(rows)s;
+
 -- name: engines_now
 SELECT DISTINCT ON (plane) plane, at, unavailable, restarts, slots, slots_busy, queue_depth,
     memory_bytes

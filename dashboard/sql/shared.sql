@@ -16,13 +16,13 @@ SELECT filter, value FROM v_filters ORDER BY filter, place, value LIMIT %(rows)s
 
 -- name: simulated
 -- Names that say themselves that what they name is no real thing: of the newest calls and votes, and
--- of the calls before them that are added up.
+-- of all models that sums tell of in the period.
 SELECT 'model ' || model AS name FROM (
     SELECT model FROM (
         SELECT model FROM v_overview_spend WHERE at >= %(since)s ORDER BY at DESC LIMIT 1000
     ) AS newest
     UNION
-    SELECT model FROM v_spend_rollups WHERE at >= %(since)s - interval '10 minutes'
+    SELECT model FROM v_called_models WHERE last_at >= %(since)s - interval '10 minutes'
 ) AS called WHERE model ILIKE '%%simulated%%'
 UNION
 SELECT 'labeller ' || labeller FROM (

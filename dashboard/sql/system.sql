@@ -20,6 +20,12 @@ SELECT date_bin(%(width)s, at, '2000-01-01Z') AS at, plane, max(pending_records)
 FROM v_plane_reports WHERE at >= %(since)s
 GROUP BY 1, 2 ORDER BY 1, 2 LIMIT %(rows)s;
 
+-- name: summed_spools
+SELECT date_bin(%(width)s, at, '2000-01-01Z') AS at, plane, max(pending_records) AS records,
+    max(oldest_pending_s) AS oldest_s
+FROM v_spool_rollups WHERE at >= %(since)s
+GROUP BY 1, 2 ORDER BY 1, 2 LIMIT %(rows)s;
+
 -- name: arrivals
 -- When something of each data plane arrived last, and how many of its records are in no sum yet.
 SELECT plane, max(shipped_at) AS last, sum(greatest(records, 0))::bigint AS unsummed,

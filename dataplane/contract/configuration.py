@@ -34,6 +34,7 @@ from dataplane.contract.sections import (
     Section,
     Shadow,
     Spool,
+    Sums,
     Tier,
 )
 
@@ -75,6 +76,7 @@ class Configuration(Section):
     shadow: Shadow = Shadow()
     learner: Learner = Learner()
     proposals: Proposals = Proposals()
+    sums: Sums = Sums()
     limits: Limits = Limits()
     alerts: Alerts | None = None
 

@@ -299,6 +299,12 @@ class Proposals(Section):
     holdout: Annotated[float, Field(ge=0, lt=0.4)] = 0.0
 
 
+class Sums(Section):
+    """For how long what records add up to is kept; pages look back on 31 days of it."""
+
+    kept_days: Annotated[int, Field(ge=32)] = 400
+
+
 class Limits(Section):
     """What one request, one key and the whole plane may take."""
 

@@ -7,7 +7,7 @@ hour. A query that nobody answered has the tier ``''``. ``bin`` holds values fro
 
 from datetime import datetime
 
-from sqlalchemy import DateTime, Index, text
+from sqlalchemy import BigInteger, DateTime, Index, text
 from sqlmodel import Field, SQLModel
 
 from dataplane.contract.tables import (
@@ -49,6 +49,7 @@ class SpendRollupRow(SQLModel, table=True):
     """Calls of tiers; those of ``shadow_`` are answered calls of the cloud, over their chance."""
 
     __tablename__ = "spend_rollups"
+    __table_args__ = (Index("spend_rollups_by_model", "model", "at"),)
 
     at: MomentKey
     tenant: Key
@@ -186,3 +187,30 @@ class PlaneReportRow(SQLModel, table=True):
         sa_column_kwargs={"server_default": text("now()")},
     )
     body: Json
+
+
+class SpoolRollupRow(SQLModel, table=True):
+    """The most that waited in a data plane's spool within ten minutes."""
+
+    __tablename__ = "spool_rollups"
+    __table_args__ = (Index("spool_rollups_by_time", "at"),)
+
+    plane: Key
+    at: MomentKey
+    pending_records: Long
+    oldest_pending_s: Real
+
+
+class EngineRollupRow(SQLModel, table=True):
+    """An engine of a data plane within ten minutes: ``busy_shares`` of its slots, over reports."""
+
+    __tablename__ = "engine_rollups"
+    __table_args__ = (Index("engine_rollups_by_time", "at"),)
+
+    plane: Key
+    tier: Key
+    at: MomentKey
+    queue_depth: int | None
+    reports: Long
+    busy_shares: Real
+    memory_bytes: int | None = Field(default=None, sa_type=BigInteger)

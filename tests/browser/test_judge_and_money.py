@@ -13,7 +13,7 @@ from dashboard.figures.quality import read as read_quality
 from dashboard.filters import Filters
 from dashboard.store import snapshot
 from tests.browser.conftest import Picture, Site, serve
-from tests.kept import remember
+from tests.kept import remember, tabled
 from tests.seeding import Past
 
 WAIT_MS = 60_000
@@ -23,6 +23,7 @@ WAIT_MS = 60_000
 def site(shared_database: Database, logs: Path) -> Iterator[Site]:
     """A dashboard on a store with a past, and what the control plane's jobs kept of it."""
     remember(shared_database, Past(until=datetime.now(UTC), queries=900, audit_rate=0.4))
+    tabled(shared_database)
     with serve(shared_database, logs) as served:
         yield served
 

@@ -54,3 +54,15 @@ def test_a_filter_is_kept_in_the_address(site: Site, page: Page, picture: Pictur
     saved = page.get_by_test_id("stMetric").filter(has_text="one tier saves nothing by itself")
     expect(saved).to_be_visible(timeout=30_000)
     picture(page, "overview_of_a_tier")
+
+
+def test_a_schema_of_another_build_is_said_before_all(
+    site: Site, page: Page, picture: Picture
+) -> None:
+    with psycopg.connect(site.database.url) as owner:
+        owner.execute("UPDATE alembic_version SET version_num = '0012'")
+    page.goto(f"{site.url}/system?period=hour")
+    said = page.get_by_text("schema 0012, this build wants")
+    expect(said).to_contain_text("penstock db upgrade", timeout=30_000)
+    expect(page.locator("canvas, svg.marks").first).to_be_visible(timeout=30_000)
+    picture(page, "system_of_another_schema")

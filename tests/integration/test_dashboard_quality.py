@@ -6,10 +6,10 @@ import psycopg
 import pytest
 
 from controlplane.database import Database
-from dashboard.figures.quality import Figures, read
+from dashboard.figures.quality import METHODS, Figures, read, told
 from dashboard.filters import Filters
 from dashboard.store import snapshot
-from tests.kept import remember
+from tests.kept import remember, tabled
 from tests.pages import charts, metrics, page
 from tests.seeding import Past
 
@@ -21,6 +21,7 @@ SELECT count(*), avg(cost_usd) FROM completions WHERE status = 'ok'
 @pytest.fixture(scope="module")
 def past(shared_database: Database) -> Database:
     remember(shared_database, Past(until=datetime.now(UTC), queries=900, audit_rate=0.4))
+    tabled(shared_database)
     return shared_database
 
 
@@ -51,6 +52,13 @@ def test_measured_and_modelled_are_apart(figures: Figures) -> None:
     assert figures.curve["usd"].is_monotonic_increasing
     assert len(figures.course) == 4
     assert figures.live_arm["policy_version"].tolist() == [8]  # of v8 no label tells yet
+
+
+def test_the_per_category_mean_is_a_line_of_measured_points(figures: Figures) -> None:
+    tables = told(figures.points).query("what == 'per-category mean'")
+    assert tables["name"].tolist() == ["λ 0.4", "λ 0.2", "λ 0.1", "λ 0.05"]
+    assert set(tables["how it is known"]) == {METHODS["snips"]}
+    assert set(tables["name"]) <= set(figures.measured["name"])
 
 
 def test_the_coin_is_drawn_between_the_ends_by_hand(figures: Figures) -> None:

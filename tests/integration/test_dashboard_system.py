@@ -1,16 +1,21 @@
 """The system page on a real store, as penstock_dashboard sees it."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 
+import migrations
 from controlplane import push
 from controlplane.connection import connect
 from controlplane.database import Database
 from dashboard.figures.system import System, losses, read, troubles
 from dashboard.store import snapshot
+from dashboard.units import plain
 from dataplane.report import TELL
+from migrations import newest
 from tests.pages import charts, metrics, page
 from tests.policies import policy
 from tests.seeding import Past, ran, seed, shipped, told
@@ -119,6 +124,33 @@ def test_trouble_of_the_webhook_is_said(database: Database) -> None:
     said = " ".join(troubles(look(database)))
     assert "took nothing in 6 attempts since" in said
     assert "1 alerts were given up" in said
+
+
+@pytest.mark.parametrize(
+    ("revision", "words"),
+    [
+        ("0012", f"schema 0012, this build wants {newest()}: run `penstock db upgrade`"),
+        ("9999", f"schema 9999 is newer than this build, which knows {newest()}: install"),
+    ],
+)
+def test_another_schema_than_this_builds_is_said_with_the_remedy(
+    database: Database, monkeypatch: pytest.MonkeyPatch, revision: str, words: str
+) -> None:
+    with psycopg.connect(database.url) as owner:
+        owner.execute("UPDATE alembic_version SET version_num = %s", (revision,))
+    test = page(monkeypatch, "system", database)
+    assert plain(words) in test.error[0].value
+    with psycopg.connect(database.url) as owner:
+        owner.execute("DROP VIEW v_rollup_waiting")
+    test = page(monkeypatch, "system", database)
+    assert not test.exception
+    assert plain(words) in test.error[0].value
+    assert "the database lacks what this build reads" in test.error[1].value
+
+
+def test_the_newest_revision_is_where_an_upgrade_leads() -> None:
+    scripts = ScriptDirectory(str(Path(str(migrations.__file__)).parent))
+    assert scripts.get_heads() == [newest()]
 
 
 def test_the_statement_of_a_data_plane_is_what_its_role_may(database: Database) -> None:

@@ -16,7 +16,7 @@ from dashboard.figures import policies, system
 from dashboard.period import PERIODS
 from dashboard.store import snapshot
 from tests.command import Run
-from tests.pages import page
+from tests.pages import ControlPlane, page
 from tests.policies import policy
 
 ANSWERS = [
@@ -144,8 +144,9 @@ def test_all_who_tell_of_the_planes_say_the_same(
     assert mine == {tuple(str(each[name]) for name in names) for each in api}
 
     owner.execute(REPORTED)
+    beside = ControlPlane(client, {"operator": key})
     on_policies, on_system = (
-        page(monkeypatch, database, client, name) for name in ("policies", "system")
+        page(monkeypatch, name, database, beside) for name in ("policies", "system")
     )
     cards = {each.label: each.value for test in (on_policies, on_system) for each in test.metric}
     assert (cards["Data planes"], cards["Planes in step"]) == ("1 of 3", "1 of 3")

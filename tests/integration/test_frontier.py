@@ -19,10 +19,15 @@ from controlplane.learn.policy_family import COARSE
 from controlplane.learn.settings import LearnerSettings
 from controlplane.observations import Labelled
 from controlplane.stats import OffPolicy
+from dataplane.features import TEXT
 from tests.integration.test_policy_evaluate import LIVE, audited, log, past
 
 SETTINGS = LearnerSettings()
 NOW = datetime.now(UTC)
+NAMED = """
+UPDATE decisions SET features = jsonb_set(features, '{buckets}',
+    features -> 'buckets' || to_jsonb(%(category)s + abs(hashtext(id::text)) %% 2))
+"""
 
 __all__ = ["log", "past"]  # fixtures
 
@@ -59,6 +64,20 @@ def test_one_tier_for_all_is_told_by_shadows(
     assert cloud.quality.low < 0.9 < cloud.quality.high
     assert local.usd.estimate < points["served", "as served"].usd.estimate < cloud.usd.estimate
     assert local.method == "snips"
+
+
+def test_categories_that_requests_name_have_a_tier_each(
+    past: Connect, shared_database: Database
+) -> None:
+    with connect(shared_database.url) as connection:
+        connection.execute(NAMED, {"category": TEXT})
+        found = [
+            point for _, point in computed(connection, SETTINGS, NOW) if point.kind == "category"
+        ]
+        connection.rollback()
+    assert found
+    assert all(point.method == "snips" and point.window.queries for point in found)
+    assert all(point.quality or point.refused for point in found)
 
 
 def test_a_policy_that_no_label_tells_of_says_why(past: Connect, shared_database: Database) -> None:

@@ -34,7 +34,10 @@ MAY: dict[Role, dict[str, set[str]]] = {
         **{table: {"SELECT", "INSERT"} for table in PUBLISHED},
         **{table: {"SELECT", "INSERT"} for table in ("outcomes", "label_votes", "labels")},
         "texts": {"SELECT", "DELETE"},
-        **{table: {"SELECT", "DELETE"} for table in ("plane_reports", "label_rollups")},
+        **{
+            table: {"SELECT", "DELETE"}
+            for table in ("plane_reports", "spool_rollups", "engine_rollups", "label_rollups")
+        },
         "frontier_points": {"SELECT", "INSERT", "DELETE"},
         "policy_prices": {"SELECT"},
     },

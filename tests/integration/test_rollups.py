@@ -19,7 +19,7 @@ from controlplane.database import Database
 from controlplane.leader import Leader, NotLeaderError
 from controlplane.observations import Observation, Used
 from controlplane.observe import Source
-from controlplane.rollups import RollupJob
+from controlplane.rollups import KEPT, RollupJob, forget
 from dataplane.contract.records import Attempt, Completion, Decision, Record
 from dataplane.strategies import Drawn
 from tests.policies import policy
@@ -53,6 +53,8 @@ SELECT at, tier, purpose, model, calls, failed, prompt_tokens, completion_tokens
     round(cost_usd::numeric, 12)
 FROM spend_rollups ORDER BY at, tier, purpose, model
 """
+KEPT_ROWS = "SELECT * FROM {0} WHERE at >= %s ORDER BY {0}"
+SUMS = ("query_rollups", "spend_rollups", "latency_rollups")
 ADD_AND_DIE = """
 import os, signal, sys
 from controlplane.connection import connect
@@ -239,3 +241,79 @@ def test_the_lag_is_told_by_source(
     assert lag() == [("a", 2, False), ("b", 1, False)]
     job.run(NOW)
     assert lag() == [("a", 0, True), ("b", 0, True)]
+
+
+def shipped(traffic: PostgresTraffic, count: int = 10) -> list[datetime]:
+    """So many queries, 20 minutes apart, and when they were."""
+    for number in range(count):
+        traffic.shipping.ship(*mixed(number))
+    return [query(12_000 * number).at for number in range(count)]
+
+
+def times(database: Database, table: str) -> list[datetime]:
+    return [at for (at,) in rows(database, f"SELECT DISTINCT at FROM {table} ORDER BY at")]
+
+
+def since(database: Database, at: datetime) -> list[list[tuple[Any, ...]]]:
+    with psycopg.connect(database.url) as owner:
+        return [owner.execute(KEPT_ROWS.format(t).encode(), (at,)).fetchall() for t in SUMS]
+
+
+def test_old_sums_go_and_new_ones_stay(
+    database: Database, traffic: PostgresTraffic, job: RollupJob
+) -> None:
+    at = shipped(traffic)
+    assert job.run(at[-1]) == "10 records"
+    before = since(database, at[6])
+    assert all(before)
+    assert "old sums dropped" in job.run(at[6] + KEPT)
+    assert since(database, at[6]) == before
+    assert [min(times(database, table)) for table in SUMS] == [at[6]] * 3
+    assert job.run(at[6] + KEPT) == "0 records"
+
+
+def test_a_record_whose_decision_never_came_is_given_up(
+    database: Database, traffic: PostgresTraffic, job: RollupJob
+) -> None:
+    traffic.shipping.ship(*mixed(0)[1:])
+    for now in (NOW, query(0).at + KEPT):
+        job.run(now)
+        assert rows(database, "SELECT count(*) FROM rollup_waiting") == [(2,)]
+    job.run(query(1).at + KEPT)
+    assert rows(database, "SELECT count(*) FROM rollup_waiting") == [(0,)]
+
+
+def test_a_run_drops_few_the_oldest_first_by_whole_ten_minutes(
+    database: Database, traffic: PostgresTraffic, store: Connect, job: RollupJob
+) -> None:
+    at = shipped(traffic)
+    job.run(at[-1])
+    whole = {step: since(database, step) for step in at}
+    left = [10]
+    while left[-1]:
+        with store() as connection:
+            assert 0 < forget(connection, NOW, most=3) <= 4 * 3
+        for place, table in enumerate(SUMS[:2]):
+            begin = min(times(database, table), default=at[-1])
+            assert since(database, at[0])[place] in (whole[begin][place], [])
+        left.append(len(times(database, "query_rollups")))
+    assert left == [10, 7, 4, 1, 0]
+
+
+def test_ten_minutes_of_more_rows_than_that_go_at_once(
+    database: Database, traffic: PostgresTraffic, store: Connect, job: RollupJob
+) -> None:
+    at = shipped(traffic)
+    job.run(at[-1])
+    with store() as connection:
+        forget(connection, NOW, most=0)
+    assert times(database, "spend_rollups") == times(database, "query_rollups") == at[1:]
+
+
+def test_who_does_not_lead_drops_nothing(
+    database: Database, traffic: PostgresTraffic, store: Connect, job: RollupJob
+) -> None:
+    job.run(shipped(traffic)[-1])
+    with pytest.raises(NotLeaderError):
+        RollupJob(store, Leader(database.url_for("penstock_controlplane"))).forget(NOW)
+    check_sums(database)

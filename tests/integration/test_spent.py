@@ -9,6 +9,7 @@ from controlplane import spent
 from controlplane.connection import connect
 from controlplane.database import Database
 from controlplane.evaluate.cost_drift import Calls, Period
+from controlplane.rollups import forget
 from controlplane.spending import Spending, compare
 from tests.kept import remember
 from tests.seeding import Past, added_up
@@ -94,6 +95,16 @@ def test_of_whole_ten_minutes_no_record_is_read(database: Database) -> None:
         owner.execute(EVERY_RECORD)
     assert read(END) == whole
     assert read(END - STEP / 2) == read(END - STEP)
+
+
+def test_of_records_older_than_all_sums_the_records_are_read(database: Database) -> None:
+    kept(database)
+    counted = look(database, 1_000_000, 1 / 24, 1 / 24, END)
+    with connect(database.url_for("penstock_controlplane")) as connection:
+        assert forget(connection, END - 1.5 * HOUR) > 0
+    added = look(database, 0, 1 / 24, 1 / 24, END)
+    assert sum(added.before.queries.values()) > 0
+    assert flat(added) == pytest.approx(flat(counted), rel=1e-9, abs=1e-15)
 
 
 def test_what_has_arrived_and_is_not_added_is_told(database: Database) -> None:

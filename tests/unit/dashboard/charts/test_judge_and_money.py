@@ -48,9 +48,10 @@ FARED = pd.DataFrame(
 )  # fmt: skip
 POINTS = pd.DataFrame(
     {
-        "what": list(quality.STYLES), "name": list("abcde"), "quality": [0.9] * 5,
-        "quality_lo": [0.8] * 5, "quality_hi": [0.95] * 5, "usd": [1.0, 2.0, 3.0, 4.0, 5.0],
-        "usd_lo": [0.5] * 5, "usd_hi": [6.0] * 5,
+        "what": list(quality.STYLES), "name": list("abcdefg"), "quality": [0.9] * 7,
+        "quality_lo": [0.8] * 7, "quality_hi": [0.95] * 7,
+        "usd": [1.0, 2.0, 3.0, 4.0, 5.0, 5.5, 6.0],
+        "usd_lo": [0.5] * 7, "usd_hi": [6.0] * 7,
     }
 )  # fmt: skip
 BUCKETS = pd.DataFrame(
