@@ -367,8 +367,9 @@ WHERE (%(id)s::uuid IS NULL OR (t.at = %(at)s AND t.decision_id = %(id)s))
     );
 
 -- name: drawn_since
-SELECT d.segment, count(*) AS drawn FROM label_tasks t
-JOIN decisions d ON d.at = t.at AND d.id = t.decision_id
+SELECT d.segment, count(*) AS drawn FROM label_tasks t CROSS JOIN LATERAL (
+    SELECT segment FROM decisions WHERE at = t.at AND id = t.decision_id OFFSET 0
+) d
 WHERE t.at > %(since)s GROUP BY d.segment;
 
 -- name: first_unresolved
@@ -780,13 +781,25 @@ GROUP BY s.segment, s.tier, s.purpose ORDER BY s.segment, s.tier, s.purpose;
 -- name: logged_window
 -- The latest answered queries before the first unresolved draw, newest first: what was barred from
 -- them, the draws that fell and with which chance, and the labels of each answer. Only what the
--- observer has read.
+-- observer has read. They are found first, or the planner joins all that was ever served.
+WITH latest AS MATERIALIZED (
+    SELECT c.at, c.decision_id FROM completions c
+    JOIN watermarks w ON w.plane = c.plane AND w.segment = c.spool_segment
+        AND c."offset" <= w."offset"
+    WHERE c.status = 'ok'
+        AND (%(at)s::timestamptz IS NULL OR (c.at, c.decision_id) < (%(at)s, %(id)s::uuid))
+    ORDER BY c.at DESC, c.decision_id DESC
+    LIMIT %(limit)s
+)
 SELECT c.at, c.decision_id, d.seed, ARRAY(SELECT jsonb_object_keys(d.excluded)) AS barred,
     t.probability AS audit, shadowed.probability AS shadow, told.labels
-FROM completions c
-JOIN watermarks w ON w.plane = c.plane AND w.segment = c.spool_segment AND c."offset" <= w."offset"
-JOIN decisions d ON d.at = c.at AND d.id = c.decision_id
-LEFT JOIN label_tasks t ON t.at = c.at AND t.decision_id = c.decision_id
+FROM latest c
+CROSS JOIN LATERAL (
+    SELECT seed, excluded FROM decisions WHERE at = c.at AND id = c.decision_id OFFSET 0
+) d
+LEFT JOIN LATERAL (
+    SELECT probability FROM label_tasks WHERE at = c.at AND decision_id = c.decision_id OFFSET 0
+) t ON true
 CROSS JOIN LATERAL (
     SELECT min(s.probability) AS probability FROM draws s
     WHERE s.at = c.at AND s.decision_id = c.decision_id AND s.kind = 'shadow'
@@ -795,10 +808,7 @@ CROSS JOIN LATERAL (
     SELECT jsonb_object_agg(l.key, l.value) AS labels FROM labels l
     WHERE l.at = c.at AND l.decision_id = c.decision_id AND l.source = ANY(%(accepts)s)
 ) told
-WHERE c.status = 'ok'
-    AND (%(at)s::timestamptz IS NULL OR (c.at, c.decision_id) < (%(at)s, %(id)s::uuid))
-ORDER BY c.at DESC, c.decision_id DESC
-LIMIT %(limit)s;
+ORDER BY c.at DESC, c.decision_id DESC;
 
 
 -- ============================================================================ frontier
