@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +24,9 @@ from rich.progress import Progress, TaskID
 from controlplane.audit.judge_report import Graded, report
 from controlplane.connection import connect
 from controlplane.database import Database, embedded, upgrade
+from controlplane.frontier import FrontierJob
+from controlplane.leader import Leader
+from controlplane.learn.settings import LearnerSettings
 from controlplane.rollups import add
 from controlplane.sql import parse
 from dataplane.contract.policy import PolicyDocument
@@ -36,7 +40,10 @@ RECORDS = (
     "decisions", "steps", "attempts", "judge_scores", "completions", "draws", "outcomes", "texts",
 )  # fmt: skip
 BESIDE = ("label_tasks", "labels", "shadow_tasks", "shipments")
-AFTER = ("estimates", "alarms", "acknowledgements", "job_runs", "judge_reports", "watermarks")
+AFTER = (
+    "estimates", "alarms", "acknowledgements", "job_runs", "judge_reports", "watermarks",
+    "label_rollups", "plane_reports",
+)  # fmt: skip
 VERSIONS_A_DAY = 8
 WEIGHTS = 1_500  # of an estimator, as of a prior that was taught
 UNLABELLED = timedelta(hours=6)
@@ -103,6 +110,7 @@ def seed(database: Database, span: Span, progress: Progress) -> None:
         owner.autocommit = True
         owner.execute("VACUUM ANALYZE")
     _roll_up(database, progress)
+    _frontier(database, span)
 
 
 def _fill(owner: psycopg.Connection, part: dict[str, Any]) -> None:
@@ -182,6 +190,14 @@ def _roll_up(database: Database, progress: Progress) -> None:
             progress.advance(task, added)
     with psycopg.connect(database.url, autocommit=True) as owner:
         owner.execute("VACUUM ANALYZE")
+
+
+def _frontier(database: Database, span: Span) -> None:
+    """As the control plane's job does, of the last queries."""
+    url = database.url_for("penstock_controlplane")
+    with Leader(url) as leader:
+        assert leader.leads()
+        FrontierJob(partial(connect, url), leader, LearnerSettings()).compute(span.until)
 
 
 @contextmanager

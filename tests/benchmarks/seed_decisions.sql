@@ -193,3 +193,26 @@ CROSS JOIN (VALUES ('default'), ('code'), ('support')) AS listed (segment);
 -- name: watermarks
 INSERT INTO watermarks (plane, segment, "offset")
 SELECT plane, segment, max(last_offset) FROM shipments GROUP BY plane, segment;
+
+-- name: label_rollups
+-- As the trigger adds them, which fills of tables without one do not wake.
+INSERT INTO label_rollups (at, tenant, segment, policy_version, tier, labels, cost_usd)
+SELECT date_bin('10 minutes', at, '2000-01-01Z'), tenant, segment, policy_version, tier, count(*),
+    coalesce(sum(price_usd), 0)
+FROM v_overview_labels GROUP BY 1, 2, 3, 4, 5;
+
+-- name: plane_reports
+-- Of the last week, one in ten seconds; the database adds them up.
+INSERT INTO plane_reports (plane, at, body)
+SELECT 'plane-' || plane, at, jsonb_build_object(
+    'spool', jsonb_build_object(
+        'pending_records', (40 * random())::integer, 'pending_bytes', (40000 * random())::integer,
+        'oldest_pending_seconds', 3 * random(), 'dropped', 0, 'quarantined', 0,
+        'damaged_segments', 0, 'last_error', NULL),
+    'tiers', jsonb_build_object('local', jsonb_build_object(
+        'unavailable', NULL, 'failures_in_a_row', 0, 'restarts', 0, 'slots', 8,
+        'slots_busy', (8 * random())::integer, 'queue_depth', (3 * random())::integer,
+        'memory_rss_bytes', 320000000 + (9000000 * random())::integer)))
+FROM generate_series(%(until)s::timestamptz - interval '7 days', %(until)s, interval '10 seconds')
+    AS at
+CROSS JOIN generate_series(1, 3) AS plane;
