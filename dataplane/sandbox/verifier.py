@@ -226,7 +226,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             run(verifier, told)
         except httpx.HTTPError as error:
-            sys.stderr.write(f"SIMULATED verifier: {control} does not answer ({error})\n")
+            reason = str(error).partition("\n")[0]
+            sys.stderr.write(f"SIMULATED verifier: {control} does not answer ({reason})\n")
             return 1
     sys.stderr.write(
         f"SIMULATED verifier: {verifier.handed_in} verdicts handed in, {verifier.refused} refused\n"
