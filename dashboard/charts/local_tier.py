@@ -15,7 +15,7 @@ from dashboard.charts.style import (
     when,
 )
 
-MIB = 1 << 20
+MIB, GIB = 1 << 20, 1 << 30
 
 
 def first_token(course: pd.DataFrame) -> Layers:

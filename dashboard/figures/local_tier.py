@@ -62,6 +62,12 @@ class LocalTier:
         return sum(row["queue_depth"] or 0 for row in self.owned)
 
     @property
+    def gpu(self) -> tuple[int, int] | None:
+        """Of the fullest GPU: bytes in use, and how many it has; planes may share one."""
+        told = [(row["gpu_used_bytes"], row["gpu_bytes"]) for row in self.owned if row["gpu_bytes"]]
+        return max(told, key=lambda each: each[0] / each[1], default=None)
+
+    @property
     def verdict(self) -> Verdict:
         """Whether it keeps up."""
         if self.engines and all(row["unavailable"] for row in self.engines):

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 import streamlit as st
 
 from dashboard.charts import local_tier as charts
-from dashboard.charts.local_tier import MIB
+from dashboard.charts.local_tier import GIB, MIB
 from dashboard.figures.local_tier import LocalTier, Verdict, read
 from dashboard.filters import Filters
 from dashboard.frame import REFRESH_S, page, reading
@@ -68,7 +68,14 @@ def _headline(box: LocalTier) -> None:
     with columns[4]:
         memory = sum(row["memory_bytes"] or 0 for row in box.owned)
         _metric("Memory", f"{memory / MIB:,.0f} MiB" if box.owned else UNKNOWN,
-                f"RAM of {counted(len(box.owned), 'engine')}")  # fmt: skip
+                f"RAM of {counted(len(box.owned), 'engine')}{_gpu(box)}")  # fmt: skip
+
+
+def _gpu(box: LocalTier) -> str:
+    if box.gpu is None:
+        return ""
+    used, whole = box.gpu
+    return f"; fullest GPU {used / GIB:.1f} of {whole / GIB:.1f} GiB"
 
 
 def _speed(tokens_per_s: float | None) -> str:
@@ -130,7 +137,7 @@ def _engines(box: LocalTier, period: str) -> None:
     busy = course["busy_share"].mean()
     st.caption(
         f"Slots were busy {share(busy)} of the time, as told every ten seconds. Memory is RAM of "
-        "the engine's process; what it holds on a GPU is not recorded, `nvidia-smi` tells."
+        "the engine's process; where it has a GPU, how full that is, by whomever, stands above."
     )
 
 

@@ -56,6 +56,6 @@ GROUP BY 1, 2 ORDER BY 1, 2 LIMIT %(rows)s;
 
 -- name: engines_now
 SELECT DISTINCT ON (plane) plane, at, unavailable, restarts, slots, slots_busy, queue_depth,
-    memory_bytes
+    memory_bytes, gpu_used_bytes, gpu_bytes
 FROM v_tier_reports WHERE at >= %(now)s - interval '2 minutes' AND tier = %(tier)s
 ORDER BY plane, at DESC LIMIT %(rows)s;

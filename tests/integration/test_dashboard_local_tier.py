@@ -19,6 +19,12 @@ UPDATE attempts SET ttft_ms = 5 + "offset" % 40, tokens_per_s = 50 + "offset" % 
 WHERE tier = 'local'
 """
 AWAY = "UPDATE plane_reports SET body = jsonb_set(body, '{tiers,local,unavailable}', '\"down\"')"
+ON_A_GPU = """
+UPDATE plane_reports SET body = jsonb_set(body, '{tiers,local}', body #> '{tiers,local}' ||
+    jsonb_build_object(
+        'gpu_memory_used_bytes', %(used)s::bigint, 'gpu_memory_bytes', %(whole)s::bigint))
+WHERE plane = %(plane)s
+"""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +94,19 @@ def test_the_page_shows_the_figures_and_no_money(
     assert shown["Memory"] == ("658 MiB", "RAM of 2 engines")
     assert charts(test) == 5
     assert "USD" not in said(test)
+
+
+def test_of_engines_on_gpus_the_fullest_is_told(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    seed(database.url, Past(until=now, queries=20))
+    told(database.url, now, reports=1)
+    with psycopg.connect(database.url) as owner:
+        for plane, used in (("plane-a", 30), ("plane-b", 60)):
+            owner.execute(ON_A_GPU, {"plane": plane, "used": used << 30, "whole": 80 << 30})
+    shown = metrics(page(monkeypatch, "local_tier", database))
+    assert shown["Memory"][1] == "RAM of 2 engines; fullest GPU 60.0 of 80.0 GiB"
 
 
 def test_many_failures_and_an_engine_away_are_said(database: Database) -> None:
