@@ -7,6 +7,7 @@ compare-and-swap.
 """
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -45,8 +46,11 @@ class Leader:
                 raise NotLeaderError("leadership was lost: nothing of this turn is written")
 
     def resign(self) -> None:
-        """Let another lead."""
+        """Let another lead, at once: the server would only see later that we are gone."""
         with self._mutex:
+            if self._connection is not None:
+                with suppress(psycopg.Error):
+                    self._connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
             self._close()
 
     def __enter__(self) -> Self:
