@@ -103,31 +103,6 @@ def steps(course: pd.DataFrame, column: str, title: str, ends: tuple[float, floa
     return chart
 
 
-def calibration(bins: pd.DataFrame) -> Layers:
-    """What the judge's score promised against what labels found; on the diagonal it is honest."""
-    unit = alt.Scale(domain=[0, 1])
-    promised = alt.X("predicted:Q", title="predicted P(local answer is right)", scale=unit)
-    title = "share right, by labels"
-    diagonal = (
-        alt.Chart(pd.DataFrame({"predicted": [0, 1], "value": [0, 1]}))
-        .mark_line(color="gray", strokeDash=[6, 3])
-        .encode(x=promised, y=alt.Y("value:Q", title=title, scale=unit))
-    )
-    base = alt.Chart(bins).encode(x=promised)
-    bands = base.mark_rule(color=BLUE, strokeWidth=2).encode(
-        y=alt.Y("lo:Q", title=title, scale=unit), y2=alt.Y2("hi:Q")
-    )
-    numbers = ("predicted", "value", "lo", "hi")
-    points = base.mark_point(filled=True, color=BLUE, opacity=1, size=70).encode(
-        y=alt.Y("value:Q", title=title, scale=unit),
-        tooltip=[
-            *(alt.Tooltip(f"{name}:Q", format=".3f") for name in numbers),
-            alt.Tooltip("labels:Q"),
-        ],
-    )
-    return alt.layer(diagonal, bands, points).properties(height=HEIGHT)
-
-
 def _stacked(course: pd.DataFrame) -> pd.DataFrame:
     """Each bucket's purposes on top of each other, from ``below`` to ``above``."""
     ranked = course.assign(rank=course["purpose"].map(list(PURPOSES).index)).sort_values("rank")

@@ -13,7 +13,6 @@ from dashboard.store import Store
 
 ENOUGH = 30  # labels below which an interval says too little to be shown
 PRIOR_CALLS = 5  # that a policy's expectation is worth, in shadow calls
-Z = 1.96  # of the 95 % bands around a bin
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ class Figures:
 
     Frames, by column: ``quality_course`` at, labels, quality, lo, hi; ``cost_course`` at, until,
     purpose, usd_per_1000; ``cloud_course`` at, usd_per_1000; ``policy_course`` at, version, mode,
-    segment, routing_threshold, judge_cutoff; ``calibration`` predicted, value, lo, hi, labels.
+    segment, routing_threshold, judge_cutoff.
     """
 
     now: datetime
@@ -127,7 +126,6 @@ class Figures:
     cost_course: pd.DataFrame
     cloud_course: pd.DataFrame
     policy_course: pd.DataFrame
-    calibration: pd.DataFrame
 
     @property
     def local_share(self) -> float | None:
@@ -175,7 +173,6 @@ def read(
         cost_course=cost_course(volume, spend, bucket),
         cloud_course=cloud_course(volume, money.correction),
         policy_course=policy_course(policies, first, extent["last"] or now),
-        calibration=calibration(store.rows("calibration", since=traffic.since, **narrowed)),
     )
 
 
@@ -243,25 +240,3 @@ def policy_course(
     steps = [{**row, "at": max(row["published_at"], since)} for row in reversed(policies)]
     ends = {row["segment"]: {**row, "at": max(row["at"], until)} for row in steps}
     return pd.DataFrame([*steps, *ends.values()], columns=list(COURSE))
-
-
-def calibration(bins: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Each bin's label mean with its 95 % Wilson band."""
-    rows = [{**row, **_band(row["value"], row["labels"])} for row in bins]
-    return pd.DataFrame(rows, columns=["predicted", "value", "lo", "hi", "labels"])
-
-
-def _band(mean: float, n: int) -> dict[str, float]:
-    lo, hi = wilson(mean, n)
-    return {"lo": lo, "hi": hi}
-
-
-def wilson(mean: float, n: int) -> tuple[float, float]:
-    """The score interval of a share (Wilson, 1927).
-
-    >>> [round(end, 3) for end in wilson(0.9, 100)]
-    [0.826, 0.945]
-    """
-    middle = (mean + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    reach = Z / (1 + Z * Z / n) * (mean * (1 - mean) / n + Z * Z / (4 * n * n)) ** 0.5
-    return max(middle - reach, 0.0), min(middle + reach, 1.0)

@@ -1,6 +1,6 @@
 """Judge accuracy: can I trust it?"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
@@ -44,14 +44,12 @@ def show(filters: Filters) -> None:
         return
     _headline(report, figures)
     if figures.known:
-        _charts(report, figures)
+        _views(report, figures, filters)
     else:
         st.info(_missing(report))
+        changes(figures.changes, figures.now, filters.period, "judge_changes")
     _segments(figures)
     _checks(report)
-    changes(figures.changes, figures.now, filters.period, "judge_changes")
-    if figures.known:
-        _numbers(figures)
 
 
 def _nothing(figures: Figures, filters: Filters) -> str:
@@ -138,18 +136,34 @@ def _missing(report: Report) -> str:
     )
 
 
-def _charts(report: Report, figures: Figures) -> None:
+def _views(report: Report, figures: Figures, filters: Filters) -> None:
+    """Of which one is drawn: all at once, the page would take twice as long."""
+    now, other, course, numbers = st.tabs(
+        ["At the cutoff", "At another cutoff", "Over time", "Numbers"],
+        key="view",
+        bind="query-params",
+    )
+    if now.open:
+        with now:
+            _pair(lambda: _calibration(report, figures), lambda: _confusion(report, figures))
+    if other.open:
+        with other:
+            _pair(lambda: _scores(report, figures), lambda: _roc(report, figures))
+    if course.open:
+        with course:
+            _course(figures)
+            changes(figures.changes, figures.now, filters.period, "judge_changes")
+    if numbers.open:
+        with numbers:
+            _numbers(figures)
+
+
+def _pair(first: Callable[[], None], second: Callable[[], None]) -> None:
     left, right = st.columns(2)
     with left:
-        _calibration(report, figures)
+        first()
     with right:
-        _confusion(report, figures)
-    left, right = st.columns(2)
-    with left:
-        _scores(report, figures)
-    with right:
-        _roc(report, figures)
-    _course(figures)
+        second()
 
 
 def _calibration(report: Report, figures: Figures) -> None:
@@ -218,7 +232,6 @@ def _roc(report: Report, figures: Figures) -> None:
 
 def _course(figures: Figures) -> None:
     stretches, hours, moved = figures.stretches, figures.hours, figures.changes
-    st.subheader("Over time")
     if stretches.empty and hours.empty:
         st.info("No label of this period was in a report: choose a longer period.")
         return
@@ -272,16 +285,15 @@ def _checks(report: Report) -> None:
 
 
 def _numbers(figures: Figures) -> None:
-    with st.expander("The numbers behind the charts"):
-        for name, frame in (
-            ("judge_calibration", figures.bins),
-            ("judge_scores", figures.scores),
-            ("judge_roc", figures.roc),
-            ("judge_stretches", figures.stretches),
-            ("judge_hours", figures.hours),
-        ):
-            st.caption(name.replace("_", " "))
-            table(frame, name, f"The rows of {name.replace('_', ' ')}.")
+    for name, frame in (
+        ("judge_calibration", figures.bins),
+        ("judge_scores", figures.scores),
+        ("judge_roc", figures.roc),
+        ("judge_stretches", figures.stretches),
+        ("judge_hours", figures.hours),
+    ):
+        st.caption(name.replace("_", " "))
+        table(frame, name, f"The rows of {name.replace('_', ' ')}.")
 
 
 page("Judge accuracy", "Can I trust it?", show, "segment", every_s=EVERY_S)

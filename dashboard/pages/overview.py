@@ -51,7 +51,7 @@ def _scope(figures: Figures, filters: Filters) -> None:
     said = []
     if any(value is not None for value in filters.narrowed.values()):
         said.append(
-            "The filters narrow shares, latency, costs and the judge's calibration; quality, "
+            "The filters narrow shares, latency and costs; quality, "
             "policy, alarms and gates are of all traffic. Tier: of who answered, and of the calls "
             "charged."
         )
@@ -186,11 +186,8 @@ def _courses(figures: Figures, period: str) -> None:
         _quality_course(figures)
     with right:
         _cost_course(figures, period)
-    left, right = st.columns(2)
-    with left:
-        _policy_course(figures)
-    with right:
-        _calibration(figures)
+    _policy_course(figures)
+    _judge(figures)
 
 
 def _quality_course(figures: Figures) -> None:
@@ -269,22 +266,14 @@ def _policy_course(figures: Figures) -> None:
     )
 
 
-def _calibration(figures: Figures) -> None:
-    st.subheader("Judge calibration")
+def _judge(figures: Figures) -> None:
+    st.subheader("Judge")
     for gate in figures.gates:
         st.caption(_gate(gate, figures.now))
-    bins = figures.calibration
-    if bins.empty:
-        st.info("No judged answer has been audited and labelled in this period.")
-        return
-    labels = int(bins["labels"].sum())
-    st.altair_chart(
-        charts.calibration(bins),
-        alt=f"Points: predicted against labelled correctness in {len(bins)} bins, with bands.",
-    )
     st.caption(
-        f"{labels:,} audited local answers in ten bins of the probability that the judge's score "
-        "was read as, each with its 95 % Wilson band. On the dashed line the judge is honest."
+        "What labels say of it is on the page Judge accuracy."
+        if figures.gates
+        else "None was on trial yet: it decides nothing before labels have shown that it pays."
     )
 
 

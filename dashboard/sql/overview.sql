@@ -145,22 +145,6 @@ WHERE seq >= coalesce((
 ), 0)
 ORDER BY seq DESC, segment LIMIT %(rows)s;
 
--- name: calibration
--- Ten bins of the predicted probability that the judged answer is right, against its labels: the
--- newest of the period, which are enough.
-SELECT least(width_bucket(predicted, 0, 1, 10), 10) AS bin, count(*) AS labels,
-    avg(predicted) AS predicted, avg(value) AS value
-FROM (
-    SELECT predicted, value FROM v_overview_judged_labels
-    WHERE labelled_at >= %(since)s
-        AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
-        AND (%(segment)s::text IS NULL OR segment = %(segment)s)
-        AND (%(version)s::integer IS NULL OR policy_version = %(version)s)
-        AND (%(tier)s::text IS NULL OR tier = %(tier)s)
-    ORDER BY labelled_at DESC LIMIT 5000
-) AS newest
-GROUP BY 1 ORDER BY 1 LIMIT %(rows)s;
-
 -- name: gates
 SELECT judge, segment, standing, since, pairs FROM v_overview_gates
 ORDER BY judge, segment LIMIT %(rows)s;

@@ -45,6 +45,11 @@ def test_can_i_trust_the_judge(site: Site, page: Page, picture: Picture) -> None
     expect(page.get_by_text("Why:")).to_be_visible()
     settle(page)
     picture(page, "judge")
+    page.get_by_role("tab", name="Over time").click()
+    page.wait_for_url("**view=Over*", timeout=WAIT_MS)
+    expect(page.get_by_text("Boxes: stretches")).to_be_visible(timeout=WAIT_MS)
+    settle(page)
+    picture(page, "judge-over-time")
 
 
 def test_where_on_the_frontier(site: Site, page: Page, picture: Picture) -> None:

@@ -131,18 +131,6 @@ def test_the_policy_is_the_one_in_force(seeded: Database, figures: Figures) -> N
     assert course["routing_threshold"].is_monotonic_decreasing
 
 
-def test_the_judge_is_shown_against_audited_labels(seeded: Database, figures: Figures) -> None:
-    pairs = by_hand(
-        seeded,
-        "SELECT count(*) FROM judge_scores j JOIN outcomes o"
-        " ON o.decision_id = j.decision_id AND o.key = j.tier",
-    )
-    bins = figures.calibration
-    assert bins["labels"].sum() == pairs > ENOUGH
-    assert bins["predicted"].is_monotonic_increasing
-    assert ((bins["lo"] <= bins["value"]) & (bins["value"] <= bins["hi"])).all()
-
-
 def test_costs_over_time_add_up_to_the_total(figures: Figures) -> None:
     assert figures.cost_course["purpose"].nunique() == 2
     assert figures.cost_course["at"].nunique() > 20
@@ -212,10 +200,10 @@ def test_the_page_shows_the_figures(seeded: Database, monkeypatch: pytest.Monkey
         "Quality over time",
         "Cost per query over time",
         "Routing threshold and judge cutoff",
-        "Judge calibration",
+        "Judge",
     ]
     assert "SIMULATED" in test.warning[0].value
-    assert charts(test) == 5
+    assert charts(test) == 4
 
 
 def test_where_the_gate_stands_is_on_the_page(

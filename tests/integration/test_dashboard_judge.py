@@ -11,7 +11,7 @@ from dashboard.figures.judge import Figures, confusion, read
 from dashboard.filters import Filters
 from dashboard.store import snapshot
 from tests.kept import remember
-from tests.pages import charts, metrics, page
+from tests.pages import charts, metrics, page, said
 from tests.seeding import Past
 
 DAY = Filters("day")
@@ -79,9 +79,26 @@ def test_the_page_shows_the_figures(
     assert any("gate open since" in each.value for each in test.markdown)
     assert "SIMULATED" in test.warning[0].value
     assert "own confidence" in test.warning[1].value
-    assert charts(test) == 6
+    assert charts(test) == 2
     assert len(figures.hours) == 4
     assert set(figures.changes["kind"]) == {"gate", "drift", "alarm"}
+
+
+@pytest.mark.parametrize(
+    ("view", "drawn", "words"),
+    [
+        ("At another cutoff", 2, "The area under the curve is"),
+        ("Over time", 2, "Boxes: stretches of as many labels each"),
+        ("Numbers", 0, "judge calibration"),
+    ],
+)
+def test_each_view_has_an_address(
+    past: Database, monkeypatch: pytest.MonkeyPatch, view: str, drawn: int, words: str
+) -> None:
+    test = page(monkeypatch, "judge", past, view=view)
+    assert not test.exception
+    assert charts(test) == drawn
+    assert words in said(test)
 
 
 def test_of_a_month_the_last_report_of_each_day_is_read(past: Database) -> None:

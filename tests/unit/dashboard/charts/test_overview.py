@@ -27,7 +27,6 @@ POLICIES = pd.DataFrame(
         "judge_cutoff": [0.01, -0.5],
     }
 )
-BINS = pd.DataFrame({"predicted": [0.5], "value": [0.4], "lo": [0.2], "hi": [0.6], "labels": [9]})
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,6 @@ BINS = pd.DataFrame({"predicted": [0.5], "value": [0.4], "lo": [0.2], "hi": [0.6
         charts.quality(COURSE, None, None),
         charts.cost(COST, CLOUD),
         charts.steps(POLICIES, "judge_cutoff", "judge cutoff (raw score)", (-20, 0.01)),
-        charts.calibration(BINS),
     ],
 )
 def test_a_chart_is_valid_and_every_axis_has_a_title(chart: alt.Chart) -> None:

@@ -3,17 +3,14 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
-from controlplane.stats import wilson as audited_wilson
 from dashboard.figures.overview import (
     SPEND,
     VOLUME,
     Money,
     Quality,
-    calibration,
     cloud_course,
     cost_course,
     policy_course,
-    wilson,
 )
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -68,7 +65,6 @@ def test_empty_courses_stay_empty() -> None:
     assert cost_course(volume, spend, MINUTE).empty
     assert cloud_course(volume, 1.0).empty
     assert policy_course([], NOON, NOON).empty
-    assert calibration([]).empty
 
 
 def test_policies_are_steps_from_the_periods_start_until_now() -> None:
@@ -82,10 +78,3 @@ def test_policies_are_steps_from_the_periods_start_until_now() -> None:
     course = policy_course(newest_first, NOON, NOON + 5 * MINUTE)
     assert course["version"].tolist() == [1, 2, 2]
     assert course["at"].tolist() == [NOON, NOON + MINUTE, NOON + 5 * MINUTE]
-
-
-@pytest.mark.parametrize("n", [1, 7, 300])
-@pytest.mark.parametrize("mean", [0.0, 0.31, 1.0])
-def test_bands_are_the_audits_own_wilson_intervals(mean: float, n: int) -> None:
-    ours, theirs = wilson(mean, n), audited_wilson(mean, n, 0.95)
-    assert ours == pytest.approx((theirs.low, theirs.high), abs=1e-4)
