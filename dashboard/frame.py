@@ -75,6 +75,14 @@ def table(
     csv(rows, name)
 
 
+def folded(label: str, key: str, draw: Callable[[], None]) -> None:
+    """What is drawn once somebody opens it; the address keeps, as ``key``, whether it is open."""
+    fold = st.expander(label, key=key, on_change="rerun", bind="query-params")
+    if fold.open:
+        with fold:
+            draw()
+
+
 def time_column(name: str) -> Any:
     """How a table shows a column of times: in the viewer's zone, where it is known."""
     zone = st.context.timezone

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.changes import NAMES
-from dashboard.frame import table
+from dashboard.frame import folded, table
 from dashboard.units import age, plain
 
 LINES = 8  # told at a glance; the table has them all
@@ -21,5 +21,8 @@ def changes(found: pd.DataFrame, now: datetime, period: str, name: str) -> None:
     for row in found.head(LINES).to_dict("records"):
         ago = age(now - row["at"].to_pydatetime())
         st.markdown(f"**{NAMES[row['kind']]}**, {ago} ago: {plain(str(row['reason']))}")
-    with st.expander(f"All {len(found)} as a table"):
-        table(found, name, "A row a change: when (UTC), of what kind, and why.")
+    folded(
+        f"All {len(found)} as a table",
+        "all_changes",
+        lambda: table(found, name, "A row a change: when (UTC), of what kind, and why."),
+    )

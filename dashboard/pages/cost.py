@@ -17,7 +17,7 @@ from dashboard.figures.cost import (
     steps,
 )
 from dashboard.filters import Filters
-from dashboard.frame import page, reading, simulated, table, told
+from dashboard.frame import folded, page, reading, simulated, table, told
 from dashboard.history import changes
 from dashboard.person import Person, current
 from dashboard.units import UNKNOWN, plain, usd
@@ -87,12 +87,12 @@ def _drift(found: Drift, filters: Filters) -> None:
     if found.ranked and found.first_at is not None:
         _waterfall(found, filters)
     if len(found.cells):
-        with st.expander("By segment, tier and purpose"):
-            table(
-                found.cells.round(8),
-                "cost_drift",
-                "A row a segment, tier and purpose: spend, change.",
-            )
+        said = "A row a segment, tier and purpose: spend, change."
+        folded(
+            "By segment, tier and purpose",
+            "cells",
+            lambda: table(found.cells.round(8), "cost_drift", said),
+        )
 
 
 def _waterfall(found: Drift, filters: Filters) -> None:

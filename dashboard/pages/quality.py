@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.charts import quality as charts
 from dashboard.figures.quality import KINDS, Figures, read, told
 from dashboard.filters import Filters
-from dashboard.frame import page, reading, simulated, table
+from dashboard.frame import folded, page, reading, simulated, table
 from dashboard.units import UNKNOWN, age, plain, share, usd
 
 EVERY_S = 30.0
@@ -33,8 +33,8 @@ def show(filters: Filters) -> None:
     _frontier(figures)
     _refusals(figures)
     _course(figures, filters.period)
-    st.subheader("All points")
-    table(told(figures.points), "frontier", "A row a way to serve: quality, cost, how it is known.")
+    said = "A row a way to serve: quality, cost, how it is known."
+    folded("All points", "points", lambda: table(told(figures.points), "frontier", said))
 
 
 def _nothing(filters: Filters) -> str:

@@ -91,7 +91,13 @@ def test_what_the_page_shows_is_what_the_api_says(
     assert shown["Cost of 1,000 queries"][0] == usd(1000 * found.after_usd / queries["after"])
     assert test.markdown[0].value.startswith("#### Spend rose by")
     assert charts(test) == 3
-    assert test.dataframe[-1].value["kind"].tolist() == ["alarm", "drift", "gate"]
+    assert not test.dataframe
+    with control_plane(past) as beside:
+        opened = page(
+            monkeypatch, "cost", past, beside, period="hour", cells="true", all_changes="true"
+        )
+    assert len(opened.dataframe[0].value) == len(found.cells)
+    assert opened.dataframe[-1].value["kind"].tolist() == ["alarm", "drift", "gate"]
     assert r"\*state\* the new price" in said(test)
 
 

@@ -84,7 +84,9 @@ def test_the_page_shows_the_figures(
     assert figures.mix is not None
     assert shown["Against a coin of the same cost"] == f"{100 * figures.mix.gain:+.1f} points"
     assert charts(test) == 3
-    assert len(test.dataframe[0].value) == len(figures.points)
+    assert not test.dataframe
+    opened = page(monkeypatch, "quality", past, points="true")
+    assert len(opened.dataframe[0].value) == len(figures.points)
 
 
 def test_a_segment_without_a_frontier_is_said_to_have_none(
