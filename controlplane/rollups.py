@@ -23,7 +23,7 @@ BUDGET_S = 3.0  # of one run, after which no transaction is begun
 KEPT = timedelta(days=400)
 FORGOTTEN = 20_000  # rows of each table that one run drops at most, but for ten minutes' at least
 FORGET = (
-    "forget_query_sums", "forget_spend_sums", "forget_label_sums", "forget_latency_sums",
+    "forget_query_sums", "forget_spend_sums", "forget_votes", "forget_latency_sums",
     "forget_waiting",
 )  # fmt: skip
 

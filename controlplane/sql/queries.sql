@@ -993,12 +993,9 @@ DELETE FROM spend_rollups WHERE at < least(%(before)s, greatest(
     (SELECT min(at) FROM spend_rollups) + interval '10 minutes'
 ));
 
--- name: forget_label_sums
-DELETE FROM label_rollups WHERE at < least(%(before)s, greatest(
-    coalesce((
-        SELECT at FROM label_rollups WHERE at < %(before)s ORDER BY at OFFSET %(most)s LIMIT 1
-    ), 'infinity'),
-    (SELECT min(at) FROM label_rollups) + interval '10 minutes'
+-- name: forget_votes
+DELETE FROM priced_votes WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM priced_votes WHERE at < %(before)s ORDER BY at LIMIT %(most)s
 ));
 
 -- name: forget_latency_sums

@@ -103,16 +103,7 @@ WHERE at >= %(since)s AND shadow_calls > 0
 
 -- name: votes
 SELECT count(*) AS labels, coalesce(sum(price_usd), 0) AS cost_usd
-FROM v_overview_labels
-WHERE at >= %(since)s
-    AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
-    AND (%(segment)s::text IS NULL OR segment = %(segment)s)
-    AND (%(version)s::integer IS NULL OR policy_version = %(version)s)
-    AND (%(tier)s::text IS NULL OR tier = %(tier)s);
-
--- name: summed_votes
-SELECT coalesce(sum(labels), 0)::bigint AS labels, coalesce(sum(cost_usd), 0) AS cost_usd
-FROM v_label_rollups
+FROM v_priced_votes
 WHERE at >= %(since)s
     AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
     AND (%(segment)s::text IS NULL OR segment = %(segment)s)

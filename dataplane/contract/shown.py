@@ -84,18 +84,18 @@ class LatencyRollupRow(SQLModel, table=True):
     n: Long
 
 
-class LabelRollupRow(SQLModel, table=True):
-    """Trusted votes of labellers, by the times of their queries, and their stated price (USD)."""
+class PricedVoteRow(SQLModel, table=True):
+    """A trusted vote of a labeller, at its query's time: on whose answer, its price (USD)."""
 
-    __tablename__ = "label_rollups"
+    __tablename__ = "priced_votes"
 
     at: MomentKey
-    tenant: Key
-    segment: Key
-    policy_version: int = Field(primary_key=True)
-    tier: Key
-    labels: Long
-    cost_usd: Real
+    id: IdKey
+    tenant: Words
+    segment: Words
+    policy_version: int
+    tier: Words
+    price_usd: MaybeReal
 
 
 class RollupMarkRow(SQLModel, table=True):

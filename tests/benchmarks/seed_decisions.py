@@ -42,7 +42,7 @@ RECORDS = (
 BESIDE = ("label_tasks", "labels", "shadow_tasks", "shipments")
 AFTER = (
     "estimates", "alarms", "acknowledgements", "job_runs", "judge_reports", "watermarks",
-    "label_rollups", "plane_reports",
+    "priced_votes", "plane_reports",
 )  # fmt: skip
 VERSIONS_A_DAY = 8
 WEIGHTS = 1_500  # of an estimator, as of a prior that was taught

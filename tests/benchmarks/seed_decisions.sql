@@ -194,12 +194,16 @@ CROSS JOIN (VALUES ('default'), ('code'), ('support')) AS listed (segment);
 INSERT INTO watermarks (plane, segment, "offset")
 SELECT plane, segment, max(last_offset) FROM shipments GROUP BY plane, segment;
 
--- name: label_rollups
--- As the trigger adds them, which fills of tables without one do not wake.
-INSERT INTO label_rollups (at, tenant, segment, policy_version, tier, labels, cost_usd)
-SELECT date_bin('10 minutes', at, '2000-01-01Z'), tenant, segment, policy_version, tier, count(*),
-    coalesce(sum(price_usd), 0)
-FROM v_overview_labels GROUP BY 1, 2, 3, 4, 5;
+-- name: priced_votes
+-- As the trigger sets them down, which fills of tables without one do not wake.
+INSERT INTO priced_votes (at, id, tenant, segment, policy_version, tier, price_usd)
+SELECT o.at, o.id, d.tenant, d.segment, d.policy_version, o.key, terms.label_price_usd
+FROM outcomes o
+CROSS JOIN LATERAL (
+    SELECT * FROM decisions WHERE at = o.at AND id = o.decision_id OFFSET 0
+) AS d
+LEFT JOIN policy_terms terms ON terms.version = d.policy_version
+WHERE o.source IN ('ground_truth', 'verifier') AND o.labeller NOT LIKE 'application:%%';
 
 -- name: plane_reports
 -- Of the last week, one in ten seconds; the database adds them up.

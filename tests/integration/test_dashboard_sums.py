@@ -40,7 +40,7 @@ def summed(shared_database: Database) -> Database:
     seed(shared_database.url, Past(until=datetime.now(UTC), queries=600))
     with psycopg.connect(shared_database.url) as owner:
         owner.execute(MIXED)
-        owner.execute("DELETE FROM label_rollups")
+        owner.execute("DELETE FROM priced_votes")
         owner.execute(LABELLED_AFTERWARDS)
     added_up(shared_database)
     return shared_database

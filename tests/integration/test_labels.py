@@ -134,7 +134,7 @@ def test_the_same_label_a_hundred_times_is_one_row(
     (task,) = lease(connection)
     assert {submit(connection, task, 1.0) for _ in range(100)} == {"labelled"}
     assert len(outcomes(connection)) == 1
-    assert connection.execute("SELECT labels FROM label_rollups").fetchall() == [{"labels": 1}]
+    assert connection.execute("SELECT tier FROM priced_votes").fetchall() == [{"tier": "local"}]
     with pytest.raises(AlreadyResolvedError, match="cannot be changed"):
         submit(connection, task, 0.0)
     with pytest.raises(AlreadyResolvedError, match="another"):

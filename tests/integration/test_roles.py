@@ -36,7 +36,7 @@ MAY: dict[Role, dict[str, set[str]]] = {
         "texts": {"SELECT", "DELETE"},
         **{
             table: {"SELECT", "DELETE"}
-            for table in ("plane_reports", "spool_rollups", "engine_rollups", "label_rollups")
+            for table in ("plane_reports", "spool_rollups", "engine_rollups", "priced_votes")
         },
         "frontier_points": {"SELECT", "INSERT", "DELETE"},
         "policy_prices": {"SELECT"},

@@ -1,25 +1,22 @@
-"""Votes are added up once each: those of before the revision, and those that are written since."""
+"""Votes are set down once each: those of before the revision, and those that are written since."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-import pytest
 
 from controlplane.database import Database, upgrade
 from dataplane.contract.records import Outcome
 from tests.migration.test_votes import upgrade_to
 from tests.traffic import AUDIT, PostgresTraffic, label, query
 
-BEFORE = "0013"
+BEFORE = "0015"
 BY_HAND = """
-SELECT date_bin('10 minutes', at, '2000-01-01Z'), tenant, segment, policy_version, tier, count(*),
-    coalesce(sum(price_usd), 0)
-FROM v_overview_labels GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+SELECT at, tenant, segment, policy_version, tier, price_usd FROM v_overview_labels ORDER BY at
 """
-ADDED_UP = """
-SELECT at, tenant, segment, policy_version, tier, labels, cost_usd FROM v_label_rollups
-ORDER BY at, tenant, segment, policy_version, tier
+SET_DOWN = """
+SELECT at, tenant, segment, policy_version, tier, price_usd FROM v_priced_votes ORDER BY at
 """
 PRICED = """
 INSERT INTO policy_terms (version, local, cloud, call_usd, char_usd, label_price_usd)
@@ -45,7 +42,7 @@ def ask(database: Database, numbers: range) -> PostgresTraffic:
     return traffic
 
 
-def test_votes_of_before_and_since_are_each_added_once(empty_database: Database) -> None:
+def test_votes_of_before_and_since_are_each_set_down_once(empty_database: Database) -> None:
     upgrade_to(empty_database, BEFORE)
     with psycopg.connect(empty_database.url) as owner:
         owner.execute(PRICED)
@@ -53,7 +50,23 @@ def test_votes_of_before_and_since_are_each_added_once(empty_database: Database)
     traffic.shipping.ship(*votes(range(5)))
     upgrade(empty_database.url)
     traffic.shipping.ship(*votes(range(2, 8)))
-    added = rows(empty_database, ADDED_UP)
-    assert added == rows(empty_database, BY_HAND)
-    assert sum(row[5] for row in added) == 16
-    assert sum(row[6] for row in added) == pytest.approx(16 * 0.25)
+    found = rows(empty_database, SET_DOWN)
+    assert found == rows(empty_database, BY_HAND)
+    assert [row[5] for row in found] == [0.25] * 16
+
+
+def test_labellers_do_not_wait_for_each_other(database: Database) -> None:
+    traffic = ask(database, range(2))
+    traffic.shipping.ship(*votes(range(1)))
+    one, other = (label(query(300 * number), "local", 1.0, "carl") for number in range(2))
+    row = "INSERT INTO outcomes SELECT (jsonb_populate_record(NULL::outcomes, %s::jsonb)).*"
+    with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
+        second.execute("SET lock_timeout = '2s'")
+        for connection, vote in ((first, one), (second, other)):
+            written = {
+                **vote.model_dump(mode="json"), "plane": "controlplane", "spool_segment": 0,
+                "offset": 0,
+            }  # fmt: skip
+            connection.execute(row.encode(), (json.dumps(written),))
+        second.commit()
+    assert len(rows(database, SET_DOWN)) == 4
