@@ -30,10 +30,10 @@ QUERIES = 800
 LEFT = 8
 UNPROPOSED = ("Nothing was proposed yet", "No proposal moved")  # true of a short run
 SHOWN = {  # charts at least, tables at least, and words
-    "overview": (5, 0, "SIMULATED"),
-    "quality": (3, 1, "Cost and quality of ways to serve"),
-    "judge": (3, 1, "SIMULATED"),
-    "cost": (2, 1, "What changed"),
+    "overview": (4, 0, "SIMULATED"),
+    "quality": (3, 0, "Cost and quality of ways to serve"),
+    "judge": (2, 0, "Does it mean what it says?"),
+    "cost": (2, 0, "What changed"),
     "decisions": (0, 1, "Choose a row to see why"),
     "labelling": (0, 0, "Answer"),
     "policies": (1, 2, "Versions over time"),
