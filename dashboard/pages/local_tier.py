@@ -58,8 +58,8 @@ def _headline(box: LocalTier) -> None:
         _metric("First token", latency(box.pace["ttft_ms"]),
                 f"median; p95 {latency(box.pace['ttft_p95_ms'])}")  # fmt: skip
     with columns[2]:
-        _metric("Speed", _speed(box.pace["tokens_per_s"]),
-                f"median; slowest {_speed(box.pace['tokens_per_s_p5'])}")  # fmt: skip
+        _metric("Tokens a second", _speed(box.pace["tokens_per_s"]),
+                f"median; slowest 5 % below {_speed(box.pace['tokens_per_s_p5'])}")  # fmt: skip
     with columns[3]:
         busy = sum(row["slots_busy"] or 0 for row in box.owned)
         slots = sum(row["slots"] for row in box.owned)
@@ -79,7 +79,7 @@ def _gpu(box: LocalTier) -> str:
 
 
 def _speed(tokens_per_s: float | None) -> str:
-    return UNKNOWN if tokens_per_s is None else f"{tokens_per_s:,.0f} tokens/s"
+    return UNKNOWN if tokens_per_s is None else f"{tokens_per_s:,.0f}"
 
 
 def _pace(box: LocalTier) -> None:
@@ -97,7 +97,8 @@ def _pace(box: LocalTier) -> None:
     with right:
         st.subheader("Tokens a second")
         st.altair_chart(
-            charts.speed(box.pace_course), alt=f"Lines: median {_speed(pace['tokens_per_s'])}."
+            charts.speed(box.pace_course),
+            alt=f"Lines: median {_speed(pace['tokens_per_s'])} tokens a second.",
         )
         st.caption("Of one answer, after its first token.")
     st.subheader("Calls")
