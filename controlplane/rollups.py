@@ -3,9 +3,10 @@
 How far each spool segment is added moves with the sums, in one transaction: spools may arrive late
 and twice, and a control plane may end anywhere. A record whose decision has not come waits for it.
 
-Sums, and what waits, are forgotten after a stated time by what they are of, the oldest first, a few
-at each run. Records are kept or dropped by themselves: sums of records that are gone stay as long
-as they are to, and of records that are older than all sums the records are read (``spent.py``).
+Sums, priced votes, and what waits are forgotten after a stated time by what they are of, the oldest
+first, a few at each run. Records are kept or dropped by themselves: sums of records that are gone
+stay as long as they are to, and of records that are older than all sums the records are read
+(``spent.py``).
 """
 
 import time

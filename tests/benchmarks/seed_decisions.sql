@@ -194,17 +194,6 @@ CROSS JOIN (VALUES ('default'), ('code'), ('support')) AS listed (segment);
 INSERT INTO watermarks (plane, segment, "offset")
 SELECT plane, segment, max(last_offset) FROM shipments GROUP BY plane, segment;
 
--- name: priced_votes
--- As the trigger sets them down, which fills of tables without one do not wake.
-INSERT INTO priced_votes (at, id, tenant, segment, policy_version, tier, price_usd)
-SELECT o.at, o.id, d.tenant, d.segment, d.policy_version, o.key, terms.label_price_usd
-FROM outcomes o
-CROSS JOIN LATERAL (
-    SELECT * FROM decisions WHERE at = o.at AND id = o.decision_id OFFSET 0
-) AS d
-LEFT JOIN policy_terms terms ON terms.version = d.policy_version
-WHERE o.source IN ('ground_truth', 'verifier') AND o.labeller NOT LIKE 'application:%%';
-
 -- name: plane_reports
 -- Of the last week, one in ten seconds; the database adds them up.
 INSERT INTO plane_reports (plane, at, body)
