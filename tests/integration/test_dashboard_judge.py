@@ -85,19 +85,19 @@ def test_the_page_shows_the_figures(
 
 
 @pytest.mark.parametrize(
-    ("view", "drawn", "words"),
+    ("view", "drawn", "tables", "words"),
     [
-        ("At another cutoff", 2, "The area under the curve is"),
-        ("Over time", 2, "Boxes: stretches of as many labels each"),
-        ("Numbers", 0, "judge calibration"),
+        ("At another cutoff", 2, 0, "The area under the curve is"),
+        ("Over time", 2, 0, "Boxes: stretches of as many labels each"),
+        ("Numbers", 0, 5, "judge calibration"),
     ],
 )
 def test_each_view_has_an_address(
-    past: Database, monkeypatch: pytest.MonkeyPatch, view: str, drawn: int, words: str
+    past: Database, monkeypatch: pytest.MonkeyPatch, view: str, drawn: int, tables: int, words: str
 ) -> None:
     test = page(monkeypatch, "judge", past, view=view)
     assert not test.exception
-    assert charts(test) == drawn
+    assert (charts(test), len(test.dataframe)) == (drawn, tables)
     assert words in said(test)
 
 
