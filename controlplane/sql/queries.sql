@@ -6,24 +6,8 @@
 
 -- name: arrived
 -- How far each spool segment has arrived. Segments of a plane ascend in time, so a decision is read
--- before its completion in a later segment. One index probe a segment, for shipments are many. A batch
--- sent twice may leave the row of the shorter one last; then its end is read with the next batch.
-WITH RECURSIVE sources AS (
-    (SELECT plane, segment FROM shipments ORDER BY plane, segment LIMIT 1)
-    UNION ALL
-    SELECT next.plane, next.segment FROM sources CROSS JOIN LATERAL (
-        SELECT s.plane, s.segment FROM shipments s
-        WHERE (s.plane, s.segment) > (sources.plane, sources.segment)
-        ORDER BY s.plane, s.segment LIMIT 1
-    ) AS next
-)
-SELECT sources.plane, sources.segment, newest.arrived
-FROM sources CROSS JOIN LATERAL (
-    SELECT s.last_offset AS arrived FROM shipments s
-    WHERE s.plane = sources.plane AND s.segment = sources.segment
-    ORDER BY s.first_offset DESC LIMIT 1
-) AS newest
-ORDER BY sources.plane, sources.segment;
+-- before its completion in a later segment.
+SELECT plane, segment, last_offset AS arrived FROM spool_arrivals ORDER BY plane, segment;
 
 -- name: cut
 -- At most so many completions of one source: how many, and the offset of the last one.

@@ -92,6 +92,17 @@ class ShipmentRow(SQLModel, table=True):
     shipped_at: Stamp = None
 
 
+class SpoolArrivalRow(SQLModel, table=True):
+    """How far a spool segment has arrived; the database keeps it with each shipment."""
+
+    __tablename__ = "spool_arrivals"
+
+    plane: Key
+    segment: LongKey
+    last_offset: Long
+    shipped_at: Moment
+
+
 class PolicyRow(SQLModel, table=True):
     """A policy document, kept as the very text that its digest is of."""
 

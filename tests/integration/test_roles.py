@@ -40,6 +40,7 @@ MAY: dict[Role, dict[str, set[str]]] = {
         },
         "frontier_points": {"SELECT", "INSERT", "DELETE"},
         "policy_prices": {"SELECT"},
+        "spool_arrivals": {"SELECT"},
     },
     "penstock_dashboard": {},
 }
