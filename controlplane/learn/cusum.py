@@ -30,10 +30,10 @@ class Expectation(Frozen):
     segment: SegmentPolicy
     judge: JudgeTable
 
-    def right(self, record: Record) -> list[float]:
+    def right(self, p_hat: Sequence[float], score: float | None) -> list[float]:
         """P(right) of each tier, given the judge's score where there is one."""
-        beliefs = self.segment.beliefs(self.judge, np.array(record.p_hat))
-        k = None if record.score is None else self.judge.bin(record.score)
+        beliefs = self.segment.beliefs(self.judge, np.array(p_hat))
+        k = None if score is None else self.judge.bin(score)
         return [float(each) for each in rule.right(beliefs, k)]
 
 
@@ -89,11 +89,15 @@ class LabelCharts:
         charts = zip(self._charts, known, strict=True)
         self._charts = [(chart or Cusum()) if good else None for chart, good in charts]
 
-    def see(self, record: Record, at: int) -> int | None:
-        """Since when some tier's labels are others than expected, if this record says so."""
+    def see(self, record: Record, p_hat: Sequence[float], at: int) -> int | None:
+        """Since when some tier's labels are others than expected, if this record says so.
+
+        ``p_hat``: of each tier, before it learned of them.
+        """
         if self._expected is None:
             return None
-        told = zip(self._charts, self._expected.right(record), record.right, strict=True)
+        expected = self._expected.right(p_hat, record.score)
+        told = zip(self._charts, expected, record.right, strict=True)
         alarms = [
             chart.update(expected, right, at)
             for chart, expected, right in told

@@ -173,9 +173,9 @@ class Watch:
         self._reference = None
         return self._last
 
-    def label(self, record: Record, at: int) -> Alarm | None:
-        """One more label, and the alarm that it raises."""
-        since = self._labels.see(record, at)
+    def label(self, record: Record, p_hat: Sequence[float], at: int) -> Alarm | None:
+        """One more label, of a query of this p_hat to each tier, and the alarm that it raises."""
+        since = self._labels.see(record, p_hat, at)
         return None if since is None else self._alarm("labels", at, since)
 
     def alarmed_within(self, queries: int, at: int, *, of_answers: bool = False) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from controlplane.learn.quality import QualityPredictor
 from controlplane.learn.traffic import Columns, Traffic
 from controlplane.observations import Labelled
 from controlplane.stats import effective_labels
@@ -21,13 +22,15 @@ BUCKETS_SHADOWED = 40_000  # of those that were judged later
 class Record(NamedTuple):
     """A query with labels: ``right`` has each tier's, a value in [0, 1] or None where unknown.
 
-    ``p_hat`` is what each tier's estimator said when the labels came, before it learned of them.
-    ``at`` counts the observations before it; ``probability`` has those with which each tier's label
-    came to be asked for. ``category`` is as ``Features`` has it.
+    ``words`` is by how many log-odds its words, to each tier's estimator, were more than a usual
+    query's when the labels came, before it learned of them. ``at`` counts the observations before
+    it; ``probability`` has those with which each tier's label came to be asked for. ``size`` counts
+    its buckets, ``category`` is as ``Features`` has it.
     """
 
     at: int
-    p_hat: tuple[float, ...]
+    words: tuple[float, ...]
+    size: int
     chars: int
     score: float | None
     right: tuple[float | None, ...]
@@ -36,13 +39,14 @@ class Record(NamedTuple):
 
     @classmethod
     def of(
-        cls, labelled: Labelled, at: int, p_hat: tuple[float, ...], tiers: Sequence[str]
+        cls, labelled: Labelled, at: int, words: tuple[float, ...], tiers: Sequence[str]
     ) -> "Record":
         """What is remembered of a query with labels of some of these tiers."""
         seen = labelled.observation
         return cls(
             at,
-            p_hat,
+            words,
+            len(seen.features.buckets),
             seen.features.chars,
             seen.score,
             tuple(labelled.right.get(tier) for tier in tiers),
@@ -138,13 +142,22 @@ class Evidence:
             )
         )
 
-    def labels(self, now: int, half_life: float, recent: float) -> Labels:
-        """The records as arrays, weighted by 2 ** (-age / either half-life) in observations."""
+    def labels(
+        self, now: int, half_life: float, recent: float, predictors: Sequence[QualityPredictor]
+    ) -> Labels:
+        """The records as arrays, weighted by 2 ** (-age / either half-life) in observations.
+
+        Their p_hat is at the level of today, and what their words add to it is what these
+        predictors, one a tier, made of them before they learned of them (docs/decisions/022).
+        """
         fields = dict(self._recorded())
         kept, age = np.asarray(self.faded), now - fields.pop("at")
         weight, sooner = (kept * np.exp2(-age / each) for each in (half_life, recent))
-        category = fields.pop("category").astype(np.intp)
-        return Labels(**fields, category=category, weight=weight, recent=sooner)
+        category, size = (fields.pop(name).astype(np.intp) for name in ("category", "size"))
+        words = fields.pop("words").reshape(len(category), len(predictors)).T
+        told = zip(predictors, words, strict=True)
+        p_hat = np.stack([each.recall(category, size, more) for each, more in told], axis=-1)
+        return Labels(p_hat=p_hat, category=category, weight=weight, recent=sooner, **fields)
 
     def _recorded(self) -> dict[str, Array]:
         if self._columns is None:
@@ -171,15 +184,15 @@ class Evidence:
         self.contexts.restore(state["contexts"])
         self.shadowed.restore(state["shadowed"])
         self.records.extend(
-            Record(at, tuple(p_hat), chars, score, tuple(right), tuple(probability), category)
-            for at, p_hat, chars, score, right, probability, category in state["records"]
+            Record(at, tuple(words), size, chars, score, tuple(right), tuple(probability), category)
+            for at, words, size, chars, score, right, probability, category in state["records"]
         )
         self.faded.extend(state["faded"])
 
 
 def _seated(record: Record, places: Sequence[int | None]) -> Record:
     return record._replace(
-        p_hat=tuple(0.5 if at is None else record.p_hat[at] for at in places),
+        words=tuple(0.0 if at is None else record.words[at] for at in places),
         right=tuple(None if at is None else record.right[at] for at in places),
         probability=tuple(0.0 if at is None else record.probability[at] for at in places),
     )

@@ -90,8 +90,9 @@ class Learner(State):
             if self.tiers[0] not in seen.answered and seen.score is not None:
                 self.evidence.judged_late(seen.features, seen.score)
             self.usage.saw(seen.features, seen.used_by(set(seen.used).difference(seen.answered)))
-            record = Record.of(each, self.observed, p_hat, self.tiers)
-            self._heed(self.watch.label(record, self.observed))
+            words = tuple(round(one.words_add(seen.features), DIGITS) for one in self.quality)
+            record = Record.of(each, self.observed, words, self.tiers)
+            self._heed(self.watch.label(record, p_hat, self.observed))
             self.evidence.labelled(record)
             self.labelled += 1
             if self.baseline is not None:
@@ -115,11 +116,11 @@ class Learner(State):
         self.usage.fade(self.observed - self.considered_at)
         self.considered_at = self.observed
         self.bins, self.binned_at = self._parted(live.judge)
-        labels = self._labels()
-        self._meet_categories(labels)
+        self._meet_categories(self._labels())
         parted = self._usable(self.bins, live)
         if parted is None:
             return None
+        labels = self._labels()
         told = self._told(labels)
         draft, support = self._fit(live, now, parted, labels, told)
         draft = self._drawn(draft, support, told, undecided)
@@ -186,7 +187,8 @@ class Learner(State):
 
     def _labels(self) -> Labels:
         chosen = self.settings
-        return self.evidence.labels(self.observed, chosen.half_life, chosen.recent_half_life)
+        lives = chosen.half_life, chosen.recent_half_life
+        return self.evidence.labels(self.observed, *lives, self.quality)
 
     def _meet_categories(self, labels: Labels) -> None:
         """Let the mean p_hat of each category, where they are named, be near that of its labels."""

@@ -10,9 +10,9 @@ from river.utils import VectorDict
 
 from controlplane.learn.packing import packed, unpacked
 from controlplane.learn.wording import Wording
-from dataplane.contract.rule import Array, expit
+from dataplane.contract.rule import Array, Places, expit
 from dataplane.contract.terms import LinearEstimator
-from dataplane.features import TEXT, Features
+from dataplane.features import CATEGORIES, TEXT, Features
 
 LEARNING_RATE = 0.5
 FIRST_SQUARE = 0.1  # in AdaGrad's denominator from the start: a bucket's first step is a small one
@@ -29,6 +29,8 @@ class QualityPredictor:
     away from the p_hat of older labels: the intercept takes back what a step does to it. Beside it
     is a shift for each category, which ``categories`` reckons, and words count as far as
     ``wording`` has them believed. ``labels``: those of a recording that taught it.
+
+    ``moved`` is by how much steps have moved what the words of a usual query come to.
     """
 
     def __init__(self, labels: int = 0) -> None:
@@ -37,6 +39,7 @@ class QualityPredictor:
         self._exported: LinearEstimator | None = None
         self.shifts: dict[int, float] = {}
         self.wording = Wording(labels)
+        self.moved = 0.0
 
     def predict(self, features: Features) -> float:
         """p_hat in (0, 1), by weights that are not rounded yet."""
@@ -57,20 +60,41 @@ class QualityPredictor:
 
     def learn(self, features: Features, right: float, usual: Array) -> None:
         """One label of the tier's answer, in [0, 1]; ``usual`` (BUCKETS,): the mean of queries."""
-        p_hat, before = self.predict(features), self._usual(features, usual)
+        p_hat, before = self.predict(features), self._says(features, usual)
         if features.category:
             said = features.weight * self._says(features)[0]
             self.wording.heard(features.category, said, p_hat, right)
         self._model.learn_one(self._vector(features), right)
         self._shorten(features)
         mean = (right - p_hat) / SLOPE / (self._optimizer.n_iterations + FIRST_LABELS)
-        self._model.intercept += mean - (self._usual(features, usual) - before)
+        words, named = np.subtract(self._says(features, usual), before).tolist()
+        self._model.intercept += mean - self.wording.share * words - named
+        self.moved += words
         self._exported = None
 
-    def _usual(self, features: Features, usual: Array) -> float:
-        """The share of a usual query's log-odds that is due to these buckets."""
-        words, named = self._says(features, usual)
-        return self.wording.share * words + named
+    def words_add(self, features: Features) -> float:
+        """By how many log-odds its words are more than those of a usual query of its category.
+
+        All of them, whatever share is believed; 0 in a category that is not known yet.
+        """
+        if features.category and features.category not in self.wording.usual:
+            return 0.0
+        said = features.weight * self._says(features)[0]
+        return said - self.wording.usual.get(features.category, self.moved)
+
+    def recall(self, category: Places, size: Places, words: Array) -> Array:
+        """p_hat (N,) as of today of queries that it has learned from since.
+
+        Of these categories and so many buckets; ``words``: what ``words_add`` had said of each.
+        """
+        usual, named = np.zeros(CATEGORIES + 1), np.zeros(CATEGORIES + 1)
+        usual[0] = self.moved
+        usual[list(self.wording.usual)] = list(self.wording.usual.values())
+        named[1:] = [self._model._weights.get(TEXT + at, 0.0) for at in range(CATEGORIES)]
+        named[list(self.shifts)] += list(self.shifts.values())
+        told = named[category] / np.sqrt(np.maximum(size, 1))
+        said = self.wording.share * (usual[category] + words)
+        return np.round(expit(self._model.intercept + told + said), DIGITS)
 
     def believe(self, usual_words: Mapping[int, float]) -> None:
         """Words count as far as they are believed from here on; see ``Wording.met``."""
@@ -122,6 +146,7 @@ class QualityPredictor:
             "steps": int(self._optimizer.n_iterations),
             "shifts": list(self.shifts.items()),
             "wording": self.wording.state(),
+            "moved": self.moved,
         }
 
     @classmethod
@@ -142,6 +167,7 @@ class QualityPredictor:
         if "wording" in state:  # a prior has none, and no shifts
             predictor.shifts = dict(state["shifts"])
             predictor.wording = Wording.restore(state["wording"])
+            predictor.moved = state["moved"]
         return predictor
 
 

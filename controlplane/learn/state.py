@@ -16,7 +16,7 @@ from controlplane.learn.quality import QualityPredictor
 from controlplane.learn.settings import LearnerSettings
 from controlplane.learn.usage import Usage
 
-SCHEMA = 11
+SCHEMA = 12
 COUNTERS = ("observed", "labelled", "proposed_at", "considered_at", "binned_at", "seated_at")
 
 

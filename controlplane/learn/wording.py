@@ -33,7 +33,7 @@ class Wording:
 
     def met(self, usual: Mapping[int, float]) -> None:
         """The usual words of each category, anew; the share follows what was foreseen."""
-        self.usual = dict(usual)
+        self.usual |= usual
         likely = np.exp(self._foresaw - self._foresaw.max())
         self.share = float(likely @ SHARES / likely.sum())
 

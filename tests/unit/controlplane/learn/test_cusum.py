@@ -11,6 +11,7 @@ from dataplane.contract.rule import Array
 from tests.unit.dataplane.policies import policy
 
 FELL, ROSE = 1 / ODDS, ODDS
+P_HAT = (0.7, 0.8)
 
 
 @given(st.floats(1e-6, 1 - 1e-6), st.sampled_from((FELL, ROSE)))
@@ -59,13 +60,13 @@ def test_it_alarms_soon_after_a_change_and_seldom_without_one() -> None:
 
 
 def record(score: float | None, right: tuple[float | None, float | None]) -> Record:
-    return Record(0, (0.7, 0.8), 100, score, right, (0.1, 0.1))
+    return Record(0, (0.0, 0.0), 20, 100, score, right, (0.1, 0.1))
 
 
 def test_each_tier_is_held_against_what_was_expected_of_it_given_the_score() -> None:
     for wrong_tier in (0, 1):
         charts = LabelCharts()
-        assert charts.see(record(None, (0.0, 0.0)), 0) is None  # nothing is expected yet
+        assert charts.see(record(None, (0.0, 0.0)), P_HAT, 0) is None  # nothing is expected yet
         charts.expect(policy(), (True, True))
         assert failing(charts, wrong_tier)
 
@@ -83,7 +84,7 @@ def failing(charts: LabelCharts, tier: int) -> bool:
     """Whether 200 wrong answers of that tier, of which half are judged, raise an alarm."""
     labels = (0.0, None) if tier == 0 else (None, 0.0)
     scores = (-0.1, None) * 100
-    alarms = [charts.see(record(score, labels), at) for at, score in enumerate(scores)]
+    alarms = [charts.see(record(score, labels), P_HAT, at) for at, score in enumerate(scores)]
     return any(since is not None for since in alarms)
 
 
@@ -92,19 +93,19 @@ def test_it_survives_a_restart() -> None:
     one, other = LabelCharts(), LabelCharts()
     one.expect(policy(), (True, True))
     for at in range(50):
-        one.see(record(-float(rng.random()), (float(rng.random() < 0.6), None)), at)
+        one.see(record(-float(rng.random()), (float(rng.random() < 0.6), None)), P_HAT, at)
     other.restore(json.loads(json.dumps(one.state())))
     assert other.state() == one.state()
     for at in range(50, 400):
         each = record(-float(rng.random()), (float(rng.random() < 0.3), 1.0))
-        assert one.see(each, at) == other.see(each, at)
+        assert one.see(each, P_HAT, at) == other.see(each, P_HAT, at)
 
 
 def test_of_other_tiers_nothing_is_expected_before_the_next_draft() -> None:
     charts = LabelCharts()
     charts.expect(policy(), (True, True))
     charts.restart()
-    three = Record(0, (0.7, 0.8, 0.9), 100, None, (0.0, 0.0, 0.0), (0.1, 0.1, 0.1))
-    assert [charts.see(three, at) for at in range(200)] == [None] * 200
+    three = Record(0, (0.0,) * 3, 20, 100, None, (0.0,) * 3, (0.1,) * 3)
+    assert [charts.see(three, (0.7, 0.8, 0.9), at) for at in range(200)] == [None] * 200
     charts.expect(policy(), (True, True))
     assert failing(charts, 0)

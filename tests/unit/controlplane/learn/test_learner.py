@@ -138,9 +138,9 @@ def test_a_damaged_state_is_refused() -> None:
     envelope = json.loads(Learner(TIERS).to_json())
     with pytest.raises(ValueError, match="checksum"):
         Learner.from_json(json.dumps(envelope | {"checksum": "0"}))
-    body = envelope["body"].replace('"schema":11', '"schema":12')
+    body = envelope["body"].replace('"schema":12', '"schema":13')
     checksum = hashlib.sha256(body.encode()).hexdigest()
-    with pytest.raises(ValueError, match="schema 12 is unknown"):
+    with pytest.raises(ValueError, match="schema 13 is unknown"):
         Learner.from_json(json.dumps({"checksum": checksum, "body": body}))
 
 

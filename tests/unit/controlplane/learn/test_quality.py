@@ -1,12 +1,13 @@
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from controlplane.learn.quality import QualityPredictor, packed_estimator, unpacked_estimator
-from dataplane.contract.rule import logit
+from dataplane.contract.rule import Array, logit
 from dataplane.contract.terms import LinearEstimator
-from dataplane.features import of_text
+from dataplane.features import Features, of_text
 from tests.unit.controlplane.learn.rows import EASY, rows, usual
 
 RECENT = rows(59, 500, EASY)
@@ -49,6 +50,39 @@ def test_its_level_goes_with_the_mean_of_all_labels() -> None:
     for row in RECENT[:100]:
         predictor.learn(row.features, 0.0, USUAL)
     assert 0.15 < before - level(predictor) < 0.45
+
+
+def recalled(predictor: QualityPredictor, seen: Sequence[Features], words: list[float]) -> Array:
+    category = np.array([each.category for each in seen])
+    size = np.array([len(each.buckets) for each in seen])
+    return predictor.recall(category, size, np.array(words))
+
+
+def test_before_it_learns_more_it_recalls_what_it_says() -> None:
+    predictor = taught(100)
+    named = [of_text(f"What is {n} + 5?", "sums") for n in range(30)]
+    predictor.believe({named[0].category: 0.3})
+    predictor.shift({named[0].category: 1.0})
+    for seen in ([row.features for row in RECENT], named):
+        words = [predictor.words_add(each) for each in seen]
+        said = [predictor.predict(each) for each in seen]
+        assert recalled(predictor, seen, words) == pytest.approx(np.array(said), abs=1e-4)
+
+
+def test_what_it_said_of_early_queries_is_recalled_at_the_level_of_today() -> None:
+    """Four of five are right, and the first ones were told at even odds."""
+    predictor, said, words = QualityPredictor(), list[float](), list[float]()
+    early = rows(64, 60, EASY)
+    for row in early:
+        said.append(predictor.predict(row.features))
+        words.append(predictor.words_add(row.features))
+        predictor.learn(row.features, 0.8, USUAL)
+    for row in rows(65, 600, EASY):
+        predictor.learn(row.features, 0.8, USUAL)
+    today = np.mean([predictor.predict(row.features) for row in RECENT])
+    told = recalled(predictor, [row.features for row in early], words)
+    assert today - np.mean(said) > 0.05
+    assert np.mean(told) == pytest.approx(today, abs=0.01)
 
 
 def test_it_goes_on_exactly_where_it_was() -> None:
