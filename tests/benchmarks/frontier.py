@@ -107,6 +107,10 @@ class Frontier:
         """The least mean cost of this mean quality."""
         return float(np.interp(quality, self.quality, self.cost))
 
+    def quality_at(self, cost: float) -> float:
+        """The best mean quality at this mean cost."""
+        return float(np.interp(cost, self.cost, self.quality))
+
 
 def frontier(document: PolicyDocument, rows: Sequence[Row]) -> Frontier:
     """Sweep the document's lambda over these rows."""

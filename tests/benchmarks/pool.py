@@ -8,12 +8,15 @@ concave hull of the models; and the best tier of each category, learned online f
 that the learner had by then. Both are told the categories. ``arrival`` says what else is measured.
 
 Costs are compared at the quality that the learner realised, read off the other's concave hull,
-which is drawn in hindsight: its points are its targets' and the models'.
+which is drawn in hindsight: its points are its targets' and the models'. And both are held against
+the *best tables*, the concave hull of whatever one tier a category can do with the measured
+queries, known beforehand: by how much quality each is short of it at its cost.
 """
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TypeAlias
 
@@ -76,6 +79,7 @@ class Run:
     target: float
     penstock: Point
     categories: Point  # the best tier of each
+    tables: Frontier  # one tier a category, known beforehand
     models: Mapping[str, Point]  # each alone, from the cheapest to the dearest
     shadow_usd: float  # a query
 
@@ -100,7 +104,16 @@ def run(pairs: Pairs, target: float, seed: int) -> Run:
     paid = np.array([(each.cost_usd, each.quality, each.shadow_usd) for each in served])
     cost, quality, shadow_usd = paid[late].mean(axis=0).tolist()
     alone = {name: _means(outcomes.always(tier), late) for tier, name in enumerate(tiers)}
-    return Run(target, (cost, quality), _means(by_category, late), alone, shadow_usd)
+    tables = best_tables(outcomes.cost_usd[late], outcomes.quality[late], kinds[late])
+    return Run(target, (cost, quality), _means(by_category, late), tables, alone, shadow_usd)
+
+
+def best_tables(cost: Array, quality: Array, kinds: Places) -> Frontier:
+    """The hull of what all tables of one tier a kind (N,) do with queries (N, tiers)."""
+    sums = np.zeros((int(kinds.max()) + 1, cost.shape[1], 2))
+    np.add.at(sums, kinds, np.stack([cost, quality], axis=-1) / len(kinds))
+    ways = product(range(cost.shape[1]), repeat=len(sums))
+    return hull(np.array([sums[np.arange(len(sums)), way].sum(axis=0) for way in ways]))
 
 
 def _means(way: Assignment, part: slice) -> tuple[float, float]:
@@ -152,9 +165,15 @@ def figures(found: Mapping[str, Sequence[Sequence[Run]]]) -> dict[str, Figure]:
     named: dict[str, Figure] = {}
     for name, seeds in found.items():
         over = np.array([_over_categories(runs) for runs in seeds])
+        short = np.array([[_short(each) for each in runs] for runs in seeds])
+        behind = short[..., 0] - short[..., 1]
         ways = {
             "over_category_mean": over.mean(axis=1),
-            "over_category_mean_worst": over[:, int(over.mean(axis=0).argmax())],
+            "over_category_mean_worst": _worst(over),
+            "short_of_best_table": short[..., 0].mean(axis=1),
+            "category_mean_short_of_best_table": short[..., 1].mean(axis=1),
+            "behind_category_mean": behind.mean(axis=1),
+            "behind_category_mean_worst": _worst(behind),
             "over_random_mix": [
                 _mean(_over(each.penstock, _ends(each)) for each in r) for r in seeds
             ],
@@ -182,6 +201,17 @@ def _over_categories(runs: Sequence[Run]) -> list[float]:
     """The learner over the per-category mean, target by target."""
     curve = hull(np.array([*(each.categories for each in runs), *runs[0].models.values()]))
     return [_over(each.penstock, curve) for each in runs]
+
+
+def _short(run: Run) -> tuple[float, float]:
+    """By how much quality the learner, and the per-category mean, is short of the best table."""
+    one, other = (run.tables.quality_at(cost) - q for cost, q in (run.penstock, run.categories))
+    return one, other
+
+
+def _worst(values: Array) -> Array:
+    """Of values (seeds, targets), those of the target at which their mean is highest."""
+    return np.asarray(values[:, int(values.mean(axis=0).argmax())])
 
 
 def _over_model(runs: Sequence[Run], model: str) -> float:

@@ -10,6 +10,7 @@ def test_the_hull_keeps_what_no_mixture_beats() -> None:
     assert found.cost.tolist() == [0.0, 0.4, 1.0]
     assert found.quality.tolist() == [0.5, 0.8, 0.9]
     assert found.cost_at(0.65) == pytest.approx(0.2)
+    assert found.quality_at(0.2) == pytest.approx(0.65)
 
 
 def test_random_points_lie_on_or_below_their_hull() -> None:
