@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from controlplane import registry, states
@@ -55,7 +56,4 @@ def restored(connection: Connection, settings: LearnerSettings) -> Learner | Non
     body = states.load(connection, LEARNER)
     if body is None:
         return None
-    try:
-        return Learner.from_json(body, settings)
-    except ValueError as error:
-        raise states.CorruptStateError(f"{error}: restore it, or delete the row") from None
+    return states.understood(LEARNER, body, partial(Learner.from_json, settings=settings))

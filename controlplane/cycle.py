@@ -251,7 +251,8 @@ class Cycle:
             body = states.load(connection, LEARNER)
             assert body is not None
             diagnosis = Diagnosis.from_json(states.load_value(connection, DIAGNOSIS, default=None))
-            kept = _Kept(self._school.restored(body), checksum, diagnosis, diagnosed)
+            learner = states.understood(LEARNER, body, self._school.restored)
+            kept = _Kept(learner, checksum, diagnosis, diagnosed)
         self._kept = kept
         return kept
 

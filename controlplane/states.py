@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from controlplane.connection import Connection
 from controlplane.sql import SQL
 from dataplane.contract.errors import OperatorError
 
 SCHEMA = 1
+T = TypeVar("T")
 
 
 class CorruptStateError(OperatorError):
@@ -36,6 +38,17 @@ def load(connection: Connection, name: str) -> str | None:
             "or delete the row to start anew"
         )
     return str(row["body"])
+
+
+def understood(name: str, body: str, read: Callable[[str], T]) -> T:
+    """What a row says, as ``read`` has it; raises ``CorruptStateError`` where that cannot."""
+    try:
+        return read(body)
+    except ValueError as error:
+        raise CorruptStateError(
+            f"{error}: go back to the version that wrote it, or delete the row '{name}' of "
+            "learner_state to start anew"
+        ) from None
 
 
 def save(connection: Connection, name: str, body: str) -> str:

@@ -1,5 +1,6 @@
 """The story of a policy on real tables: crashes, restarts, two control planes."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -276,6 +277,27 @@ def test_a_damaged_state_is_refused(
     traffic.complete(query(2))
     with pytest.raises(CorruptStateError, match="checksum"):
         Cycle(store, leader, scripted()).run(NOW)
+
+
+def test_a_state_of_another_version_is_refused_with_the_remedy(
+    store: Connect, leader: Leader, traffic: PostgresTraffic
+) -> None:
+    settings = LearnerSettings()
+    school = School(
+        lambda: Learner(("local", "cloud"), settings), lambda t: Learner.from_json(t, settings)
+    )
+    body = json.loads(school.fresh().to_json())["body"].replace('"schema":', '"schema":9')
+    with store() as connection:
+        states.save(connection, LEARNER, sealed(body))
+    traffic.complete(query(1))
+    with pytest.raises(
+        CorruptStateError, match=r"schema 9\d+ is unknown.* delete the row 'learner'"
+    ):
+        Cycle(store, leader, school).run(NOW)
+
+
+def sealed(body: str) -> str:
+    return json.dumps({"checksum": states.checksum(body), "body": body})
 
 
 def test_the_real_learner_survives_a_restart_bit_for_bit(
