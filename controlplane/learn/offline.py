@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import lsqr
 
-from controlplane.learn.packing import packed
+from controlplane.learn.packing import packed, packed_places
 from dataplane.contract.rule import Array, expit, logit
 from dataplane.features import BUCKETS, Features
 
@@ -50,7 +50,7 @@ class Trained:
         known = np.flatnonzero(self.weights)
         return {
             "intercept": self.intercept,
-            "buckets": packed(known.astype(np.uint16)),
+            "buckets": packed_places(known.astype(np.uint16)),
             "weights": packed(self.weights[known].astype(np.float32)),
             "squares": packed(self.squares[known].astype(np.float32)),
             "steps": len(self.p_hat),

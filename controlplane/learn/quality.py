@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from river import linear_model, optim
 from river.utils import VectorDict
 
-from controlplane.learn.packing import packed, unpacked
+from controlplane.learn.packing import packed, packed_places, unpacked, unpacked_places
 from controlplane.learn.wording import Wording
 from dataplane.contract.rule import Array, Places, expit
 from dataplane.contract.terms import LinearEstimator
@@ -140,7 +140,7 @@ class QualityPredictor:
         buckets = np.array(sorted(self._model.weights), dtype=np.uint16)
         return {
             "intercept": float(self._model.intercept),
-            "buckets": packed(buckets),
+            "buckets": packed_places(buckets),
             "weights": packed(_single(self._model.weights, buckets)),
             "squares": packed(_single(self._optimizer.g2, buckets)),
             "steps": int(self._optimizer.n_iterations),
@@ -156,7 +156,7 @@ class QualityPredictor:
             return cls()
         predictor = cls(state["steps"])
         model, optimizer = predictor._model, predictor._optimizer
-        buckets = unpacked(state["buckets"], np.uint16).tolist()
+        buckets = unpacked_places(state["buckets"]).tolist()
         weights, squares = (
             unpacked(state[name], np.float32).tolist() for name in ("weights", "squares")
         )
@@ -191,7 +191,7 @@ def packed_estimator(estimator: LinearEstimator) -> dict[str, Any]:
     scaled = np.rint(np.array(estimator.weights) * 10**DIGITS)
     return {
         "intercept": estimator.intercept,
-        "buckets": packed(np.array(estimator.buckets, dtype=np.uint16)),
+        "buckets": packed_places(np.array(estimator.buckets, dtype=np.uint16)),
         "weights": packed(scaled.astype(np.int32)),
     }
 
@@ -200,6 +200,6 @@ def unpacked_estimator(state: dict[str, Any]) -> LinearEstimator:
     """Inverse of ``packed_estimator``, exactly."""
     return LinearEstimator(
         intercept=state["intercept"],
-        buckets=tuple(unpacked(state["buckets"], np.uint16).tolist()),
+        buckets=tuple(unpacked_places(state["buckets"]).tolist()),
         weights=tuple((unpacked(state["weights"], np.int32) / 10**DIGITS).tolist()),
     )
