@@ -500,6 +500,13 @@ DELETE FROM job_runs WHERE due_at < %(before)s;
 -- name: forget_plane_reports
 DELETE FROM plane_reports WHERE at < %(before)s;
 
+-- name: forget_shipments
+-- Those that were observed and added up: how far each spool segment has come stays known.
+DELETE FROM shipments s USING watermarks seen, rollup_marks added
+WHERE seen.plane = s.plane AND seen.segment = s.segment AND seen."offset" >= s.last_offset
+    AND added.plane = s.plane AND added.segment = s.segment AND added."offset" >= s.last_offset
+    AND s.shipped_at < %(before)s;
+
 -- name: forget_spool_sums
 DELETE FROM spool_rollups WHERE at < %(before)s;
 

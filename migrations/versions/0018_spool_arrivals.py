@@ -3,6 +3,8 @@
 Of two thousand segments that took 50 ms, many times a minute. A trigger keeps it in the transaction
 of each shipment, so data planes of the release before keep it too. Each plane ships by itself: none
 waits for another's row. Shipments of before are set down here, and shipping waits meanwhile.
+
+Shipments that were observed and added up are of no use any more: the control plane may drop them.
 """
 
 from alembic import op
@@ -62,3 +64,4 @@ def upgrade() -> None:
         op.execute(statement)
     op.execute("REVOKE EXECUTE ON FUNCTION penstock_arrived FROM PUBLIC")
     op.execute("GRANT SELECT ON spool_arrivals TO penstock_controlplane")
+    op.execute("GRANT DELETE ON shipments TO penstock_controlplane")

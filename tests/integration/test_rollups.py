@@ -5,7 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 import controlplane
-from controlplane import push
+from controlplane import push, schedule
 from controlplane.connection import Connect
 from controlplane.database import Database
 from controlplane.leader import Leader, NotLeaderError
@@ -241,6 +241,30 @@ def test_the_lag_is_told_by_source(
     assert lag() == [("a", 2, False), ("b", 1, False)]
     job.run(NOW)
     assert lag() == [("a", 0, True), ("b", 0, True)]
+
+
+def test_shipments_of_long_ago_are_forgotten_once_they_were_seen_and_added(
+    database: Database, traffic: PostgresTraffic, store: Connect, job: RollupJob
+) -> None:
+    def kept(days: int) -> list[tuple[Any, ...]]:
+        with store() as connection:
+            schedule.forget_runs(connection, NOW + timedelta(days=days))
+        return rows(database, "SELECT plane, last_offset FROM shipments ORDER BY plane")
+
+    for number, source in enumerate((EARLIER, EARLIER, OTHER)):
+        traffic.shipping.ship(*mixed(number), source=source)
+    every = kept(8)  # nothing was seen yet
+    assert len(every) == 3
+    job.run(NOW)
+    assert kept(8) == every  # nor did the learner see it
+    with psycopg.connect(database.url) as owner:
+        owner.execute("INSERT INTO watermarks SELECT * FROM rollup_marks WHERE plane = 'a'")
+    assert kept(6) == every
+    assert [plane for plane, _ in kept(8)] == ["b"]
+    job.run(NOW)
+    traffic.shipping.ship(*mixed(3), source=EARLIER)
+    job.run(NOW)
+    check_sums(database)
 
 
 def shipped(traffic: PostgresTraffic, count: int = 10) -> list[datetime]:
