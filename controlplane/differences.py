@@ -1,9 +1,11 @@
 """What changes from one policy to another, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from pydantic import BaseModel
 
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import SegmentPolicy
+from dataplane.contract.terms import SegmentPolicy, TierTerms
 
 NUMBERS = {
     "routing_threshold": "routing threshold",
@@ -12,7 +14,6 @@ NUMBERS = {
 }
 WHOLE = {
     "objective": "objective",
-    "tiers": "tiers or their prices",
     "estimators": "estimators of p_hat",
     "judge": "what the judge's scores say",
     "audit": "audits",
@@ -21,6 +22,8 @@ WHOLE = {
     "step_limits": "step limits",
     "trust": "terms of trust",
 }
+REFITTED = "refitted"
+PLAIN = float | int | str | None
 
 
 def differences(before: PolicyDocument, after: PolicyDocument) -> list[str]:
@@ -65,10 +68,58 @@ def _held(segment: SegmentPolicy) -> str:
 def _of_the_whole(before: PolicyDocument, after: PolicyDocument) -> Iterator[str]:
     for field, name in WHOLE.items():
         old, new = getattr(before, field), getattr(after, field)
-        if old == new:
-            continue
-        rates = [getattr(each, "rate", None) for each in (old, new)]
-        if None not in rates and rates[0] != rates[1]:
-            yield f"{name}: {rates[0]:.1%} -> {rates[1]:.1%}"
-        else:
-            yield f"{name}: others"
+        if old != new:
+            yield f"{name}: {_changed(old, new)}"
+    yield from _of_tiers(before.tiers, after.tiers)
+
+
+def _of_tiers(before: Sequence[TierTerms], after: Sequence[TierTerms]) -> Iterator[str]:
+    known = {each.name: each for each in before}
+    for tier in after:
+        was = known.pop(tier.name, None)
+        if was is None:
+            yield f"tier {tier.name}: new"
+        elif was != tier:
+            yield f"tier {tier.name}: {_of_tier(was, tier)}"
+    yield from (f"tier {name}: gone" for name in known)
+
+
+def _of_tier(was: TierTerms, now: TierTerms) -> str:
+    factors = {"cost_factor": now.cost_factor, "category_factors": now.category_factors}
+    if was.replaced(**factors) != now:
+        return _changed(was, now)
+    usual = f"{was.cost_factor:.4g} -> {now.cost_factor:.4g}"
+    return f"what a call costs, as measured: {usual} times what its terms have"
+
+
+def _changed(old: object, new: object) -> str:
+    """Numbers and words of terms one by one, and of all else only that it is fitted anew."""
+    if isinstance(old, float) and isinstance(new, float):
+        return f"{old:.4g} -> {new:.4g}"
+    if not isinstance(old, BaseModel) or not isinstance(new, BaseModel):
+        return REFITTED
+    if type(old) is not type(new):
+        return f"{_kind(old)} -> {_kind(new)}"
+    both = ((field, getattr(old, field), getattr(new, field)) for field in type(old).model_fields)
+    said = [
+        f"{_named(field)}{_told(field, was)} -> {_told(field, now)}"
+        for field, was, now in both
+        if was != now and isinstance(was, PLAIN) and isinstance(now, PLAIN)
+    ]
+    return ", ".join(said) or REFITTED
+
+
+def _kind(terms: BaseModel) -> str:
+    return str(getattr(terms, "kind", type(terms).__name__))
+
+
+def _named(field: str) -> str:
+    return "" if field == "rate" else f"{field} "
+
+
+def _told(field: str, value: float | str | None) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, str | bool):
+        return str(value)
+    return f"{value:.1%}" if field == "rate" else f"{value:.4g}"

@@ -2,16 +2,22 @@ import pytest
 
 from controlplane.differences import differences
 from dataplane.contract.policy import PolicyDocument
-from dataplane.contract.terms import AuditTerms, QualityTarget
+from dataplane.contract.terms import AuditTerms, CostCeiling, LinearEstimator, QualityTarget
 from tests.policies import policy
 from tests.unit.dataplane.policies import certificate
 
 BEFORE = policy("cascade")
 SEGMENT = BEFORE.segments[0]
+CEILING = CostCeiling(ceiling_usd_per_query=0.001)
 
 
 def with_segment(**fields: object) -> PolicyDocument:
     return BEFORE.model_copy(update={"segments": (SEGMENT.model_copy(update=fields),)})
+
+
+def with_cloud(**fields: object) -> PolicyDocument:
+    local, cloud = BEFORE.tiers
+    return BEFORE.model_copy(update={"tiers": (local, cloud.replaced(**fields))})
 
 
 def test_who_wrote_it_and_why_is_no_difference() -> None:
@@ -40,7 +46,20 @@ def test_who_wrote_it_and_why_is_no_difference() -> None:
             policy("cascade", audit=AuditTerms(rate=0.2)),
             f"audits: {BEFORE.audit.rate:.1%} -> 20.0%",
         ),
-        (policy("cascade", objective=QualityTarget(target_quality=0.8)), "objective: others"),
+        (
+            policy("cascade", objective=QualityTarget(target_quality=0.8, tolerance=0.01)),
+            f"objective: target_quality {BEFORE.objective.target_quality:.4g} -> 0.8, "  # type: ignore[union-attr]  # it has a target
+            "tolerance 0.02 -> 0.01",
+        ),
+        (policy("cascade", objective=CEILING), "objective: quality -> cost"),
+        (
+            with_cloud(cost_factor=1.25),
+            "tier cloud: what a call costs, as measured: 1 -> 1.25 times what its terms have",
+        ),
+        (with_cloud(completion_tokens=7.0), "-> 7"),
+        (with_cloud(name="other"), "tier other: new"),
+        (with_cloud(name="other"), "tier cloud: gone"),
+        (policy("cascade", estimators=(LinearEstimator(intercept=0.5),) * 2), "of p_hat: refitted"),
     ],
 )
 def test_what_changed_is_said(after: PolicyDocument, said: str) -> None:
