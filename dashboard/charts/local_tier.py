@@ -11,6 +11,7 @@ from dashboard.charts.style import (
     ORANGE,
     VERMILION,
     Layers,
+    interrupted,
     time_axis,
     when,
 )
@@ -78,7 +79,7 @@ def engines(course: pd.DataFrame, column: str, title: str) -> alt.Chart:
     shown = course.assign(memory_mib=course["memory_bytes"] / MIB)
     most = 1.0 if shown[column].max() < 1 else float(shown[column].max())
     chart: alt.Chart = (
-        alt.Chart(shown)
+        alt.Chart(interrupted(shown, "plane", column))
         .mark_line(point=len(course) < 20)
         .encode(
             x=time_axis(),

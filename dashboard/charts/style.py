@@ -15,6 +15,7 @@ BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILION, PURPLE, SKY = "#D55E00", "#CC79A7", "#56B4E9"
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)  # of things that have no order
 HEIGHT = 260
+SILENCE = 3  # least steps
 CLOCK = "timeFormat(datum.value, {'hours': '%H:%M', 'minutes': '%H:%M'})"  # of 24 hours
 
 
@@ -49,3 +50,18 @@ def around(low: float, high: float) -> list[float]:
     """A domain with a margin."""
     margin = (high - low) * 0.1 or max(abs(high) * 0.1, 0.01)
     return [low - margin, high + margin]
+
+
+def interrupted(course: pd.DataFrame, by: str, *values: str) -> pd.DataFrame:
+    """The rows, and one without ``values`` after each silence: no line is drawn across it.
+
+    A silence is thrice as long as the least step of a line, which ``by`` names.
+    """
+    rows = course.sort_values("at", ignore_index=True)
+    steps = rows.groupby(by)["at"].diff()
+    least = steps.groupby(rows[by]).transform("min")
+    late = steps > SILENCE * least
+    if not late.any():
+        return course
+    silent = rows.assign(at=rows["at"] - steps + least, **dict.fromkeys(values))[late]
+    return pd.concat([rows, silent]).sort_values("at")

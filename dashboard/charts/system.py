@@ -3,13 +3,13 @@
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.style import COLOURS, HEIGHT, time_axis, when
+from dashboard.charts.style import COLOURS, HEIGHT, interrupted, time_axis, when
 
 
 def spools(course: pd.DataFrame) -> alt.Chart:
     """The most records that waited in each spool, by time."""
     chart: alt.Chart = (
-        alt.Chart(course)
+        alt.Chart(interrupted(course, "plane", "records"))
         .mark_line(point=len(course) < 20)
         .encode(
             x=time_axis(),
