@@ -24,6 +24,7 @@ from dataplane.contract.policy import PolicyDocument
 from tests.policies import policy
 
 T = TypeVar("T")
+EVENTS = "text/event-stream"
 CONFIGURATION = """
 listen: 127.0.0.1:{port}
 data_dir: {directory}
@@ -85,6 +86,21 @@ def hash_of(text: str) -> int:
     return sum(text.encode())
 
 
+def _streamed(said: Mapping[str, Any]) -> bytes:
+    """A whole answer as the events that a stream has of it."""
+    (choice,) = said["choices"]
+    part = {"object": "chat.completion.chunk", "model": said["model"]}
+    begun = {"index": 0, "delta": choice["message"], "logprobs": choice.get("logprobs")}
+    ended = {"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}
+    chunks = (
+        part | {"choices": [begun]},
+        part | {"choices": [ended]},
+        part | {"choices": [], "usage": said["usage"]},
+    )
+    lines = (*map(json.dumps, chunks), "[DONE]")
+    return "".join(f"data: {line}\n\n" for line in lines).encode()
+
+
 @contextmanager
 def provider(script: Script = fine) -> Iterator[str]:
     """An HTTP provider in threads; gives its base URL."""
@@ -95,8 +111,10 @@ def provider(script: Script = fine) -> Iterator[str]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             status, said = script(body)
-            data = json.dumps(said).encode()
+            streams = status == 200 and body.get("stream") is True
+            data = _streamed(said) if streams else json.dumps(said).encode()
             self.send_response(status)
+            self.send_header("content-type", EVENTS if streams else "application/json")
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
