@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ import uvloop
 from dataplane.contract.address import Address
 from dataplane.contract.configuration import FILE, load
 from dataplane.contract.errors import OperatorError
+from dataplane.heads import BoundedHeads
 from dataplane.settings import Plane, build, start_policy
 from dataplane.tiers.base import TierUnusableError
 
@@ -47,7 +49,7 @@ async def serve(plane: Plane, listening: socket.socket) -> None:
         config = uvicorn.Config(
             plane.app,
             loop="uvloop",
-            http="httptools",
+            http=BoundedHeads,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -76,6 +78,13 @@ async def _running(plane: Plane) -> AsyncIterator[None]:
         yield
 
 
+def hold_many() -> None:
+    """As many connections as we may: the usual limit of 1,024 is soft."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def listen(address: Address) -> socket.socket:
     """A bound socket; raises ``OperatorError``."""
     address.check_free()
@@ -98,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         configuration = load(given.config)
         start = start_policy(given.start_policy)
+        hold_many()
         with listen(configuration.listen) as listening:
             uvloop.run(serve(build(configuration, start), listening))
     except (OperatorError, TierUnusableError) as error:

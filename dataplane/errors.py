@@ -45,6 +45,12 @@ def too_large(limit_bytes: int) -> ApiError:
     return ApiError(413, message, code="request_too_large", headers={"connection": "close"})
 
 
+def too_slow(limit_s: float) -> ApiError:
+    """408: the body did not come in time."""
+    message = f"the request body did not come within {limit_s:g} s"
+    return ApiError(408, message, code="request_timeout", headers={"connection": "close"})
+
+
 def unavailable(message: str, code: str, retry_after_s: float = 1.0) -> ApiError:
     """503: nothing is wrong with the request; try again."""
     headers = {"retry-after": str(max(1, round(retry_after_s)))}

@@ -1,14 +1,16 @@
 """The little of HTTP that the front door and the chat route share, on bare ASGI."""
 
+import asyncio
 from collections.abc import Mapping
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from dataplane.errors import ApiError, too_large
+from dataplane.errors import ApiError, too_large, too_slow
 
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
+BODY_S = 60.0  # for a whole body
 
 
 class ClientGoneError(Exception):
@@ -22,10 +24,20 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body; raises ``ApiError`` 413 as soon as it is known to be too large."""
+    """The whole body; raises ``ApiError`` 413 as soon as it is known to be too large, 408 where it
+    does not come in time.
+    """
     stated = header(scope, b"content-length") or "0"
     if stated.isdigit() and int(stated) > limit_bytes:
         raise too_large(limit_bytes)
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _whole(receive, limit_bytes)
+    except TimeoutError:
+        raise too_slow(BODY_S) from None
+
+
+async def _whole(receive: Receive, limit_bytes: int) -> bytes:
     body = bytearray()
     while True:
         message = await receive()

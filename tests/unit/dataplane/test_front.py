@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataplane import wire
 from dataplane.access import Principal
 from dataplane.contract.records import Completion, Decision
 from dataplane.contract.sections import Limits
@@ -115,6 +117,18 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
     assert code(response) == (413, "request_too_large")
     assert taken <= 4
     assert code(front.ask("POST", CHAT, content=b"x" * 4096))[0] == 413
+
+
+def test_a_body_that_does_not_come_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "BODY_S", 0.05)
+    front = Front()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(5)
+
+    assert code(front.ask("POST", CHAT, content=slow())) == (408, "request_timeout")
+    assert front.kept.frames == []
 
 
 def test_unknown_fields_reach_the_tier_and_tokens_are_clamped() -> None:
