@@ -25,7 +25,6 @@ from controlplane.cycle import (
 from controlplane.database import Database
 from controlplane.leader import Leader, NotLeaderError
 from controlplane.learn.learner import Learner
-from controlplane.learn.settings import LearnerSettings
 from controlplane.observe import Source
 from controlplane.states import CorruptStateError
 from dataplane.contract.policy import PolicyDocument
@@ -282,10 +281,7 @@ def test_a_damaged_state_is_refused(
 def test_a_state_of_another_version_is_refused_with_the_remedy(
     store: Connect, leader: Leader, traffic: PostgresTraffic
 ) -> None:
-    settings = LearnerSettings()
-    school = School(
-        lambda: Learner(("local", "cloud"), settings), lambda t: Learner.from_json(t, settings)
-    )
+    school = real()
     body = json.loads(school.fresh().to_json())["body"].replace('"schema":', '"schema":9')
     with store() as connection:
         states.save(connection, LEARNER, sealed(body))
@@ -296,6 +292,11 @@ def test_a_state_of_another_version_is_refused_with_the_remedy(
         Cycle(store, leader, school).run(NOW)
 
 
+def real() -> School:
+    """Of the product's own learner."""
+    return School(lambda: Learner(("local", "cloud")), Learner.from_json)
+
+
 def sealed(body: str) -> str:
     return json.dumps({"checksum": states.checksum(body), "body": body})
 
@@ -303,10 +304,7 @@ def sealed(body: str) -> str:
 def test_the_real_learner_survives_a_restart_bit_for_bit(
     store: Connect, leader: Leader, traffic: PostgresTraffic
 ) -> None:
-    settings = LearnerSettings()
-    school = School(
-        lambda: Learner(("local", "cloud"), settings), lambda t: Learner.from_json(t, settings)
-    )
+    school = real()
     for number in range(30):
         traffic.complete(query(number, score=-0.1 * (number % 9)), [AUDIT])
     Cycle(store, leader, school).run(NOW)
@@ -316,7 +314,7 @@ def test_the_real_learner_survives_a_restart_bit_for_bit(
     with store() as connection:
         body = states.load(connection, LEARNER)
     assert body is not None
-    again = Learner.from_json(body, settings)
+    again = Learner.from_json(body)
     assert (again.observed, again.labelled) == (30, 30)
     assert again.to_json() == body
 
