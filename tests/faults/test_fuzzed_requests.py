@@ -15,7 +15,7 @@ import pytest
 from controlplane.database import Database
 from tests.faults.test_gateway_faults import CHAT, all_whole, speak
 from tests.fronts import chat
-from tests.planes import RealPlane, issue_key, provider
+from tests.planes import RealPlane, issue_key, provider, real_plane
 from tests.policies import policy
 
 REQUESTS, CLIENTS = 10_000, 4
@@ -139,9 +139,10 @@ def resident(plane: RealPlane) -> int:
 @pytest.mark.slow
 def test_no_request_breaks_it_or_stays_in_its_memory(tmp_path: Path, database: Database) -> None:
     key = issue_key(database.url, "inference", "feedback")
-    with provider(speak) as upstream:
-        plane = RealPlane(tmp_path, database, upstream, policy("cascade"))
-        plane.start()
+    with (
+        provider(speak) as upstream,
+        real_plane(tmp_path, database, upstream, document=policy("cascade")) as plane,
+    ):
         asked(plane, key, range(WARM))
         before = resident(plane)
         with ThreadPoolExecutor(CLIENTS) as pool:

@@ -15,7 +15,7 @@ from controlplane.database import Database
 from dataplane.heads import HEAD_S
 from tests.faults.test_gateway_faults import CHAT, address, speak
 from tests.fronts import chat
-from tests.planes import RealPlane, issue_key, provider
+from tests.planes import RealPlane, issue_key, provider, real_plane
 from tests.policies import policy
 
 MOST = 5_000
@@ -61,10 +61,13 @@ def test_slow_heads_of_thousands_are_not_felt_and_then_cut_off(
 ) -> None:
     key = issue_key(database.url, "inference")
     headers = {"authorization": f"Bearer {key}"}
-    with room_for(MOST) as count, provider(speak) as upstream, ExitStack() as held:
+    with (
+        room_for(MOST) as count,
+        provider(speak) as upstream,
+        real_plane(tmp_path, database, upstream, document=policy("cascade")) as plane,
+        ExitStack() as held,
+    ):
         assert count > 400
-        plane = RealPlane(tmp_path, database, upstream, policy("cascade"))
-        plane.start()
         began_s = time.monotonic()
         slow = [
             held.enter_context(socket.create_connection(address(plane.url), timeout=2 * HEAD_S))

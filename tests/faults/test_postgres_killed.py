@@ -16,7 +16,7 @@ from controlplane.cluster import Cluster
 from controlplane.database import Database, embedded, upgrade
 from tests.faults.test_gateway_faults import CHAT, all_whole, speak, stored_decisions
 from tests.fronts import chat
-from tests.planes import RealPlane, eventually, issue_key, provider
+from tests.planes import RealPlane, eventually, issue_key, provider, real_plane
 from tests.policies import policy
 
 AWAY_S = 60.0
@@ -75,9 +75,10 @@ def test_postgres_away_for_a_minute_is_not_felt_and_then_made_up_for(
 ) -> None:
     database, directory = own
     key = issue_key(database.url, "inference")
-    with provider(speak) as upstream:
-        plane = RealPlane(tmp_path, database, upstream, policy("cascade"))
-        plane.start()
+    with (
+        provider(speak) as upstream,
+        real_plane(tmp_path, database, upstream, document=policy("cascade")) as plane,
+    ):
         client = Client(plane, key)
         client.start()
         try:
