@@ -24,6 +24,7 @@ from dataplane.tiers.base import TierUnusableError
 GRACE_S = 10  # for answers under way when we are told to stop
 DRAIN_S = 5.0  # for records that the database has not got yet; the rest waits in the spool
 BACKLOG = 2048
+FILES = 65_536  # open at most, connections among them
 KEEP_ALIVE_S = 75  # longer than clients and load balancers hold a connection to use again
 
 log = logging.getLogger(__name__)
@@ -79,10 +80,11 @@ async def _running(plane: Plane) -> AsyncIterator[None]:
 
 
 def hold_many() -> None:
-    """As many connections as we may: the usual limit of 1,024 is soft."""
+    """As many connections as we may, up to ``FILES``: the usual limit of 1,024 is soft."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(address: Address) -> socket.socket:
