@@ -6,7 +6,7 @@ The cloud is SIMULATED as in the demo. Nothing here is timed: delays are counted
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,8 +22,8 @@ from controlplane.demo.site import prepare
 from controlplane.demo.story import PROMPT_CHARS
 from controlplane.evaluate.replay import EPOCH, Delay, Replay, Row, Served
 from controlplane.learn.learner import Learner
-from controlplane.learn.settings import LearnerSettings
 from controlplane.observations import Labelled
+from controlplane.observe import MemoryLog
 from controlplane.settings import settings
 from controlplane.start import start_policy
 from dataplane.contract.configuration import Configuration
@@ -102,24 +102,24 @@ def start(target: float, *, trusted: bool = False) -> PolicyDocument:
     return untrained.replaced(cost_unit_usd=unit_usd, segments=(segment,)).rederived()
 
 
-class Witnessed(Learner):
-    """A learner whose lessons are kept: ``told`` is by the place of the query."""
+@dataclass
+class Witnessed(MemoryLog):
+    """A log that keeps which labels came, held out or not: ``told`` is by the query's place."""
 
-    def __init__(self, tiers: tuple[str, ...], settings: LearnerSettings) -> None:
-        super().__init__(tiers, settings)
-        self.told: dict[int, Labelled] = {}
+    told: dict[int, Labelled] = field(default_factory=dict)
 
-    def learn(self, labelled: Sequence[Labelled]) -> None:
-        self.told |= {each.observation.decision_id.int: each for each in labelled}
-        super().learn(labelled)
+    def labelled(self) -> list[Labelled]:
+        found = super().labelled()
+        self.told |= {each.observation.decision_id.int: each for each in found}
+        return found
 
 
-def learner(target: float) -> Witnessed:
+def learner(target: float) -> Learner:
     """The demo's learner."""
     connected = {"database_url_controlplane": SecretStr("none")}
     found = school(settings(configuration(target).model_copy(update=connected), {})).fresh()
     assert isinstance(found, Learner)
-    return Witnessed(found.tiers, found.settings)
+    return found
 
 
 @dataclass(frozen=True)
@@ -195,14 +195,15 @@ def serve(
 ) -> Run:
     """Serve a stream whose mix turns harder half way, from the start policy, labels late."""
     rows = stream(seed, count, "easy", "hard")
-    taught = learner(target)
+    log = Witnessed()
     replay = Replay(
         start(target, trusted=trusted),
-        None if frozen else taught,
+        None if frozen else learner(target),
         seed=seed,
         delay=LATE,
         every=EVERY,
+        log=log,
         gated=not trusted,
     )
     served = list(replay.run(rows))
-    return Run(rows, served, {policy.version: policy for policy in replay.policies}, taught.told)
+    return Run(rows, served, {policy.version: policy for policy in replay.policies}, log.told)

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 
 CONFIDENCE = 0.95
 RESOLVED = LATE.most + EVERY  # queries after which every draw has its label, or never will
-SEEDS = range(401, 421)
-AT_LEAST = 17
+SEEDS = range(401, 461)
+AT_LEAST = 52  # of 60, where 57 are expected: fewer once in 350 times were the interval exact
 REDRAWS = 2000
 
 
