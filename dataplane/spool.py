@@ -68,6 +68,7 @@ class Spool:
         self._total = sum(self._sizes.values())
         self.plane, self.shipped = _recall(directory / _POSITION)
         self._segment = max((*self._sizes, self.shipped.segment))
+        self._named = 0
         self._syncer = Syncer(directory, SYNC_EVERY_S)
         self._begin_segment()
 
@@ -122,6 +123,8 @@ class Spool:
         for segment in self.segments():
             if segment < start.segment:
                 continue
+            if not self._surely_named(segment):
+                break
             start = start if segment == start.segment else Position(segment, 0, 0)
             try:
                 end_byte = self._sizes[segment]
@@ -177,6 +180,20 @@ class Spool:
                 path.unlink()
         with self._lock:
             self._total -= self._sizes.pop(segment)
+
+    def _surely_named(self, segment: int) -> bool:
+        """Whether the name of this segment outlives a loss of power, as what is shipped of it will.
+
+        Were it lost, the next process would give its number to other records.
+        """
+        if segment > self._named:
+            latest = self._segment
+            try:
+                self._syncer.name()
+            except OSError:
+                return False
+            self._named = latest
+        return True
 
     def _leave_damaged(self, segment: int) -> None:
         self._damaged.add(segment)

@@ -45,6 +45,10 @@ class Syncer:
         self._wake.set()
         await done
 
+    def name(self) -> None:
+        """Return when the names of all segments so far are on the disk; raises ``OSError``."""
+        os.fsync(self._directory)
+
     def close(self) -> None:
         """Synchronise once more, and close every descriptor."""
         self._stopping = True
