@@ -46,6 +46,7 @@ from controlplane.bodies import (
     ReasonBody,
     ReturnBody,
 )
+from controlplane.bounds import Bounded
 from controlplane.connection import Connect
 from controlplane.cycle import CERTIFIER, FROZEN, OBSERVED
 from controlplane.differences import differences
@@ -125,6 +126,7 @@ def build(parts: Parts) -> FastAPI:
     app.state.parts = parts
     app.include_router(router)
     refusals.install(app)
+    app.add_middleware(Bounded)
     return app
 
 

@@ -26,6 +26,7 @@ from controlplane.rollups import RollupJob
 from controlplane.settings import Settings
 from controlplane.shadow import ShadowJob
 from dataplane.contract.policy import PolicyDocument
+from dataplane.heads import BoundedHeads
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ def serve(settings: Settings, start: PolicyDocument) -> None:
         build(settings),
         host=settings.listen.host,
         port=settings.listen.port,
+        http=BoundedHeads,
+        server_header=False,
         log_level="warning",
         access_log=False,
     )

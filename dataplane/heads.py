@@ -20,7 +20,8 @@ class BoundedHeads(HttpToolsProtocol):
     """One connection."""
 
     _timer: asyncio.TimerHandle | None = None  # while a head is awaited
-    _size = 0  # of that head so far
+    _size = 0  # of that head so far, and of what came with it
+    _parsed = 0  # of that head
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """The first head is awaited from here on."""
@@ -34,8 +35,29 @@ class BoundedHeads(HttpToolsProtocol):
         self._size += len(data)
         super().data_received(data)
         if self._timer is not None and self._size > HEAD_BYTES:
-            self.transport.write(TOO_LARGE)
-            self._give_up()
+            self._refuse()
+
+    def on_message_begin(self) -> None:
+        """Another head."""
+        self._parsed = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A part of what is asked for."""
+        self._take(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self._take(name, value)
+        super().on_header(name, value)
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser was stopped by is a head that is too large, or none at all."""
+        if self._parsed > HEAD_BYTES:
+            self._refuse()
+        else:
+            super().send_400_response(msg)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -46,6 +68,16 @@ class BoundedHeads(HttpToolsProtocol):
         """Nothing is awaited any more."""
         self._awaited()
         super().connection_lost(exc)
+
+    def _take(self, *parts: bytes) -> None:
+        """Of a head that comes in one piece, its end with it."""
+        self._parsed += sum(map(len, parts))
+        if self._parsed > HEAD_BYTES:
+            raise ValueError("the head is too large")
+
+    def _refuse(self) -> None:
+        self.transport.write(TOO_LARGE)
+        self._give_up()
 
     def _idle(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # there is none before the first request

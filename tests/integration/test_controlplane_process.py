@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
@@ -90,6 +91,22 @@ def test_it_publishes_the_start_policy_and_observes(
         for number in range(3):
             traffic.complete(query(number))
         until(lambda: status(plane, key)["observed"] == 3)
+
+
+def test_what_is_too_large_is_refused_before_anybody_asks_for_a_key(
+    tmp_path: Path, database: Database
+) -> None:
+    plane = program(tmp_path, database, "one")
+    with running(plane, tmp_path):
+        assert plane.ready_url is not None
+        url = plane.ready_url.replace("readyz", "v1/labels")
+        chunks = (b"x" * (1 << 20) for _ in range(64))
+        with suppress(httpx.WriteError):  # closed while we speak
+            assert httpx.post(url, content=chunks, timeout=30).status_code == 413
+        assert next(chunks, None) is not None, "read to its end"
+        head = {"x-long": "x" * (70 << 10)}
+        assert httpx.get(plane.ready_url, headers=head, timeout=30).status_code == 431
+        assert httpx.get(plane.ready_url, timeout=30).status_code == 200
 
 
 def test_it_tells_a_webhook_what_happened(tmp_path: Path, database: Database) -> None:

@@ -84,6 +84,21 @@ def test_a_connection_that_says_nothing_is_given_up() -> None:
     assert conversation() == b""
 
 
+@pytest.mark.parametrize(
+    "large",
+    [b"GET /x HTTP/1.1\r\nx-large: %s\r\n\r\n", b"GET /x?%s HTTP/1.1\r\nhost: x\r\n\r\n"],
+)
+def test_a_head_that_is_too_large_is_refused_though_it_comes_in_one_piece(large: bytes) -> None:
+    said = conversation(GOOD + b"\r\n", large % (b"y" * HEAD_BYTES), pause_s=0.05)
+    assert said.count(b"200 OK") == 1
+    assert b"HTTP/1.1 431 " in said
+    assert b"HTTP/1.1 400 " not in said
+
+
+def test_no_head_at_all_is_refused_as_such() -> None:
+    assert conversation(b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_head_that_is_too_large_is_refused_before_it_ends() -> None:
     said = conversation(GOOD, b"x-large: ", b"y" * (HEAD_BYTES + 1))
     assert said.startswith(b"HTTP/1.1 431 ")
