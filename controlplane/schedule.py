@@ -130,8 +130,8 @@ def ensure_partitions(connection: Connection) -> int:
 
 
 def forget_runs(connection: Connection, now: datetime) -> int:
-    """Drop the claims of long ago, how many; and what data planes told and shipped before that."""
-    for name in ("forget_plane_reports", "forget_shipments"):
+    """Drop the claims of long ago, how many; and what data planes told, shipped and leased then."""
+    for name in ("forget_plane_reports", "forget_shipments", "forget_leases"):
         connection.execute(SQL[name], {"before": now - REPORTS_KEPT})
     for name in ("forget_spool_sums", "forget_engine_sums"):
         connection.execute(SQL[name], {"before": now - REPORT_SUMS_KEPT})

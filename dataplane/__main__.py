@@ -70,6 +70,7 @@ async def _running(plane: Plane) -> AsyncIterator[None]:
     """Start the parts in the order of need, stop them in reverse."""
     async with AsyncExitStack() as stack:
         stack.push_async_callback(plane.recorder.stop, DRAIN_S)
+        stack.callback(plane.budgets.keep)
         for guarded in plane.tiers.values():
             stack.push_async_callback(guarded.tier.close)
             await guarded.tier.start()

@@ -18,10 +18,11 @@ from dataplane.contract.keys import CHANNEL, SCOPES, Key, Scope, digest, parse
 from dataplane.feed import Connection
 
 KNOWN = """
-SELECT id, encode(secret_sha256, 'hex') AS sha256, tenant, scopes
+SELECT id, encode(secret_sha256, 'hex') AS sha256, tenant, scopes, spend_usd_per_day
 FROM api_keys WHERE revoked_at IS NULL ORDER BY id
 """
 
+INFERENCE: Scope = "inference"
 _NOBODY = bytes(32)  # compared with where the id is unknown, so that both cases take as long
 
 log = logging.getLogger(__name__)
@@ -29,11 +30,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks, by which key, and what that key may do."""
+    """Who asks, by which key, and what that key may do; and spend, where it has a limit."""
 
     tenant: str
     key_id: str
     scopes: frozenset[Scope]
+    spend_usd_per_day: float | None = None
 
     def may(self, scope: Scope) -> bool:
         """Whether the key has the scope; none implies another."""
@@ -64,6 +66,15 @@ class Keys:
     def age_s(self) -> float | None:
         """Seconds since the table was last read; None: not since this process began."""
         return None if self._read_at is None else monotonic() - self._read_at
+
+    def limits(self) -> dict[str, float]:
+        """What keys that ask for answers may spend a day, in USD, by id; those with a limit."""
+        asking = [each.principal for each in self._known.values() if each.principal.may(INFERENCE)]
+        return {
+            each.key_id: each.spend_usd_per_day
+            for each in asking
+            if each.spend_usd_per_day is not None
+        }
 
     def authenticate(self, header: str | None) -> Principal | None:
         """Who sent this ``Authorization`` header (``Bearer pk_...``); None: refuse with 401."""
@@ -98,4 +109,5 @@ def _known(rows: Iterable[Mapping[str, Any]]) -> dict[str, _Known]:
 
 
 def _principal(row: Mapping[str, Any]) -> Principal:
-    return Principal(row["tenant"], row["id"], SCOPES.intersection(row["scopes"]))
+    scopes, limit = SCOPES.intersection(row["scopes"]), row.get("spend_usd_per_day")
+    return Principal(row["tenant"], row["id"], scopes, limit)

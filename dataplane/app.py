@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataplane.api import SCOPES, Served, plain
+from dataplane.budgets import Budgets
 from dataplane.chat import Chat
 from dataplane.contract.sections import Limits
 from dataplane.front import Authenticator, FrontDoor
@@ -24,6 +25,7 @@ class Parts:
     recording: Recording
     authenticator: Authenticator
     telemetry: Telemetry
+    budgets: Budgets
     readiness: Callable[[], dict[str, Any]]
 
 
@@ -40,7 +42,7 @@ def create_app(
     shadows = Shadows(tiers, policies, recording, keep=keep, timeout_s=timeout_s)
     served = Served(gateway, shadows, recording, parts.telemetry, parts.readiness, policies)
     return FrontDoor(
-        Chat(gateway, max_tokens=limits.max_tokens),
+        Chat(gateway, parts.budgets, max_tokens=limits.max_tokens),
         plain(served),
         SCOPES,
         parts.authenticator,

@@ -4,12 +4,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import orjson
 from starlette.types import Receive, Send
 
 from dataplane import query, replies
+from dataplane.access import Principal
+from dataplane.budgets import Budgets, most_usd
 from dataplane.errors import ApiError, internal
 from dataplane.gateway import Gateway, Reply
 from dataplane.query import ChatBody, Query
@@ -47,8 +50,9 @@ def schemas() -> dict[str, Any]:
 class Chat:
     """Reads a query, lets the gateway answer it, and writes the answer as the client wants it."""
 
-    def __init__(self, gateway: Gateway, *, max_tokens: int) -> None:
+    def __init__(self, gateway: Gateway, budgets: Budgets, *, max_tokens: int) -> None:
         self._gateway = gateway
+        self._budgets = budgets
         self._max_tokens = max_tokens
 
     async def __call__(
@@ -57,19 +61,25 @@ class Chat:
         receive: Receive,
         send: Send,
         *,
-        tenant: str,
+        principal: Principal,
         request_id: str,
         conversation: str | None,
     ) -> None:
         """Serve one request; raises ``ApiError`` for as long as nothing was sent."""
         asked = query.read(
             body,
-            tenant=tenant,
+            tenant=principal.tenant,
             request_id=request_id,
             conversation=conversation,
             max_tokens=self._max_tokens,
+            bounded=principal.spend_usd_per_day is not None,
         )
         trail = self._gateway.admit(asked)
+        costs = partial(most_usd, trail, len(body)), lambda: trail.cost_usd
+        with self._budgets.charging(principal, *costs):
+            await self._serve(trail, receive, send)
+
+    async def _serve(self, trail: Trail, receive: Receive, send: Send) -> None:
         async with _while_present(receive) as presence:
             writer = _Writer(send, trail, presence)
             try:
@@ -81,7 +91,7 @@ class Chat:
             except Exception:
                 if not writer.started:
                     raise
-                log.exception("request %s failed after its first byte", request_id)
+                log.exception("request %s failed after its first byte", trail.query.request_id)
                 await writer.fail(internal())
 
 

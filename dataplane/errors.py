@@ -51,6 +51,23 @@ def too_slow(limit_s: float) -> ApiError:
     return ApiError(408, message, code="request_timeout", headers={"connection": "close"})
 
 
+def over_budget(message: str) -> ApiError:
+    """429: nothing that this key may still pay for; a client need not try again."""
+    kind = "insufficient_quota"
+    return ApiError(429, message, kind=kind, code=kind, headers={"x-should-retry": "false"})
+
+
+def budget_behind() -> ApiError:
+    """429: the key may spend more, but this plane has not got hold of it yet."""
+    return ApiError(
+        429,
+        "the key's budget is not at hand here yet: try again",
+        kind="rate_limit_error",
+        code="budget_not_at_hand",
+        headers={"retry-after": "1"},
+    )
+
+
 def unavailable(message: str, code: str, retry_after_s: float = 1.0) -> ApiError:
     """503: nothing is wrong with the request; try again."""
     headers = {"retry-after": str(max(1, round(retry_after_s)))}

@@ -55,11 +55,15 @@ class Feed:
         """Begin; returns at once, whether or not the store can be reached."""
         self._thread.start()
 
+    def hasten(self) -> None:
+        """Refresh now; returns at once."""
+        with suppress(OSError):  # it has ended, or the bell rings loud enough
+            self._ringer.send(b"\0", socket.MSG_DONTWAIT)
+
     async def stop(self) -> None:
         """End; a thread that a hung server holds is left behind, it dies with the process."""
         self._stopping = True
-        with suppress(OSError):  # it has ended already
-            self._ringer.send(b"\0")
+        self.hasten()
         await asyncio.to_thread(self._thread.join, JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
@@ -121,6 +125,8 @@ class Feed:
             for one in waiting:
                 selector.register(one, selectors.EVENT_READ)
             ready = [key.fileobj for key, _ in selector.select(seconds)]
+        if self._bell in ready:
+            self._bell.recv(4096)
         return connection in ready
 
     def _lost(self, error: psycopg.Error) -> None:

@@ -114,7 +114,7 @@ class FrontDoor:
                 body,
                 receive,
                 send,
-                tenant=principal.tenant,
+                principal=principal,
                 request_id=request_id,
                 conversation=header(scope, b"x-penstock-conversation"),
             )

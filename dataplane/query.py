@@ -116,15 +116,24 @@ class Query:
 
 
 def read(
-    data: bytes, *, tenant: str, request_id: str, conversation: str | None, max_tokens: int
+    data: bytes,
+    *,
+    tenant: str,
+    request_id: str,
+    conversation: str | None,
+    max_tokens: int,
+    bounded: bool = False,
 ) -> Query:
-    """A query from a request's bytes; raises ``ApiError`` (400, 422) that names what is wrong."""
+    """A query from a request's bytes; raises ``ApiError`` (400, 422) that names what is wrong.
+
+    ``bounded``: an answer has at most ``max_tokens`` also where the client says nothing of it.
+    """
     body = parse(data)
     try:
         chat = ChatBody.model_validate(body)
     except ValidationError as error:
         raise refusal(error) from None
-    _clamp(body, max_tokens)
+    _clamp(body, max_tokens, bounded=bounded)
     return Query(
         request_id=request_id,
         tenant=tenant,
@@ -172,10 +181,12 @@ def _children(value: Any) -> list[Any]:
     return [child for child in inside if isinstance(child, dict | list)]
 
 
-def _clamp(body: dict[str, Any], max_tokens: int) -> None:
-    for name in ("max_tokens", "max_completion_tokens"):
-        if body.get(name) is not None:
-            body[name] = min(body[name], max_tokens)
+def _clamp(body: dict[str, Any], max_tokens: int, *, bounded: bool) -> None:
+    said = [n for n in ("max_tokens", "max_completion_tokens") if body.get(n) is not None]
+    for name in said:
+        body[name] = min(body[name], max_tokens)
+    if bounded and not said:
+        body["max_tokens"] = max_tokens
 
 
 def _conversation(header: str | None, chat: ChatBody) -> str | None:

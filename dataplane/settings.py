@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from dataplane.access import Keys
 from dataplane.app import Parts, create_app
+from dataplane.budgets import Budgets
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.errors import OperatorError
 from dataplane.contract.policy import PolicyDocument
@@ -39,6 +40,7 @@ class Plane:
     app: ASGIApp
     tiers: Mapping[str, GuardedTier]
     recorder: Recorder
+    budgets: Budgets
     feed: Feed
 
 
@@ -74,9 +76,16 @@ def build(configuration: Configuration, start: PolicyDocument) -> Plane:
         directory / "policy.json", plane=spool.plane, tiers=tiers, start=start
     )
     keys = Keys(directory / "keys.json")
-    watch = Watch(tiers, keys, subscription, recorder)
+    budgets = Budgets(keys.limits, directory / "budgets.json")
+    watch = Watch(tiers, keys, budgets, subscription, recorder)
     parts = Parts(
-        tiers, subscription, recorder, keys, Telemetry(watch.gauges), readiness=watch.readiness
+        tiers,
+        subscription,
+        recorder,
+        keys,
+        Telemetry(watch.gauges),
+        budgets,
+        readiness=watch.readiness,
     )
     app = create_app(
         parts,
@@ -85,7 +94,9 @@ def build(configuration: Configuration, start: PolicyDocument) -> Plane:
         timeout_s=max(tier.timeout_s for tier in configuration.tiers),
     )
     report = Report(spool.plane, watch.report)
-    return Plane(app, tiers, recorder, Feed(url, (keys, subscription, report)))
+    feed = Feed(url, (keys, budgets, subscription, report))
+    budgets.hasten = feed.hasten
+    return Plane(app, tiers, recorder, budgets, feed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,7 @@ class Watch:
 
     tiers: Mapping[str, GuardedTier]
     keys: Keys
+    budgets: Budgets
     subscription: Subscription
     recorder: Recorder
 
@@ -106,6 +118,7 @@ class Watch:
             "penstock_spool_age_seconds": stats.oldest_pending_seconds,
             "penstock_spool_dropped_total": stats.dropped,
             "penstock_spool_quarantined_total": stats.quarantined,
+            "penstock_budget_refused_total": self.budgets.refused,
             "penstock_policy_version": self.subscription.current.leading.version,
             "penstock_policy_age_seconds": self.subscription.policy_age_seconds,
             "penstock_policy_unconfirmed_seconds": self.subscription.unconfirmed_seconds,

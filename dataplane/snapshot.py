@@ -43,6 +43,15 @@ def read(path: Path) -> str | None:
     return body
 
 
+def take(path: Path) -> str | None:
+    """The body last written, which nobody can read again; None as ``read``."""
+    body = read(path)
+    path.unlink(missing_ok=True)
+    if path.parent.exists():
+        _sync_directory(path.parent)
+    return body
+
+
 def _checksum(body: str) -> str:
     return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -12,6 +12,7 @@ import uvicorn
 
 from dataplane.access import Principal
 from dataplane.app import Parts, create_app
+from dataplane.budgets import Budgets
 from dataplane.contract.keys import SCOPES, Scope
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.sections import Limits
@@ -47,11 +48,13 @@ class Front:
         keep: Keep = "sampled",
         limits: Limits | None = None,
         timeout_s: float = 5.0,
+        budgets: Budgets | None = None,
     ) -> None:
         self.local = local or FakeTier("local", ["from local"], logprob=SURE)
         self.cloud = cloud or FakeTier("cloud", ["from cloud"], logprob=None)
         self.kept = KeptRecords()
         self.telemetry = Telemetry()
+        self.budgets = budgets or Budgets()
         tiers = {tier.name: GuardedTier(tier, timeout_s) for tier in (self.local, self.cloud)}
         parts = Parts(
             tiers,
@@ -59,6 +62,7 @@ class Front:
             self.kept,
             FixedKeys(),
             self.telemetry,
+            self.budgets,
             readiness=lambda: {"ready": True},
         )
         self.app: FrontDoor = create_app(

@@ -9,7 +9,7 @@ import typer
 from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, connected
 from dataplane.contract.keys import Scope
 
-app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, limit and revoke API keys.", no_args_is_help=True)
 
 
 @app.command()
@@ -20,6 +20,9 @@ def create(
         typer.Option(help="inference, feedback, label, read or admin; may be repeated."),
     ] = None,
     name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    spend_usd_per_day: Annotated[
+        float | None, typer.Option(help="What it may spend on a UTC day; without it, no limit.")
+    ] = None,
     config: ConfigFile = CONFIG_FILE,
     as_json: AsJson = False,
 ) -> None:
@@ -28,10 +31,12 @@ def create(
 
     scopes = cast(list[Scope], scope or ["inference", "feedback"])
     with connected(config) as connection:
-        key = keys.create(connection, tenant=tenant, scopes=scopes, name=name)
+        key = keys.create(
+            connection, tenant=tenant, scopes=scopes, name=name, spend_usd_per_day=spend_usd_per_day
+        )
     if as_json:
         made = {"id": key.id, "key": key.reveal(), "tenant": tenant, "scopes": sorted(set(scopes))}
-        typer.echo(json.dumps(made))
+        typer.echo(json.dumps(made | {"spend_usd_per_day": spend_usd_per_day}))
         return
     typer.echo(f"key {key.id} for {tenant} ({', '.join(scopes)}), shown this once:", err=True)
     typer.echo(key.reveal())
@@ -48,6 +53,23 @@ def list_(config: ConfigFile = CONFIG_FILE, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(listed, default=str))
     else:
         _show(listed)
+
+
+@app.command()
+def limit(
+    key_id: Annotated[str, typer.Argument(help="The id, as `penstock key list` shows it.")],
+    usd: Annotated[
+        float | None, typer.Argument(help="What it may spend on a UTC day; without it, no limit.")
+    ] = None,
+    config: ConfigFile = CONFIG_FILE,
+) -> None:
+    """Say what a key may spend a day, on all data planes together."""
+    from controlplane import keys  # noqa: PLC0415 - only where it is needed
+
+    with connected(config) as connection:
+        keys.limit(connection, key_id, usd)
+    said = "as much as it likes" if usd is None else f"{usd:g} USD a day (UTC)"
+    typer.echo(f"key {key_id} may spend {said}", err=True)
 
 
 @app.command()
@@ -68,10 +90,14 @@ def _show(listed: list[dict[str, Any]]) -> None:
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Column, Table  # noqa: PLC0415
 
-    table = Table(Column("id", no_wrap=True), "tenant", "scopes", "name", "created", "revoked")
+    columns = ("tenant", "scopes", "name", "created", "revoked")
+    money = (Column(each, justify="right") for each in ("USD a day", "today"))
+    table = Table(Column("id", no_wrap=True), *columns, *money)
     for key in listed:
         moments = (key["created_at"], key["revoked_at"])
         created, revoked = (at.strftime("%Y-%m-%d %H:%M") if at else "" for at in moments)
         words = (key["id"], key["tenant"], " ".join(key["scopes"]), key["name"])
-        table.add_row(*map(escape, words), created, revoked)
+        most, today = key["spend_usd_per_day"], key["leased_usd_today"]
+        spent = ("", "") if most is None else (f"{most:g}", f"{today:.4g}")
+        table.add_row(*map(escape, words), created, revoked, *spent)
     Console().print(table)

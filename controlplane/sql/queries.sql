@@ -497,6 +497,9 @@ WHERE job = %(job)s AND due_at = %(due_at)s;
 -- name: forget_runs
 DELETE FROM job_runs WHERE due_at < %(before)s;
 
+-- name: forget_leases
+DELETE FROM spend_leases WHERE day < %(before)s;
+
 -- name: forget_plane_reports
 DELETE FROM plane_reports WHERE at < %(before)s;
 

@@ -5,7 +5,7 @@ are written by the control plane and read by data planes; ``policy_acks`` answer
 the control plane's own.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 from sqlalchemy import (
@@ -159,6 +159,9 @@ class ApiKeyRow(SQLModel, table=True):
             "scopes <@ ARRAY['inference', 'feedback', 'label', 'read', 'admin']",
             name="scopes_are_known",
         ),
+        CheckConstraint(
+            "spend_usd_per_day > 0 AND spend_usd_per_day < 'infinity'", name="spend_is_positive"
+        ),
     )
 
     id: Key
@@ -168,6 +171,18 @@ class ApiKeyRow(SQLModel, table=True):
     name: Words
     created_at: Stamp = None
     revoked_at: MaybeMoment = None
+    spend_usd_per_day: MaybeReal = None
+
+
+class SpendLeaseRow(SQLModel, table=True):
+    """What data planes have set aside, spent or not, of what a key may spend on a UTC day."""
+
+    __tablename__ = "spend_leases"
+    __table_args__ = (CheckConstraint("leased_usd >= 0", name="leased_is_positive"),)
+
+    key_id: Key
+    day: date = Field(primary_key=True)
+    leased_usd: Real
 
 
 class LearnerStateRow(SQLModel, table=True):

@@ -33,6 +33,7 @@ from controlplane.observations import Observation, Used
 from controlplane.observe import MEMORY, DecisionKey, MemoryLog, Source, Watermark
 from controlplane.shadow import ShadowJob
 from dataplane.app import Parts, create_app
+from dataplane.budgets import Budgets
 from dataplane.contract.policy import PolicyDocument
 from dataplane.features import Features
 from dataplane.feed import Connection
@@ -268,7 +269,7 @@ def planes(
     subscription = Subscription(
         directory / "policy.json", plane=spool.plane, tiers=tiers, start=first
     )
-    parts = Parts(tiers, subscription, recorder, FixedKeys(), Telemetry(), dict)
+    parts = Parts(tiers, subscription, recorder, FixedKeys(), Telemetry(), Budgets(), dict)
     with store() as connection:
         push.publish(connection, first)
     with ExitStack() as stack:

@@ -35,8 +35,20 @@ def test_a_key_from_the_first_upgrade_to_its_end(run: Run, empty_database: Datab
     assert parse(made["key"]) is not None
     assert made["scopes"] == ["admin"]
 
+    limited = json.loads(run("key", "create", "--spend-usd-per-day", "2.5", "--json"))
+    assert limited["spend_usd_per_day"] == 2.5
+    run("key", "limit", key.id, "0.5")
+    run("key", "limit", limited["id"])
+    keys_listed = json.loads(run("key", "list", "--json"))
+    limits = [(one["spend_usd_per_day"], one["leased_usd_today"]) for one in keys_listed]
+    assert limits == [(0.5, 0.0), (None, None), (None, None)]
+    with pytest.raises(AssertionError, match="a limit of -1 USD a day"):
+        run("key", "create", "--spend-usd-per-day", "-1")
+    with pytest.raises(AssertionError, match="no key has the id nobody"):
+        run("key", "limit", "nobody", "1")
+
     run("key", "revoke", key.id)
-    first, second = json.loads(run("key", "list", "--json"))
+    first, second, _ = json.loads(run("key", "list", "--json"))
     assert (first["id"], first["tenant"], second["name"]) == (key.id, "acme", "ops")
     assert first["revoked_at"] is not None
     assert second["revoked_at"] is None

@@ -41,6 +41,7 @@ MAY: dict[Role, dict[str, set[str]]] = {
         "frontier_points": {"SELECT", "INSERT", "DELETE"},
         "policy_prices": {"SELECT"},
         "spool_arrivals": {"SELECT"},
+        "spend_leases": {"SELECT", "DELETE"},
         "shipments": {"SELECT", "DELETE"},
     },
     "penstock_dashboard": {},

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import psycopg
 import pytest
 
 from controlplane.connection import Connect, connect
 from controlplane.database import Database
 from controlplane.leader import Leader, NotLeaderError
-from controlplane.schedule import Job, Runner, actions_on, start
+from controlplane.schedule import Job, Runner, actions_on, forget_runs, start
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 JOB = Job("cycle", 2.0)
@@ -134,6 +135,17 @@ def test_housekeeping_runs_under_the_control_planes_role(url: str, store: Connec
     assert actions["partitions"](NOW) == 0  # all of them are there by now
     runner(store, AlwaysLeads(url), lambda _: None).run(JOB, NOW)
     assert actions["forget_runs"](NOW + timedelta(days=2)) == 1
+
+
+def test_leases_of_long_ago_are_dropped(database: Database, store: Connect) -> None:
+    with psycopg.connect(database.url, autocommit=True) as owner:
+        days = [NOW.date() - timedelta(days=before) for before in (0, 6, 9)]
+        with owner.cursor() as cursor:
+            cursor.executemany("INSERT INTO spend_leases VALUES ('k', %s, 1)", [[d] for d in days])
+        with store() as connection:
+            forget_runs(connection, NOW)
+        left = owner.execute("SELECT day FROM spend_leases ORDER BY day DESC").fetchall()
+    assert [day for (day,) in left] == days[:2]
 
 
 def test_the_scheduler_runs_a_job_until_it_is_shut_down(url: str, store: Connect) -> None:

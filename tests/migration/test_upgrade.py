@@ -13,7 +13,7 @@ from controlplane.database import Database, DatabaseUnavailable, upgrade
 ROOT = Path(str(migrations.__file__)).parents[1]
 REVISIONS = [
     "0001", "0002", "0003", "0004", "0006", "0007", "0008", "0009",
-    "0010", "0011", "0012", "0013", "0014", "0015", "0016", "0017", "0018",
+    "0010", "0011", "0012", "0013", "0014", "0015", "0016", "0017", "0018", "0019",
 ]  # fmt: skip
 
 DIE_WITH_THE_FIRST_REVISION_DONE = """
