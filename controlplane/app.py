@@ -22,6 +22,7 @@ from controlplane.frontier import FrontierJob
 from controlplane.judge_reports import ReportJob
 from controlplane.leader import Leader
 from controlplane.learn.learner import Learner
+from controlplane.retention import RetentionJob
 from controlplane.rollups import RollupJob
 from controlplane.settings import Settings
 from controlplane.shadow import ShadowJob
@@ -97,8 +98,13 @@ async def _working(
     with _client(settings) as client, webhook.client() as outside:
         actions = _actions(settings, database, leader, client)
         actions |= _alerting(settings, database, leader, outside)
+        actions |= _dropping(settings, database, leader)
         runner = schedule.Runner(database, leader, _plane(), actions)
-        planned = schedule.jobs(settings.retune_interval_s, alerts=settings.alerts is not None)
+        planned = schedule.jobs(
+            settings.retune_interval_s,
+            alerts=settings.alerts is not None,
+            retention=settings.records_kept is not None,
+        )
         scheduler = schedule.start(planned, runner, leader)
         try:
             yield
@@ -154,6 +160,12 @@ def _alerting(
         return {}
     receiver = webhook.Webhook(settings.alerts.url, settings.alerts.key, client)
     return {"alerts": AlertJob(database, leader, receiver, settings.alerts).run}
+
+
+def _dropping(settings: Settings, database: Connect, leader: Leader) -> dict[str, schedule.Action]:
+    if settings.records_kept is None:
+        return {}
+    return {"retention": RetentionJob(database, leader, settings.records_kept).run}
 
 
 def _client(settings: Settings) -> httpx.Client:

@@ -35,9 +35,14 @@ class Job:
     every_s: float
 
 
-def jobs(retune_interval_s: float, *, alerts: bool = False) -> tuple[Job, ...]:
-    """All jobs of the control plane; ``alerts`` only where somebody is to be told."""
+def jobs(
+    retune_interval_s: float, *, alerts: bool = False, retention: bool = False
+) -> tuple[Job, ...]:
+    """All jobs of the control plane; ``alerts`` only where somebody is to be told, ``retention``
+    where records are not kept for ever.
+    """
     told = (Job("alerts", 5.0),) if alerts else ()
+    dropped = (Job("retention", 3600.0),) if retention else ()
     return (
         Job("cycle", retune_interval_s),
         Job("shadow", 1.0),
@@ -48,6 +53,7 @@ def jobs(retune_interval_s: float, *, alerts: bool = False) -> tuple[Job, ...]:
         Job("partitions", 3600.0),
         Job("forget_runs", 3600.0),
         *told,
+        *dropped,
     )
 
 

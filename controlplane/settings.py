@@ -43,6 +43,7 @@ class Settings:
     alerts: Alerts | None = None
     proposals: promote.Terms = field(default_factory=promote.Terms)
     shadows: ShadowTerms = field(default_factory=ShadowTerms)
+    records_kept: timedelta | None = None
     sums_kept: timedelta = KEPT
 
 
@@ -70,8 +71,13 @@ def settings(configuration: Configuration, environ: Mapping[str, str]) -> Settin
         alerts=configuration.alerts,
         proposals=proposal_terms(configuration.proposals),
         shadows=terms(configuration.shadow),
+        records_kept=_days(configuration.records.kept_days),
         sums_kept=timedelta(days=configuration.sums.kept_days),
     )
+
+
+def _days(count: int | None) -> timedelta | None:
+    return None if count is None else timedelta(days=count)
 
 
 def learner_settings(configuration: Configuration) -> LearnerSettings:

@@ -497,6 +497,16 @@ WHERE job = %(job)s AND due_at = %(due_at)s;
 -- name: forget_runs
 DELETE FROM job_runs WHERE due_at < %(before)s;
 
+-- name: drop_records
+SELECT of_table, records FROM penstock_drop_records(%(before)s);
+
+-- name: oldest_unobserved
+-- When the first shipment came that is not both observed and added up.
+SELECT min(s.shipped_at) AS shipped_at FROM shipments s
+LEFT JOIN watermarks seen ON seen.plane = s.plane AND seen.segment = s.segment
+LEFT JOIN rollup_marks added ON added.plane = s.plane AND added.segment = s.segment
+WHERE s.last_offset > coalesce(seen."offset", -1) OR s.last_offset > coalesce(added."offset", -1);
+
 -- name: forget_leases
 DELETE FROM spend_leases WHERE day < %(before)s;
 

@@ -30,6 +30,7 @@ from dataplane.contract.sections import (
     Listen,
     Objective,
     Proposals,
+    Records,
     Secret,
     Section,
     Shadow,
@@ -76,6 +77,7 @@ class Configuration(Section):
     shadow: Shadow = Shadow()
     learner: Learner = Learner()
     proposals: Proposals = Proposals()
+    records: Records = Records()
     sums: Sums = Sums()
     limits: Limits = Limits()
     alerts: Alerts | None = None

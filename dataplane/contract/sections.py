@@ -299,6 +299,14 @@ class Proposals(Section):
     holdout: Annotated[float, Field(ge=0, lt=0.4)] = 0.0
 
 
+class Records(Section):
+    """For how long records are kept, in days; unsaid, until somebody drops them. What they add up
+    to, labels and votes stay.
+    """
+
+    kept_days: Annotated[int, Field(ge=8)] | None = None
+
+
 class Sums(Section):
     """For how long what records add up to is kept; pages look back on 31 days of it."""
 
