@@ -157,6 +157,9 @@ class Budgets:
             log.warning("what keys may still spend today could not be kept: %s", error)
 
     def _set_aside(self, key: str, limit: float, usd: float) -> Lease:
+        if usd > limit:
+            self.refused += 1
+            raise _never(limit, usd)
         with self._lock:
             lease = self._lease(key, datetime.now(UTC).date())
             enough = lease.set_aside(usd)
@@ -166,7 +169,7 @@ class Budgets:
             self._cry()
         if not enough:
             self.refused += 1
-            raise _refusal(limit, usd, over=over)
+            raise _spent(limit) if over else errors.budget_behind()
         return lease
 
     def _keep_up(self, connection: Connection, key: str, day: date, limit: float) -> None:
@@ -208,15 +211,13 @@ def most_usd(trail: Trail, body_bytes: int) -> float:
     return MAX_TRIES * calls + trail.policy.judge.cost_usd
 
 
-def _refusal(limit: float, usd: float, *, over: bool) -> errors.ApiError:
-    if usd > limit:
-        said = f"this request may cost {usd:.4g} USD, and its key may spend {limit:.4g} a day"
-        return errors.over_budget(f"{said}: ask for fewer max_tokens")
-    if over:
-        return errors.over_budget(
-            f"the key has spent or set aside its {limit:.4g} USD of today (UTC)"
-        )
-    return errors.budget_behind()
+def _never(limit: float, usd: float) -> errors.ApiError:
+    said = f"this request may cost {usd:.4g} USD, and its key may spend {limit:.4g} a day"
+    return errors.over_budget(f"{said}: ask for fewer max_tokens")
+
+
+def _spent(limit: float) -> errors.ApiError:
+    return errors.over_budget(f"the key has spent or set aside its {limit:.4g} USD of today (UTC)")
 
 
 def _leases(kept: str | None) -> dict[tuple[str, date], Lease]:

@@ -206,7 +206,10 @@ def test_while_others_may_come_cheaper_than_set_aside_it_is_not_over() -> None:
 
 
 def test_a_query_that_the_whole_day_could_not_pay_is_told_so() -> None:
-    assert "fewer max_tokens" in refusal(plane(), LIMIT + 1).message
+    here, bank = plane(), Bank()
+    assert "fewer max_tokens" in refusal(here, LIMIT + 1).message
+    here.refresh(bank.connection)
+    assert bank.leased == budgets.SHARE * LIMIT  # nothing is set aside for it
 
 
 def test_what_is_not_needed_any_more_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
