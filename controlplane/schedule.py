@@ -23,6 +23,7 @@ Action = Callable[[datetime], object]  # what a run returns is kept with it, in 
 
 HEARTBEAT_S = 2.0
 RUNS_KEPT = timedelta(days=1)
+MOST_AHEAD = timedelta(seconds=60)  # of the database's clock, or behind it, for a job to be done
 REPORTS_KEPT = timedelta(days=7)
 REPORT_SUMS_KEPT = timedelta(days=32)  # pages look back on 31
 
@@ -72,13 +73,16 @@ class Runner:
         """Whether this control plane did the run that was due at ``now``."""
         if not self._leader.leads():
             return False
-        run = {"job": job.name, "due_at": due(now, job.every_s), "plane": self._plane}
         try:
             with self._connect() as connection:
                 connection.autocommit = True
+                ahead = _ahead(connection)
+                off = abs(ahead) > MOST_AHEAD
+                at = due(now - ahead if off else now, job.every_s)
+                run = {"job": job.name, "due_at": at, "plane": self._plane}
                 if connection.execute(SQL["claim_run"], run).fetchone() is None:
                     return False
-                ending = self._do(job, now)
+                ending = _off(ahead) if off else self._do(job, now)
                 connection.execute(SQL["finish_run"], run | ending)
         except Exception:  # the scheduler outlives what its database does
             log.exception("job %s could not be claimed or finished", job.name)
@@ -92,6 +96,21 @@ class Runner:
             log.exception("job %s failed", job.name)
             return {"status": "failed", "detail": f"{type(error).__name__}: {error}"[:1000]}
         return {"status": "done", "detail": None if said is None else str(said)[:1000]}
+
+
+def _ahead(connection: Connection) -> timedelta:
+    """Of the database's clock."""
+    row = connection.execute("SELECT clock_timestamp() AS now").fetchone()
+    assert row is not None
+    theirs: datetime = row["now"]
+    return datetime.now(UTC) - theirs
+
+
+def _off(ahead: timedelta) -> dict[str, str | None]:
+    """How a run ends whose times would be wrong: labels would expire, and proposals."""
+    seconds = ahead.total_seconds()
+    said = f"{abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} the database's"
+    return {"status": "failed", "detail": f"this machine's clock is {said}: set it right"}
 
 
 def due(now: datetime, every_s: float) -> datetime:

@@ -19,6 +19,7 @@ _HELP = {
     "penstock_cost_usd_total": "Charged for serving, judges included.",
     "penstock_overhead_seconds": "A query's time less the wait for tiers and client.",
     "penstock_latency_seconds": "A query's time.",
+    "penstock_budget_refused_total": "Queries whose key had no more to spend, or not at hand.",
     "penstock_spool_pending_records": "Records waiting for the database.",
     "penstock_spool_pending_bytes": "Bytes waiting for the database.",
     "penstock_spool_age_seconds": "Age of the oldest record waiting for the database.",

@@ -7,6 +7,7 @@ belongs to one decision lies in one day. Shapes are checked here, once; tables d
 
 import math
 from datetime import UTC, datetime, timedelta
+from time import time_ns
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 from uuid import UUID, uuid5
 
@@ -25,6 +26,8 @@ from uuid_utils.compat import uuid7
 
 Purpose: TypeAlias = Literal["serve", "router", "judge", "shadow", "audit"]
 Source: TypeAlias = Literal["ground_truth", "verifier", "feedback", "reference"]
+
+SET_BACK_MS = 1000  # an id that is so far ahead of the clock is of before it was set back
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -48,8 +51,13 @@ Version: TypeAlias = Annotated[int, Field(ge=1, lt=1 << 31)]
 
 
 def new_decision_id() -> UUID:
-    """A fresh UUIDv7: ids sort by time, and carry their decision's ``at``."""
-    return uuid7()
+    """A fresh UUIDv7: ids sort by time, and carry their decision's ``at``.
+
+    They ascend within a process, but where its clock was set back: then they go back with it.
+    """
+    fresh, now_ns = uuid7(), time_ns()
+    ahead_ms = (fresh.int >> 80) - now_ns // 1_000_000
+    return uuid7(nanoseconds=now_ns) if ahead_ms > SET_BACK_MS else fresh
 
 
 def millisecond(uuid: UUID) -> datetime:

@@ -2,13 +2,16 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
 
+from controlplane import schedule
 from controlplane.connection import Connect, connect
 from controlplane.database import Database
 from controlplane.leader import Leader, NotLeaderError
@@ -127,6 +130,30 @@ def test_a_woken_control_plane_says_how_its_run_ended_after_all(url: str, store:
 
     assert runner(store, AlwaysLeads(url), sleep).run(JOB, NOW)
     assert runs(store) == [("done", "after all"), ("done", "later")]
+
+
+@pytest.mark.parametrize(
+    ("days", "said"), [(2, "172,800 s ahead of the database's"), (-2, "172,800 s behind the")]
+)
+def test_by_a_clock_that_has_jumped_nothing_is_done(
+    url: str, store: Connect, monkeypatch: pytest.MonkeyPatch, days: int, said: str
+) -> None:
+    class Jumped(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Jumped":
+            return cls.fromtimestamp(time.time() + days * 86_400, tz)
+
+    monkeypatch.setattr(schedule, "datetime", Jumped)
+    done: list[datetime] = []
+    with Leader(url) as leader:
+        assert runner(store, leader, done.append).run(JOB, Jumped.now(UTC))
+    assert done == []
+    ((status, detail),) = runs(store)
+    assert (status, said in str(detail)) == ("failed", True)
+    with store() as connection:
+        row = connection.execute("SELECT now() - due_at AS ago FROM job_runs").fetchone()
+    assert row is not None
+    assert abs(row["ago"]) < timedelta(seconds=60)  # by the database's clock
 
 
 def test_housekeeping_runs_under_the_control_planes_role(url: str, store: Connect) -> None:

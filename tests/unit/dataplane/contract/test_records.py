@@ -1,6 +1,7 @@
 import json
 import math
 from datetime import UTC, datetime, timedelta, timezone
+from time import time_ns
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from dataplane.contract import records as contract
 from dataplane.contract.records import (
     KINDS,
     Attempt,
@@ -200,6 +202,15 @@ def test_a_new_id_carries_the_present() -> None:
 def test_new_ids_ascend_and_differ() -> None:
     ids = [new_decision_id() for _ in range(1000)]
     assert ids == sorted(set(ids))
+
+
+def test_a_new_id_goes_back_with_a_clock_that_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = time_ns() - 2 * 86_400 * 10**9
+    monkeypatch.setattr(contract, "time_ns", lambda: now_ns)
+    back = {new_decision_id() for _ in range(100)}
+    assert len(back) == 100
+    (at,) = {millisecond(each) for each in back}
+    assert abs(at.timestamp() - now_ns / 1e9) <= 0.001
 
 
 @given(st.integers(0, 253_402_300_799_999))
