@@ -4,17 +4,19 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from statistics import median, quantiles
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from controlplane.database import Database, embedded, upgrade
 from dataplane.recorder import Recorder
@@ -22,6 +24,7 @@ from dataplane.spool import Spool
 from tests.recorded import admission
 
 ROOT = Path(__file__).parents[2]
+SLOW_S = 2.0
 UNFIT = {"fsync": "off", "full_page_writes": "off"}
 
 
@@ -110,6 +113,65 @@ def test_a_hung_postgres_is_not_felt_on_the_request_path(private: Database, tmp_
         return len(normal_ms) + len(hung_ms)
 
     recorded = asyncio.run(run())
+    assert decisions_in(private) - before == recorded
+
+
+@contextmanager
+def slow_line(server: Database, directory: Path, over: threading.Event) -> Iterator[str]:
+    """A URL by which each thing that the server says is heard 2 s later, until it is over."""
+    there = conninfo_to_dict(server.url_for("penstock_dataplane"))
+    name = f".s.PGSQL.{there.get('port', 5432)}"
+
+    def pass_on(heard: socket.socket, told: socket.socket, delay_s: float) -> None:
+        with suppress(OSError):
+            while data := heard.recv(65_536):
+                over.wait(delay_s)
+                told.sendall(data)
+        with suppress(OSError):
+            told.shutdown(socket.SHUT_RDWR)
+
+    def serve(listening: socket.socket, stack: ExitStack) -> None:
+        with suppress(OSError):
+            while True:
+                client = stack.enter_context(listening.accept()[0])
+                theirs = stack.enter_context(socket.socket(socket.AF_UNIX))
+                theirs.connect(f"{there['host']}/{name}")
+                for way in ((client, theirs, 0.0), (theirs, client, SLOW_S)):
+                    threading.Thread(target=pass_on, args=way, daemon=True).start()
+
+    with ExitStack() as stack, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(directory / name))
+        listening.listen()
+        accepting = threading.Thread(target=serve, args=(listening, stack), daemon=True)
+        accepting.start()
+        yield make_conninfo("", **{**there, "host": str(directory)})
+        listening.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+
+
+def test_a_slow_postgres_is_not_felt_on_the_request_path(private: Database, tmp_path: Path) -> None:
+    before = decisions_in(private)
+    (tmp_path / "line").mkdir()
+
+    over = threading.Event()
+
+    async def run(url: str) -> int:
+        recorder = Recorder(Spool(tmp_path / "spool"), url)
+        normal_ms = await load(recorder, 1.5)
+        await recorder.start()
+        slow_ms = await load(recorder, 3 * SLOW_S)
+        assert recorder.stats().pending_records
+        over.set()
+        assert await recorder.drain(30)
+        stats = recorder.stats()
+        await recorder.stop()
+        assert (stats.last_error, stats.dropped) == (None, 0)
+        assert median(slow_ms) < 3 * median(normal_ms)
+        assert quantiles(slow_ms, n=100)[-1] < max(10 * quantiles(normal_ms, n=100)[-1], 5.0)
+        return len(normal_ms) + len(slow_ms)
+
+    with slow_line(private, tmp_path / "line", over) as url:
+        recorded = asyncio.run(run(url))
     assert decisions_in(private) - before == recorded
 
 
