@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from controlplane.database import Database
 from dataplane.contract.records import Attempt, Completion
 from dataplane.contract.sections import Limits
+from dataplane.guarded_tier import MAX_TRIES, PAUSE_S
 from dataplane.tiers.fake import FakeTier
 from dataplane.tiers.openai import OpenAITier
 from tests.fronts import Front, chat, served
@@ -136,6 +137,52 @@ def test_a_silent_upstream_is_given_up_at_the_deadline() -> None:
     assert response.status_code == 504
     assert took_s >= 0.5
     assert late_s < 0.25
+
+
+@contextmanager
+def black_hole() -> Iterator[str]:
+    """An upstream to which no connection comes about: its backlog is full, and nobody accepts."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        host, port = listening.getsockname()
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((host, port))
+        with pytest.raises(TimeoutError):
+            socket.create_connection((host, port), timeout=0.3)
+        yield f"http://{host}:{port}/v1"
+
+
+@pytest.mark.parametrize(
+    ("connect_s", "total_s", "tiers", "status"),
+    [(0.2, 5.0, ("cloud",), 200), (30.0, 0.5, ("local", "cloud"), 504)],
+)
+def test_an_upstream_that_takes_no_connection_is_given_up_in_time(
+    connect_s: float, total_s: float, tiers: tuple[str, ...], status: int
+) -> None:
+    with black_hole() as base_url:
+        local, cloud = (
+            OpenAITier(name, "m", base_url, connect_timeout_s=connect_s) if name in tiers else None
+            for name in ("local", "cloud")
+        )
+        front = Front(policy("always_cloud"), local=local, cloud=cloud, timeout_s=total_s)
+        with (
+            served(front.app) as base,
+            httpx.Client(base_url=base, headers=KEY, trust_env=False) as client,
+        ):
+            client.get("/healthz")
+            with stalls() as lost_s:
+                began_s = time.monotonic()
+                response = client.post(CHAT, json=chat())
+                took_s = time.monotonic() - began_s - lost_s()
+    assert response.status_code == status
+    tries = [attempt for attempt in front.kept.of(Attempt) if attempt.error]
+    assert {attempt.tier for attempt in tries} <= set(tiers)
+    most_s = total_s if status == 504 else len(tries) * connect_s + MAX_TRIES * PAUSE_S
+    assert took_s < most_s + 0.25
 
 
 def test_an_endless_body_is_refused_before_it_ends() -> None:
