@@ -81,7 +81,7 @@ async def test_a_killed_engine_fails_no_query_and_serves_again(
         asked = [asyncio.create_task(ask(front, number, 200)) for number in range(SLOTS)]
 
         async def busy() -> bool:
-            return (await local.statistics())["slots_busy"] == SLOTS
+            return bool((await local.statistics())["slots_busy"] == SLOTS)
 
         async def back() -> bool:
             return served_by([await ask(front, 8)]) == Counter(local=1)
