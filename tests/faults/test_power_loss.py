@@ -143,8 +143,8 @@ def test_what_was_acknowledged_with_durability_power_is_all_there(
     spool.close()
     for at, loss in enumerate(found):
         assert set(loss.acknowledged) <= left(loss, tmp_path / f"after{at}")
-    assert len(found[-1].acknowledged) > 500
-    assert len(segments) > 5
+    assert len(found[-1].acknowledged) > 150
+    assert len(segments) > 2
 
 
 @pytest.mark.slow  # alone on the machine: a busy one may let the window slip
