@@ -77,3 +77,17 @@ def main() -> None:
     except BrokenPipeError:  # as in `penstock key list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        if not _of_another_schema(error):
+            raise
+        typer.echo("the database's schema is not this build's: run `penstock db upgrade`", err=True)
+        sys.exit(OPERATOR_ERROR)
+
+
+def _of_another_schema(error: Exception) -> bool:
+    """Whether the store lacks what this build knows; who gets such an error has loaded psycopg."""
+    psycopg = sys.modules.get("psycopg")
+    names = ("UndefinedTable", "UndefinedColumn", "UndefinedFunction")
+    return psycopg is not None and isinstance(
+        error, tuple(getattr(psycopg.errors, name) for name in names)
+    )

@@ -63,6 +63,13 @@ def test_without_a_schema_the_remedy_is_named(
         run("key", "list")
 
 
+def test_on_a_schema_of_before_the_remedy_is_named(run: Run, empty_database: Database) -> None:
+    run("db", "upgrade")
+    with psycopg.connect(empty_database.url, autocommit=True) as owner:
+        owner.execute("ALTER TABLE api_keys DROP COLUMN spend_usd_per_day")
+    assert "run `penstock db upgrade`" in run("key", "list", code=2)
+
+
 def test_a_lent_key_ends_with_what_it_was_lent_for(database: Database) -> None:
     store = partial(connect, database.url_for("penstock_controlplane"))
     with keys.lent(store, ["read"], "dashboard") as key:
