@@ -86,18 +86,29 @@ def revoke(
 
 
 def _show(listed: list[dict[str, Any]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only where it is needed
+    from rich import box  # noqa: PLC0415 - only where it is needed
+    from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Column, Table  # noqa: PLC0415
 
-    columns = ("tenant", "scopes", "name", "created", "revoked")
-    money = (Column(each, justify="right") for each in ("USD a day", "today"))
-    table = Table(Column("id", no_wrap=True), *columns, *money)
+    limited = any(key["spend_usd_per_day"] is not None for key in listed)
+    spent = (Column("USD today", justify="right", no_wrap=True),) if limited else ()
+    fixed = (Column(each, no_wrap=True) for each in ("id", "state"))
+    scopes = Column("scopes", no_wrap=True)
+    columns = (*fixed, "tenant", scopes, "name", *spent)
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for key in listed:
-        moments = (key["created_at"], key["revoked_at"])
-        created, revoked = (at.strftime("%Y-%m-%d %H:%M") if at else "" for at in moments)
-        words = (key["id"], key["tenant"], " ".join(key["scopes"]), key["name"])
-        most, today = key["spend_usd_per_day"], key["leased_usd_today"]
-        spent = ("", "") if most is None else (f"{most:g}", f"{today:.4g}")
-        table.add_row(*map(escape, words), created, revoked, *spent)
+        shown = (key["tenant"], "\n".join(key["scopes"]), key["name"])
+        money = (_spent(key),) if limited else ()
+        table.add_row(key["id"], _state(key), *map(escape, shown), *money)
     Console().print(table)
+
+
+def _state(key: dict[str, Any]) -> str:
+    made, revoked = key["created_at"], key["revoked_at"]
+    return f"revoked {revoked:%Y-%m-%d}" if revoked else f"of {made:%Y-%m-%d}"
+
+
+def _spent(key: dict[str, Any]) -> str:
+    most, today = key["spend_usd_per_day"], key["leased_usd_today"]
+    return "" if most is None else f"{today:.3g} of {most:g}"
