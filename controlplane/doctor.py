@@ -6,8 +6,8 @@ Nothing is changed and nothing is charged: of a provider its list of models is a
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from controlplane.database import CONNECT_SECONDS, VARIABLES, Database, Database
 from controlplane.schedule import MOST_AHEAD
 from dataplane.contract.configuration import Configuration
 from dataplane.contract.sections import Engine, Provider
+from dataplane.shipper import QUARANTINE
 
 Verdict: TypeAlias = Literal["good", "warning", "bad"]
 
@@ -40,9 +41,13 @@ class Finding:
     remedy: str = ""
 
 
-def examine(configuration: Configuration) -> Iterator[Finding]:
-    """One finding after the other, as they are made."""
-    for check in (_text, _database, _disk, _spool, _tiers):
+def examine(
+    configuration: Configuration, opened: Callable[[], AbstractContextManager[Database]]
+) -> Iterator[Finding]:
+    """One finding after the other, as they are made; ``opened`` gives the store."""
+    yield from _text(configuration)
+    yield from _database(configuration, opened)
+    for check in (_disk, _spool, _tiers):
         yield from check(configuration)
 
 
@@ -60,14 +65,16 @@ def _text(configuration: Configuration) -> Iterator[Finding]:
         )
 
 
-def _database(configuration: Configuration) -> Iterator[Finding]:
+def _database(
+    configuration: Configuration, opened: Callable[[], AbstractContextManager[Database]]
+) -> Iterator[Finding]:
     named = configuration.database_environment()
     made = (configuration.data_dir / "postgres" / "PG_VERSION").exists()
     if not named["DATABASE_URL"] and not made:
         yield Finding("database", "good", "embedded; `penstock up` makes it")
         return
     try:
-        with _store(configuration) as found:
+        with opened() as found:
             yield from _roles(found)
             yield from _owner(found)
     except DatabaseUnavailable as error:
@@ -75,16 +82,6 @@ def _database(configuration: Configuration) -> Iterator[Finding]:
     except psycopg.Error as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         yield Finding("database", "bad", said, "see that it runs, and what DATABASE_URL names")
-
-
-@contextmanager
-def _store(configuration: Configuration) -> Iterator[Database]:
-    named = configuration.database_environment()
-    if named["DATABASE_URL"]:
-        yield database.external(named)
-    else:
-        with database.embedded(configuration.data_dir) as embedded:
-            yield embedded
 
 
 def _roles(found: Database) -> Iterator[Finding]:
@@ -110,14 +107,11 @@ def _schema(owner: psycopg.Connection) -> Finding:
         row = owner.execute("SELECT version_num FROM alembic_version").fetchone()
     except psycopg.errors.UndefinedTable:
         row = None
-    found, known = str(row[0]) if row else "0000", migrations.newest()
-    if found == known:
+    found = str(row[0]) if row else "0000"
+    wrong = migrations.amiss(found)
+    if wrong is None:
         return Finding("migrations", "good", f"schema {found}")
-    if found > known:
-        newer = "install the release that upgraded the database"
-        return Finding("migrations", "bad", f"schema {found}, this build knows {known}", newer)
-    older = f"schema {found}, this build wants {known}"
-    return Finding("migrations", "bad", older, "run `penstock db upgrade`")
+    return Finding("migrations", "bad", *wrong)
 
 
 def _clock(ahead_s: float) -> Finding:
@@ -151,7 +145,7 @@ def _disk(configuration: Configuration) -> Iterator[Finding]:
 def _spool(configuration: Configuration) -> Iterator[Finding]:
     place = configuration.data_dir / "dataplane" / "spool"
     waiting = sum(path.stat().st_size for path in place.glob("*.seg"))
-    damaged, refused = len(list(place.glob("*.damaged"))), _lines(place / "quarantine.jsonl")
+    damaged, refused = len(list(place.glob("*.damaged"))), _lines(place / QUARANTINE)
     said = f"{_mib(waiting)} of records on disk"
     if damaged or refused:
         said = f"{damaged} damaged segments and {refused} refused records set aside in {place}"
@@ -179,8 +173,7 @@ def _model(tier: str, engine: Engine) -> Finding:
     try:
         with engine.model.open("rb") as file:
             if engine.pinned is None:
-                said = f"{engine.model}, not pinned"
-                return Finding(name, "good", said)
+                return Finding(name, "good", f"{engine.model}, not pinned")
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return Finding(name, "bad", f"{engine.model}: {error.strerror}", "name a GGUF file")

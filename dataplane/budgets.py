@@ -205,7 +205,7 @@ def most_usd(trail: Trail, body_bytes: int) -> float:
     """
     body = trail.query.body
     prompt = body_bytes + MESSAGE_TOKENS * (1 + len(trail.query.messages))
-    answer = body.get("max_completion_tokens") or body.get("max_tokens") or 0
+    answer = max(body.get(name) or 0 for name in ("max_completion_tokens", "max_tokens"))
     tiers = [tier for tier in trail.policy.tiers if tier.name in trail.tiers_left]
     calls = sum(tier.cost_usd(prompt, answer) for tier in tiers)
     return MAX_TRIES * calls + trail.policy.judge.cost_usd

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, configured
+from controlplane.commands.options import CONFIG_FILE, AsJson, ConfigFile, configured, opened
 from dataplane.contract.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _findings(config: "Path") -> "Iterator[Finding]":
     except OperatorError as error:
         yield Finding("configuration", "bad", str(error))
         return
-    yield from examine(chosen)
+    yield from examine(chosen, lambda: opened(chosen))
 
 
 def _show(finding: "Finding") -> None:

@@ -12,7 +12,7 @@ from dashboard.figures.fleet import Plane
 from dashboard.figures.reports import reports
 from dashboard.store import Store
 from dashboard.units import age
-from migrations import newest
+from migrations import amiss
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -91,15 +91,8 @@ def read(store: Store, period: timedelta) -> System:
 
 def schema(store: Store) -> str | None:
     """What is wrong with the schema, in words with the remedy; None where this build knows it."""
-    found, known = store.row("revision")["revision"] or "0000", newest()
-    if found == known:
-        return None
-    if found > known:
-        return (
-            f"schema {found} is newer than this build, which knows {known}: install the release "
-            "that upgraded the database"
-        )
-    return f"schema {found}, this build wants {known}: run `penstock db upgrade`"
+    wrong = amiss(store.row("revision")["revision"] or "0000")
+    return wrong and ": ".join(wrong)
 
 
 def losses(system: System) -> list[str]:
