@@ -119,24 +119,31 @@ def leave_after(base: str, *, stream: bool, seconds: float) -> None:
                 raise httpx.ReadTimeout("heard enough")
 
 
+@contextmanager
+def asked(front: Front) -> Iterator[tuple[httpx.Response, float, float]]:
+    """One chat, how many seconds it took, and what of them a busy machine took; still served."""
+    with (
+        served(front.app) as base,
+        httpx.Client(base_url=base, headers=KEY, trust_env=False) as client,
+    ):
+        client.get("/healthz")
+        with stalls() as lost_s:
+            began_s = time.monotonic()
+            response = client.post(CHAT, json=chat())
+            took_s = time.monotonic() - began_s
+            lost = lost_s()
+        yield response, took_s, lost
+
+
 def test_a_silent_upstream_is_given_up_at_the_deadline() -> None:
     with upstream_of(never) as upstream:
         local, cloud = (OpenAITier(name, "m", upstream.base_url) for name in ("local", "cloud"))
         front = Front(policy("always_cloud"), local=local, cloud=cloud, timeout_s=0.5)
-        with (
-            served(front.app) as base,
-            httpx.Client(base_url=base, headers=KEY, trust_env=False) as client,
-        ):
-            client.get("/healthz")
-            with stalls() as lost_s:
-                began_s = time.monotonic()
-                response = client.post(CHAT, json=chat())
-                took_s = time.monotonic() - began_s
-                late_s = took_s - 0.5 - lost_s()
+        with asked(front) as (response, took_s, lost_s):
             eventually(lambda: not upstream.connected, 2.0)
     assert response.status_code == 504
     assert took_s >= 0.5
-    assert late_s < 0.25
+    assert took_s - lost_s < 0.5 + 0.25
 
 
 @contextmanager
@@ -169,20 +176,13 @@ def test_an_upstream_that_takes_no_connection_is_given_up_in_time(
             for name in ("local", "cloud")
         )
         front = Front(policy("always_cloud"), local=local, cloud=cloud, timeout_s=total_s)
-        with (
-            served(front.app) as base,
-            httpx.Client(base_url=base, headers=KEY, trust_env=False) as client,
-        ):
-            client.get("/healthz")
-            with stalls() as lost_s:
-                began_s = time.monotonic()
-                response = client.post(CHAT, json=chat())
-                took_s = time.monotonic() - began_s - lost_s()
+        with asked(front) as (response, took_s, lost_s):
+            pass
     assert response.status_code == status
     tries = [attempt for attempt in front.kept.of(Attempt) if attempt.error]
     assert {attempt.tier for attempt in tries} <= set(tiers)
     most_s = total_s if status == 504 else len(tries) * connect_s + MAX_TRIES * PAUSE_S
-    assert took_s < most_s + 0.25
+    assert took_s - lost_s < most_s + 0.25
 
 
 def test_an_endless_body_is_refused_before_it_ends() -> None:

@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -101,10 +101,18 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     monkeypatch.undo()
 
 
-def losses(disk: Disk, rng: random.Random) -> Iterator[Loss]:
+def losses(
+    disk: Disk, load: Callable[[], None], ended: threading.Event, rng: random.Random
+) -> list[Loss]:
+    """What is left at moments of this load, which goes on until it is told that it ended."""
+    thread, found = threading.Thread(target=load), []
+    thread.start()
     for _ in range(LOSSES):
         time.sleep(rng.uniform(0.005, 0.08))
-        yield disk.lose_power()
+        found.append(disk.lose_power())
+    ended.set()
+    thread.join()
+    return found
 
 
 def left(loss: Loss, directory: Path) -> set[int]:
@@ -134,11 +142,7 @@ def test_what_was_acknowledged_with_durability_power_is_all_there(
     async def load() -> None:
         await asyncio.gather(*(client(1_000_000 * each) for each in range(8)))
 
-    thread = threading.Thread(target=asyncio.run, args=(load(),))
-    thread.start()
-    found = list(losses(disk, random.Random(1)))
-    ended.set()
-    thread.join()
+    found = losses(disk, lambda: asyncio.run(load()), ended, random.Random(1))
     segments = spool.segments()
     spool.close()
     for at, loss in enumerate(found):
@@ -160,11 +164,7 @@ def test_with_durability_process_the_last_tenth_of_a_second_may_be_lost_and_no_m
             disk.acknowledge(at)
             at += 1
 
-    thread = threading.Thread(target=load)
-    thread.start()
-    found = list(losses(disk, random.Random(2)))
-    ended.set()
-    thread.join()
+    found = losses(disk, load, ended, random.Random(2))
     spool.close()
     lost = 0
     for at, loss in enumerate(found):
@@ -190,11 +190,7 @@ def test_no_segment_that_was_shipped_gives_its_number_to_other_records(
                 disk.ship(batch.end.segment)
                 spool.release(batch.end)
 
-    thread = threading.Thread(target=load)
-    thread.start()
-    found = list(losses(disk, random.Random(3)))
-    ended.set()
-    thread.join()
+    found = losses(disk, load, ended, random.Random(3))
     spool.close()
     for at, loss in enumerate(found):
         after = loss.found(tmp_path / f"after{at}")
