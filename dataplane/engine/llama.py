@@ -46,6 +46,11 @@ class Model:
     def __init__(self, path: Path, *, gpu_layers: int = 0) -> None:
         llama_cpp.llama_log_set(_log_callback, None)
         llama_cpp.llama_backend_init()
+        if gpu_layers and not llama_cpp.llama_supports_gpu_offload():
+            raise ModelError(
+                f"gpu_layers is {gpu_layers}, and this llama.cpp finds no GPU: "
+                "build it for yours (docs/local-tier.md), or set gpu_layers to 0"
+            )
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
         handle = llama_cpp.llama_model_load_from_file(str(path).encode(), params)

@@ -16,7 +16,7 @@ from dataplane.tiers.local import LocalTier
 from dataplane.tiers.openai import OpenAITier
 from dataplane.tiers.process import EngineOptions
 from tests.scripted_upstream import Exchange, scripted
-from tests.tiny_model import tiny_model
+from tests.tiny_model import GPU_LAYERS, tiny_model
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +63,7 @@ async def cloud(_: Path, __: Path) -> AsyncIterator[Tier]:
 
 @asynccontextmanager
 async def local(model: Path, folder: Path) -> AsyncIterator[Tier]:
-    options = EngineOptions(model, None, context=128, slots=2)
+    options = EngineOptions(model, None, context=128, slots=2, gpu_layers=GPU_LAYERS)
     yield LocalTier("local", "tiny", options, log=folder / "engine.log")
 
 

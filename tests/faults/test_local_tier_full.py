@@ -17,7 +17,7 @@ from dataplane.tiers.local import LocalTier
 from dataplane.tiers.process import EngineOptions
 from tests.fronts import Front, chat
 from tests.policies import policy
-from tests.tiny_model import slow_model
+from tests.tiny_model import GPU_LAYERS, slow_model
 
 pytestmark = pytest.mark.anyio
 __all__ = ["slow_model"]
@@ -34,7 +34,9 @@ def anyio_backend() -> str:
 @asynccontextmanager
 async def serving(model: Path, folder: Path) -> AsyncIterator[tuple[Front, LocalTier]]:
     """A gateway that asks the local tier where it can, and a cloud that always answers."""
-    options = EngineOptions(model, None, context=512, slots=SLOTS, queue=QUEUE)
+    options = EngineOptions(
+        model, None, context=512, slots=SLOTS, queue=QUEUE, gpu_layers=GPU_LAYERS
+    )
     local = LocalTier("local", "slow", options, log=folder / "engine.log")
     await local.start()
     try:

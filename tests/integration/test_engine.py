@@ -1,108 +1,22 @@
 """The engine as it is run: a process, a socket, a model."""
 
-import http.client
-import json
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from llama_cpp.llama_cpp import llama_supports_gpu_offload
 
-from dataplane.tiers.process import EngineOptions
+from tests.engines import BODY, Engine, running
 from tests.tiny_model import slow_model, tiny_model
 
 __all__ = ["slow_model", "tiny_model"]
-
-BODY = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 24, "temperature": 0}
-
-
-class Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=20)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-class Engine:
-    def __init__(self, process: "subprocess.Popen[bytes]", path: Path) -> None:
-        self.process = process
-        self.path = path
-
-    def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        connection = Connection(self.path)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body))
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        finally:
-            connection.close()
-
-    def chat(self, **fields: Any) -> Any:
-        status, reply = self.request("POST", "/v1/chat/completions", {**BODY, **fields})
-        assert status == 200, reply
-        return reply
-
-    def text(self, **fields: Any) -> str:
-        return str(self.chat(**fields)["choices"][0]["message"]["content"])
-
-    @contextmanager
-    def leaving(self, body: Any) -> Iterator[None]:
-        """A client whose request has a slot, and who goes away at the end."""
-        connection = Connection(self.path)
-        connection.request("POST", "/v1/chat/completions", json.dumps(body))
-        self._wait(lambda busy: busy == 1, 5)
-        yield
-        connection.close()
-
-    def wait_until_idle(self, timeout_s: float) -> None:
-        self._wait(lambda busy: busy == 0, timeout_s)
-
-    def _wait(self, state: Callable[[int], bool], timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not state(self.request("GET", "/health")[1]["slots_busy"]):
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-
-
-@contextmanager
-def running(model: Path, **options: Any) -> Iterator[Engine]:
-    with TemporaryDirectory(prefix="penstock-") as folder:
-        path = Path(folder) / "engine.sock"
-        command = EngineOptions(model, None, **options).command("tiny", path)
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            yield _ready(Engine(process, path))
-        finally:
-            process.kill()
-            process.communicate()
-
-
-def _ready(engine: Engine) -> Engine:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            assert engine.request("GET", "/health")[0] == 200
-            return engine
-        except OSError:
-            assert engine.process.poll() is None, engine.process.communicate()[1].decode()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -185,10 +99,10 @@ def test_it_ends_in_order_when_asked_to(tiny_model: Path) -> None:
         assert not engine.path.exists()
 
 
-def _refused(model: Path, sha256: str, path: Path) -> str:
+def _refused(model: Path, sha256: str, path: Path, *options: str) -> str:
     command = [sys.executable, "-m", "dataplane.engine", f"--model={model}", f"--sha256={sha256}"]
     done = subprocess.run(
-        [*command, f"--socket={path}"],
+        [*command, f"--socket={path}", *options],
         capture_output=True,
         timeout=30,
         check=False,
@@ -210,3 +124,10 @@ def test_what_cannot_be_served_is_one_line_and_exit_code_two(
         assert what in lines[0]
         assert "Traceback" not in said
     assert len(missing.splitlines()) == len(wrong.splitlines()) == 1
+
+
+@pytest.mark.skipif(llama_supports_gpu_offload(), reason="this llama.cpp finds a GPU")
+def test_layers_for_a_gpu_that_is_not_there_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    said = _refused(tiny_model, "none", tmp_path / "s", "--gpu-layers=-1")
+    assert said.startswith("penstock engine: gpu_layers is -1, and this llama.cpp finds no GPU: ")
+    assert len(said.splitlines()) == 1

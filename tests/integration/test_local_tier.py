@@ -17,7 +17,7 @@ import pytest
 from dataplane.tiers.base import Delta, TierError, TierHealth, TierUnusableError
 from dataplane.tiers.local import LocalTier, Supervision
 from dataplane.tiers.process import EngineOptions
-from tests.tiny_model import slow_model, tiny_model
+from tests.tiny_model import GPU_LAYERS, slow_model, tiny_model
 
 pytestmark = pytest.mark.anyio
 
@@ -66,7 +66,7 @@ async def busy(tier: LocalTier, slots: int) -> None:
 
 @asynccontextmanager
 async def running(model: Path, folder: Path, **options: Any) -> AsyncIterator[LocalTier]:
-    engine = EngineOptions(model, None, context=256, slots=4)
+    engine = EngineOptions(model, None, context=256, slots=4, gpu_layers=GPU_LAYERS)
     tier = LocalTier("local", "tiny", engine, log=folder / "engine.log", **options)
     await tier.start()
     try:
