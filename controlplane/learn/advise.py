@@ -16,14 +16,14 @@ import numpy as np
 
 from controlplane.learn.estimate import Basis, Robust, estimate, robust, root_sum
 from controlplane.learn.goals import Estimate, Goal, Reach, goal
-from controlplane.learn.policy_family import ALWAYS_CLOUD, ALWAYS_LOCAL, COARSE, Arm, Arms
+from controlplane.learn.policy_family import ALWAYS_CLOUD, ALWAYS_LOCAL, Arm, Arms, coarse
 from controlplane.learn.search import Search
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import Array
 from dataplane.contract.terms import Mode
 
 CLOSE = 0.01  # of cost: within that, the simpler mode
-LAMBDAS = COARSE[::2]  # fewer arms than where one is chosen to be served
+EVERY = 2  # fewer arms than where one is chosen to be served
 AROUND = 15
 SLACK = 1e-4  # of quality: arms differ by less where hardly a query is decided otherwise
 PLAIN_FIRST: tuple[Mode, ...] = ("always_cloud", "route", "cascade", "cascade_route")
@@ -119,7 +119,7 @@ class Adviser:
         self, mode: Mode, wanted: Goal, *, with_cloud: bool = False
     ) -> tuple[Arm, Estimate] | None:
         """The arm of a mode that serves a goal, found as the learner does; None: unidentified."""
-        arms = Arms.of(mode, LAMBDAS)
+        arms = Arms.of(mode, coarse(len(self.basis.draft.tiers))[::EVERY])
         first = self._pull(arms, wanted, with_cloud)
         return first and self._pull(arms.around(first[0], AROUND), wanted, with_cloud)
 

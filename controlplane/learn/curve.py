@@ -2,7 +2,7 @@
 
 from controlplane.learn.estimate import Basis, estimate
 from controlplane.learn.goals import Estimate
-from controlplane.learn.policy_family import ALWAYS_CLOUD, ALWAYS_LOCAL, COARSE, Arm, Arms
+from controlplane.learn.policy_family import ALWAYS_CLOUD, ALWAYS_LOCAL, Arm, Arms, coarse
 from controlplane.learn.pull import on_trial
 from dataplane.contract.terms import Mode
 
@@ -17,5 +17,6 @@ def curve(basis: Basis, usual: Mode) -> list[tuple[Arm, Estimate]]:
     mode = live.mode
     if mode.startswith("always"):
         mode = "route" if on_trial(basis.draft) else usual
-    arms = dict.fromkeys((live, ALWAYS_LOCAL, ALWAYS_CLOUD, *(Arm(mode, at) for at in COARSE)))
+    moved = (Arm(mode, at) for at in coarse(len(basis.draft.tiers)))
+    arms = dict.fromkeys((live, ALWAYS_LOCAL, ALWAYS_CLOUD, *moved))
     return list(zip(arms, estimate(basis, Arms(arms)), strict=True))

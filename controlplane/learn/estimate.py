@@ -23,6 +23,7 @@ import numpy as np
 from controlplane.learn.evidence import Labels
 from controlplane.learn.goals import Estimate
 from controlplane.learn.imagine import Imagined, Outlook, imagine
+from controlplane.learn.optimism import optimism
 from controlplane.learn.policy_family import ALWAYS_CLOUD, Arms
 from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
@@ -116,6 +117,7 @@ class Robust:
     parts: Array
     support: Array
     doubt: Array
+    optimism: Array
 
     @property
     def errors(self) -> Array:
@@ -125,7 +127,7 @@ class Robust:
     @property
     def quality(self) -> Array:
         """(A,) Corrected, within [0, 1]."""
-        corrected = self.modelled.quality.mean(axis=0) + self.parts.sum(axis=0)
+        corrected = self.modelled.quality.mean(axis=0) + self.parts.sum(axis=0) - self.optimism
         return np.asarray(np.clip(corrected, 0.0, 1.0))
 
 
@@ -154,7 +156,9 @@ def estimate(basis: Basis, arms: Arms) -> list[Estimate]:
 def robust(basis: Basis, arms: Arms) -> Robust:
     """The estimates of these arms, record by record."""
     modelled, recalled = (imagine(seen, arms.columns) for seen in (basis.expected, basis.recalled))
-    return Robust(modelled, *_rectify(basis.labels, recalled, basis.wrong))
+    rectified = _rectify(basis.labels, recalled, basis.wrong)
+    flattered = optimism(basis.draft, basis.traffic, basis.labels, arms.columns, modelled.to_dear)
+    return Robust(modelled, *rectified, flattered)
 
 
 def root_sum(parts: Array) -> Array:

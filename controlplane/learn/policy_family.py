@@ -17,6 +17,16 @@ from controlplane.learn.imagine import ArmGrid
 from dataplane.contract.terms import Mode, SegmentPolicy
 
 COARSE = tuple(np.geomspace(0.02, 2.0, 24).tolist())
+FAR = tuple(np.geomspace(0.02, 20.0, 36).tolist())
+
+
+def coarse(tiers: int) -> tuple[float, ...]:
+    """The lambdas among which arms of so many tiers are looked for first.
+
+    Between local tier and cloud no quality is worth giving up for less than half of it a call.
+    Two tiers that cost about the same may be a few hundredths of a call apart.
+    """
+    return COARSE if tiers == 2 else FAR
 
 
 class Arm(NamedTuple):

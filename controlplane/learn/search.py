@@ -8,7 +8,7 @@ import numpy as np
 
 from controlplane.learn.estimate import Basis, estimate
 from controlplane.learn.goals import Goal
-from controlplane.learn.policy_family import COARSE, Arm, Arms, PolicyFamily
+from controlplane.learn.policy_family import Arm, Arms, PolicyFamily, coarse
 from dataplane.contract.terms import Mode, SegmentPolicy, StepLimits
 
 FINE = 21  # arms around the first pull: near lambda 1 quality can fall steeply
@@ -31,7 +31,7 @@ class Search:
         """
         draft = self.basis.draft
         was = draft.segments[0]
-        reach = within(draft.step_limits, was, COARSE)
+        reach = within(draft.step_limits, was, coarse(len(draft.tiers)))
         if was.mode == mode:
             low, high = max(was.lambda_ / NEAR, reach[0]), min(was.lambda_ * NEAR, reach[-1])
             near = Arms.of(mode, np.geomspace(low, high, FINE).tolist())
@@ -40,9 +40,9 @@ class Search:
             known = family.identified(aim.name)
             if aim in near[2:-1] and known and self.goal.met(known):
                 return aim, family
-        coarse = Arms.of(mode, reach)
-        first = coarse.named(self.informed(coarse).pull(coarse.names))
-        fine = coarse.around(first, FINE)
+        wide = Arms.of(mode, reach)
+        first = wide.named(self.informed(wide).pull(wide.names))
+        fine = wide.around(first, FINE)
         family = self.informed(fine)
         return fine.named(family.pull(fine.names)), family
 
