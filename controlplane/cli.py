@@ -13,17 +13,20 @@ import typer
 from controlplane.commands import (
     advise,
     config,
+    control,
     cost,
     dashboard,
     db,
     demo,
     doctor,
+    export,
     judge,
     key,
     label,
     policy,
     prior,
     replay,
+    serve,
     shadow,
     up,
 )
@@ -41,12 +44,15 @@ for group in (config, db, judge, key, label, policy, shadow):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 for command in (
     advise.advise,
+    control.control,
     cost.cost,
     dashboard.dashboard,
     demo.demo,
     doctor.doctor,
+    export.export,
     prior.prior,
     replay.replay,
+    serve.serve,
     up.up,
 ):
     app.command()(command)

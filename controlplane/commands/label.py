@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -16,6 +16,7 @@ from controlplane.commands.options import (
     ConfigFile,
     configured,
     connected,
+    tracked,
 )
 from dataplane.contract.errors import OperatorError
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from controlplane.audit.labels import Terms
     from controlplane.audit.tasks import Labeller
     from controlplane.connection import Connection
-
-T = TypeVar("T")
 
 HOLDER = "cli"  # whose lease it is, in place of an API key's id
 COUNTS = (
@@ -101,7 +100,7 @@ def import_(
     now = datetime.now(UTC)
     with connected(config) as connection:
         terms = _terms(connection, config)
-        for each in _tracked(graded, "importing"):
+        for each in tracked(graded, "importing"):
             try:
                 became = labels.submit(connection, who, each.decision, each.verdicts, now, terms)
             except LabelError as error:
@@ -160,16 +159,6 @@ def _new(file: Path) -> Iterator[Path]:
         raise OperatorError(f"cannot write {file}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
-
-
-def _tracked(items: "Sequence[T]", doing: str) -> Iterator[T]:
-    """The items, with a progress bar on a terminal."""
-    from rich.console import Console  # noqa: PLC0415 - only where it is needed
-    from rich.progress import track  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
-    yield from track(items, doing, console=console, transient=True, disable=hidden)
 
 
 def _tell(said: Mapping[str, object], told: str, *, as_json: bool) -> None:

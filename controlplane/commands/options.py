@@ -1,10 +1,12 @@
 """Options that several commands take, and the configuration and store that they name."""
 
 import getpass
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeAlias, TypeVar
 
 import typer
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from controlplane.connection import Connection
     from controlplane.database import Database
     from dataplane.contract.configuration import Configuration
+
+T = TypeVar("T")
 
 ConfigFile: TypeAlias = Annotated[
     Path,
@@ -98,6 +102,24 @@ def connected(path: Path) -> Iterator["Connection"]:
                 f"the database refuses penstock_controlplane ({why}): "
                 "run `penstock db upgrade`, or check DATABASE_URL_CONTROLPLANE"
             ) from error
+
+
+def tracked(items: Sequence[T], doing: str) -> Iterator[T]:
+    """The items, with a progress bar on a terminal."""
+    from rich.console import Console  # noqa: PLC0415 - only where it is needed
+    from rich.progress import track  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    yield from track(items, doing, console=console, transient=True, disable=hidden)
+
+
+def becoming(module: str, *arguments: str) -> NoReturn:
+    """This process goes on as ``python -m module``: signals and exit code are that one's."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-m", module, *arguments]
+    os.execv(sys.executable, command)  # noqa: S606 - our own modules
 
 
 def operator() -> str:

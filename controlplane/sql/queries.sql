@@ -1014,3 +1014,10 @@ DELETE FROM rollup_waiting WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM rollup_waiting
     WHERE kind IN ('completion', 'attempt') AND at < %(before)s LIMIT %(most)s
 ));
+
+
+-- ============================================================================ export
+
+-- name: first_day
+-- The first day (UTC) with a decision.
+SELECT (min(at) AT TIME ZONE 'UTC')::date AS first FROM decisions;

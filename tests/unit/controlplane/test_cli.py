@@ -60,7 +60,7 @@ def test_every_problem_is_a_line_on_stderr(run: Run, tmp_path: Path) -> None:
         2,
         "",
         'penstock.yaml:29:1: durabillity: unknown key; did you mean "durability"?\n'
-        "penstock.yaml:75:9: audit.rate: must be less than or equal to 1\n",
+        "penstock.yaml:76:9: audit.rate: must be less than or equal to 1\n",
     )
 
 
