@@ -6,29 +6,43 @@ weight of the category is shifted until both agree, or as nearly as there are la
 them n / (n + ``PRIOR``) of the way (docs/decisions/010).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from controlplane.learn.evidence import Labels
 from controlplane.learn.quality import QualityPredictor
-from controlplane.learn.traffic import Traffic
-from dataplane.contract.rule import Array, expit
+from controlplane.learn.traffic import Columns, Traffic
+from dataplane.contract import rule
+from dataplane.contract.policy import PolicyDocument
+from dataplane.contract.rule import Array, expit, logit
 from dataplane.features import CATEGORIES
 
 PRIOR = 20.0  # labels' worth of "the text says it all"
 EDGE = 0.02  # no mean is believed to be nearer to 0 or 1
 ROUNDS = 5  # of Newton's method
+SLOPED = 0.3  # where a draft follows p_hat by less of a slope its level is left as it is
 STRIDE = 1.0  # in log-odds, the most that a round goes
 SIZE = CATEGORIES + 1  # with 0, of no category
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Told:
-    """What labels say of one tier, by category (``SIZE``,): how many, faded, and their mean."""
+    """What labels say of one tier, by category (``SIZE``,): how many, faded, and their mean.
+
+    ``overall``: the mean of them all.
+    """
 
     count: Array
     mean: Array
+    overall: float = 0.5
+
+    @property
+    def leaning(self) -> Array:
+        """(SIZE,) The means as far as there are labels, and else that of all."""
+        share = self.count / (self.count + PRIOR)
+        return np.clip(self.overall + share * (self.mean - self.overall), EDGE, 1 - EDGE)
 
 
 def told(labels: Labels, tier: int) -> Told:
@@ -37,13 +51,15 @@ def told(labels: Labels, tier: int) -> Told:
     A label weighs one over the chance of being asked for, or the mean would be of what was served.
     """
     kinds = labels.category
-    known = ~np.isnan(labels.right[:, tier]) & (labels.probability[:, tier] > 0) & (kinds > 0)
+    known = ~np.isnan(labels.right[:, tier]) & (labels.probability[:, tier] > 0)
     faded, at = labels.weight[known], kinds[known]
     weight = faded / labels.probability[known, tier]
     worth = np.bincount(at, weight * labels.right[known, tier], SIZE)
     total = np.bincount(at, weight, SIZE)
     count = np.bincount(at, faded, SIZE).astype(np.float64)
-    return Told(count, worth / np.maximum(total, 1e-12))
+    count[0] = 0.0
+    overall = float(worth.sum() / max(float(total.sum()), 1e-12))
+    return Told(count, worth / np.maximum(total, 1e-12), overall)
 
 
 def usual_words(traffic: Traffic, predictor: QualityPredictor) -> dict[int, float]:
@@ -73,3 +89,25 @@ def shifts(traffic: Traffic, predictor: QualityPredictor, told: Told) -> dict[in
         by += np.clip(away / np.maximum(slope, 1e-12), -most, most)
     seen = (told.count > 0) & (usual > 0)
     return {kind: float(by[kind]) for kind in np.flatnonzero(seen).tolist()}
+
+
+def settled(draft: PolicyDocument, seen: Columns, weight: Array, tolds: Sequence[Told]) -> Array:
+    """(tiers, SIZE) By how much further to shift, so that what a draft makes of each tier leans.
+
+    Its calibrations are fitted to fewer labels than a tier has, and know no category: where one of
+    several tiers is picked they part levels by more than labels do. ``weight`` (N,): of a bucket.
+    """
+    segment, kinds = draft.segments[0], seen.category
+    queries = np.maximum(np.bincount(kinds, minlength=SIZE), 1)
+    weighs = np.maximum(np.bincount(kinds, weight, SIZE) / queries, 1e-12)
+    wanted = logit(np.stack([told.leaning for told in tolds]))
+    slopes = np.array([1.0, *(each.dear_slope for each in segment.dear_if_local_wrong)])[:, None]
+    known = np.stack([told.count > 0 for told in tolds]) & (slopes > SLOPED)
+    by = np.zeros(known.shape)
+    for _ in range(ROUNDS):
+        beliefs = draft.beliefs(segment, expit(logit(seen.p_hat) + (weight * by[:, kinds]).T))
+        made = (beliefs.p, *rule.dear_quality(beliefs))
+        mean = np.stack([np.bincount(kinds, each, SIZE) / queries for each in made])
+        away = (wanted - logit(mean)) / np.maximum(slopes, SLOPED)
+        by += np.where(known, np.clip(away, -STRIDE, STRIDE), 0.0) / weighs
+    return by

@@ -27,6 +27,8 @@ from controlplane.observations import Labelled, Observation
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.terms import JudgeTable
 
+AMONG = 0.5  # share of what words are believed to say of a tier, where one of several is picked
+
 
 class Learner(State):
     """See the module's docstring. ``tiers`` are named from the cheapest to the dearest."""
@@ -123,8 +125,9 @@ class Learner(State):
         labels = self._labels()
         told = self._told(labels)
         draft, support = self._fit(live, now, parted, labels, told)
+        draft = self._levelled(draft, labels)
         draft = self._drawn(draft, support, told, undecided)
-        basis = self._basis(draft, labels)
+        basis = self._basis(draft, self._labels())
         self._watch(basis, told)
         candidate = self._candidate(live, basis)
         if not self._worth_publishing(live, candidate, basis):
@@ -144,9 +147,12 @@ class Learner(State):
         parted = self._usable(self._parted(live.judge)[0], live)
         if parted is None:
             return None
-        labels = self._labels()
+        labels, shifts = self._labels(), [each.shifts for each in self.quality]
         draft, _ = self._fit(live, now, parted, labels, self._told(labels))
-        return self._basis(draft, labels)
+        found = self._basis(self._levelled(draft, labels), self._labels())
+        for predictor, before in zip(self.quality, shifts, strict=True):
+            predictor.shift(before)
+        return found
 
     def _seat(self, tiers: tuple[str, ...]) -> None:
         if tiers == self.tiers:
@@ -196,8 +202,25 @@ class Learner(State):
             return
         for tier, predictor in enumerate(self.quality):
             told, contexts = categories.told(labels, tier), self.evidence.contexts
-            predictor.believe(categories.usual_words(contexts, predictor))
+            share = 1.0 if len(self.tiers) == 2 else AMONG
+            predictor.believe(categories.usual_words(contexts, predictor), share)
             predictor.shift(categories.shifts(contexts, predictor, told))
+
+    def _levelled(self, draft: PolicyDocument, labels: Labels) -> PolicyDocument:
+        """The draft, each tier's level in each category as the labels have it.
+
+        Where one of several tiers is picked its level is compared with the others'.
+        """
+        if len(self.tiers) == 2 or not labels.category.any():
+            return draft
+        seen, weight = self.evidence.traffic(draft.estimators), self.evidence.contexts.weights()
+        tolds = [categories.told(labels, tier) for tier in range(len(self.tiers))]
+        by = categories.settled(draft, seen, weight, tolds)
+        for predictor, further in zip(self.quality, by.tolist(), strict=True):
+            moved = {at: predictor.shifts.get(at, 0.0) + more for at, more in enumerate(further)}
+            predictor.shift({at: shift for at, shift in moved.items() if shift})
+        estimators = tuple(each.estimator() for each in self.quality)
+        return draft.model_copy(update={"estimators": estimators})
 
     def _told(self, labels: Labels) -> list[float]:
         """The effective number of labels that tell of each tier."""

@@ -96,9 +96,9 @@ class QualityPredictor:
         said = self.wording.share * (usual[category] + words)
         return np.round(expit(self._model.intercept + told + said), DIGITS)
 
-    def believe(self, usual_words: Mapping[int, float]) -> None:
-        """Words count as far as they are believed from here on; see ``Wording.met``."""
-        self.wording.met(usual_words)
+    def believe(self, usual_words: Mapping[int, float], of_it: float = 1.0) -> None:
+        """Words count as far as they are believed, or so much of that; see ``Wording.met``."""
+        self.wording.met(usual_words, of_it)
         self._exported = None
 
     def shift(self, shifts: Mapping[int, float]) -> None:

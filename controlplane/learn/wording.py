@@ -31,11 +31,11 @@ class Wording:
         self.usual: dict[int, float] = {}
         self._foresaw = RECORDED * labels * SHARES
 
-    def met(self, usual: Mapping[int, float]) -> None:
-        """The usual words of each category, anew; the share follows what was foreseen."""
+    def met(self, usual: Mapping[int, float], of_it: float = 1.0) -> None:
+        """The usual words of each category, anew; the share is so much of what was foreseen."""
         self.usual |= usual
         likely = np.exp(self._foresaw - self._foresaw.max())
-        self.share = float(likely @ SHARES / likely.sum())
+        self.share = of_it * float(likely @ SHARES / likely.sum())
 
     def heard(self, category: int, said: float, p_hat: float, right: float) -> None:
         """A label, in [0, 1], before any step; the words of its query ``said`` these log-odds."""

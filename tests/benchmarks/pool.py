@@ -32,6 +32,7 @@ from controlplane.learn.settings import LearnerSettings
 from controlplane.observations import Labelled
 from controlplane.observe import MemoryLog
 from dataplane.contract.rule import Array, Places
+from dataplane.contract.terms import HELD_OUT
 from tests.benchmarks import arrival, command
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.frontier import Frontier, hull
@@ -56,7 +57,7 @@ MINUTES = 10
 
 
 class Told(MemoryLog):
-    """A log that keeps what was labelled, turn by turn."""
+    """A log that keeps what the learner learned from, turn by turn."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,8 +65,9 @@ class Told(MemoryLog):
 
     def labelled(self) -> list[Labelled]:
         """See ``Log``."""
-        self.turns.append(super().labelled())
-        return self.turns[-1]
+        found = super().labelled()
+        self.turns.append([each for each in found if not each.held_out(HELD_OUT)])
+        return found
 
 
 Turns: TypeAlias = Sequence[Sequence[Labelled]]

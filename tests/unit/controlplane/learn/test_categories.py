@@ -11,11 +11,12 @@ from controlplane.learn.learner import Learner
 from controlplane.learn.quality import QualityPredictor
 from controlplane.learn.settings import DrawRates, LearnerSettings
 from controlplane.learn.traffic import Traffic
+from dataplane.contract import rule
 from dataplane.contract.policy import PolicyDocument
 from dataplane.contract.rule import logit
 from dataplane.features import BUCKETS, of_text
 from tests.unit.controlplane.learn.rows import CLOUD_USD, LOCAL_USD
-from tests.unit.dataplane.policies import policy
+from tests.unit.dataplane.policies import policy, pool
 
 SUMS, PROOFS = of_text("x", "sums").category, of_text("x", "proofs").category
 RIGHT = {"sums": (0.9, 0.92), "proofs": (0.2, 0.9)}  # of the local tier and of the cloud
@@ -126,3 +127,58 @@ def test_a_learner_goes_on_exactly_where_it_was(served: tuple[PolicyDocument, Le
     assert again.to_json() == learner.to_json()
     assert all(each.shifts for each in again.quality)
     assert again.advise(document, EPOCH) == learner.advise(document, EPOCH)
+
+
+AMONG = {"sums": (0.5, 0.9, 0.95), "proofs": (0.4, 0.5, 0.9)}  # of three tiers
+
+
+@pytest.fixture(scope="module")
+def among_three() -> tuple[PolicyDocument, Learner]:
+    rng = random.Random(6)
+    settings = LearnerSettings(mode="route", cold=DrawRates(0.4, 0.4), steady=DrawRates(0.4, 0.2))
+    tiers = tuple(each.name for each in pool(3).tiers)
+    replay = Replay(pool(3), Learner(tiers, settings), seed=2)
+    usd = (LOCAL_USD, CLOUD_USD / 5, CLOUD_USD)
+    rows = []
+    for _ in range(900):
+        category = rng.choice(tuple(AMONG))
+        features = of_text(f"Do it with {rng.randrange(10)} and {rng.randrange(10)}.", category)
+        worth = tuple(float(rng.random() < chance) for chance in AMONG[category])
+        rows.append(Row(features, worth, usd))
+    list(replay.run(rows))
+    assert replay.learner is not None
+    return replay.live, replay.learner
+
+
+def test_of_several_tiers_each_is_believed_as_good_as_its_labels_say(
+    among_three: tuple[PolicyDocument, Learner],
+) -> None:
+    """By what a draft makes of p_hat, in each category, however few labels tell of two at once."""
+    live, learner = among_three
+    basis = learner.basis(live, EPOCH)
+    assert basis is not None
+    beliefs = basis.draft.beliefs(basis.draft.segments[0], basis.traffic.p_hat)
+    made = (beliefs.p, *rule.dear_quality(beliefs))
+    for tier, quality in enumerate(made):
+        said = told(basis.labels, tier)
+        for category in (SUMS, PROOFS):
+            mean = quality[basis.traffic.category == category].mean()
+            assert said.count[category] > 30
+            assert mean == pytest.approx(said.leaning[category], abs=0.01)
+
+
+def test_looking_at_what_is_believed_changes_nothing(
+    among_three: tuple[PolicyDocument, Learner],
+) -> None:
+    live, learner = among_three
+    before = learner.to_json()
+    assert learner.advise(live, EPOCH) is not None
+    assert learner.to_json() == before
+
+
+def test_a_mean_leans_on_that_of_all_as_long_as_it_has_few_labels() -> None:
+    counts, means = np.zeros(categories.SIZE), np.zeros(categories.SIZE)
+    counts[SUMS], means[SUMS] = PRIOR, 0.9
+    leaning = Told(counts, means, 0.5).leaning
+    assert leaning[SUMS] == pytest.approx(0.7)
+    assert leaning[PROOFS] == pytest.approx(0.5)

@@ -42,6 +42,12 @@ def test_before_any_label_half_of_them_is_believed() -> None:
     assert met().share == pytest.approx(0.5)
 
 
+def test_among_several_tiers_so_much_of_it_counts() -> None:
+    wording = met()
+    wording.met({SUMS: USUAL}, 0.5)
+    assert wording.share == pytest.approx(0.25)
+
+
 def test_a_recording_has_them_believed() -> None:
     assert met(round(40 / RECORDED)).share == pytest.approx(1, abs=0.001)
 
