@@ -5,7 +5,7 @@ flattered: the greatest of several estimates is too high even where each is righ
 winner's curse; Andrews, Kitagawa and McCloskey, Inference on Winners, Quarterly Journal of
 Economics 139, 2024). A resample of the labels (the Bayesian bootstrap; Rubin, Annals of Statistics
 9, 1981) moves each category's level of each tier; an arm that decides by levels so moved serves
-other tiers, and by what it then believes of them more than the estimates do it is too sure.
+other tiers, and as much as it then believes of them beyond the estimates it believes too much.
 
 Of two tiers nothing is taken off: what is weighed there is how much better the dear one is, and not
 which of several (docs/decisions/024-the-winner-s-curse.md).

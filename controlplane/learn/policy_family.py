@@ -23,8 +23,9 @@ FAR = tuple(np.geomspace(0.02, 20.0, 36).tolist())
 def coarse(tiers: int) -> tuple[float, ...]:
     """The lambdas among which arms of so many tiers are looked for first.
 
-    Between local tier and cloud no quality is worth giving up for less than half of it a call.
-    Two tiers that cost about the same may be a few hundredths of a call apart.
+    Between a local tier and the cloud none turns above 2, where half a right answer is given up for
+    a call. Further tiers may be a few hundredths of a call apart, and then the choice between them
+    turns at many times that.
     """
     return COARSE if tiers == 2 else FAR
 
