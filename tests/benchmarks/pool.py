@@ -10,7 +10,9 @@ that the learner had by then. Both are told the categories. ``arrival`` says wha
 Costs are compared at the quality that the learner realised, read off the other's concave hull,
 which is drawn in hindsight: its points are its targets' and the models'. And both are held against
 the *best tables*, the concave hull of whatever one tier a category can do with the measured
-queries, known beforehand: by how much quality each is short of it at its cost.
+queries, known beforehand: by how much quality each is short of it at its cost. Where the two spend
+differently the same shortness is easier for one: so the other's is read at the learner's cost, too,
+between those of its targets and of either end, where one model serves all.
 """
 
 import sys
@@ -169,6 +171,7 @@ def figures(found: Mapping[str, Sequence[Sequence[Run]]]) -> dict[str, Figure]:
         over = np.array([_over_categories(runs) for runs in seeds])
         short = np.array([[_short(each) for each in runs] for runs in seeds])
         behind = short[..., 0] - short[..., 1]
+        at_cost = np.array([_behind_at_cost(runs) for runs in seeds])
         ways = {
             "over_category_mean": over.mean(axis=1),
             "over_category_mean_worst": _worst(over),
@@ -176,6 +179,8 @@ def figures(found: Mapping[str, Sequence[Sequence[Run]]]) -> dict[str, Figure]:
             "category_mean_short_of_best_table": short[..., 1].mean(axis=1),
             "behind_category_mean": behind.mean(axis=1),
             "behind_category_mean_worst": _worst(behind),
+            "behind_at_equal_cost": at_cost.mean(axis=1),
+            "behind_at_equal_cost_worst": _worst(at_cost),
             "over_random_mix": [
                 _mean(_over(each.penstock, _ends(each)) for each in r) for r in seeds
             ],
@@ -209,6 +214,15 @@ def _short(run: Run) -> tuple[float, float]:
     """By how much quality the learner, and the per-category mean, is short of the best table."""
     one, other = (run.tables.quality_at(cost) - q for cost, q in (run.penstock, run.categories))
     return one, other
+
+
+def _behind_at_cost(runs: Sequence[Run]) -> list[float]:
+    """By how much more the learner is short than the other would be at its cost, each target."""
+    ends = list(runs[0].models.values())
+    known = [(ends[0][0], 0.0), (ends[-1][0], 0.0)]
+    known += [(each.categories[0], _short(each)[1]) for each in runs]
+    cost, short = np.array(sorted(known)).T
+    return [_short(each)[0] - float(np.interp(each.penstock[0], cost, short)) for each in runs]
 
 
 def _worst(values: Array) -> Array:

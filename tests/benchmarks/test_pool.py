@@ -47,6 +47,11 @@ def test_the_figures_compare_costs_at_equal_quality() -> None:
     behind = [short[0] - 0.2 * (0.1 / 0.7), short[1] - 0.2 * (0.4 / 0.7) + 0.15]
     assert named["three_behind_category_mean"].value == pytest.approx(np.mean(behind))
     assert named["three_behind_category_mean_worst"].value == pytest.approx(max(behind))
+    others = [0.2 * (0.1 / 0.7), 0.2 * (0.4 / 0.7) - 0.15]  # short, at costs of .4 and .7
+    read = [0.25 / 0.3 * others[0], others[0] + 0.1 / 0.3 * (others[1] - others[0])]
+    at_cost = [short[0] - read[0], short[1] - read[1]]
+    assert named["three_behind_at_equal_cost"].value == pytest.approx(np.mean(at_cost))
+    assert named["three_behind_at_equal_cost_worst"].value == pytest.approx(max(at_cost))
     mixed = [0.35 / 0.55 - 1, 0.5 / 0.775 - 1]
     assert named["three_over_random_mix"].value == pytest.approx(np.mean(mixed))
     assert named["three_over_mid"].value == pytest.approx(0.225 / 0.4 - 1)
