@@ -185,6 +185,12 @@ def figures(found: Mapping[str, Sequence[Sequence[Run]]]) -> dict[str, Figure]:
                 _mean(_over(each.penstock, _ends(each)) for each in r) for r in seeds
             ],
             "shortfall": [_mean(each.target - each.penstock[1] for each in r) for r in seeds],
+            "category_mean_shortfall": [
+                _mean(each.target - each.categories[1] for each in r) for r in seeds
+            ],
+            "cost_over_at_target": [
+                _mean(each.penstock[0] / each.categories[0] - 1 for each in r) for r in seeds
+            ],
             "shadows": [_mean(_of_cloud(each, each.shadow_usd) for each in r) for r in seeds],
         }
         for tier in list(seeds[0][0].models)[1:-1]:  # the curve has the others

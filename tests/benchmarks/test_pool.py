@@ -56,6 +56,9 @@ def test_the_figures_compare_costs_at_equal_quality() -> None:
     assert named["three_over_random_mix"].value == pytest.approx(np.mean(mixed))
     assert named["three_over_mid"].value == pytest.approx(0.225 / 0.4 - 1)
     assert named["three_shortfall"].value == pytest.approx(0.0)
+    assert named["three_category_mean_shortfall"].value == pytest.approx(-0.025)
+    spent = [0.35 / 0.4 - 1, 0.5 / 0.7 - 1]
+    assert named["three_cost_over_at_target"].value == pytest.approx(np.mean(spent))
     assert named["three_shadows"].value == pytest.approx(0.05)
     assert named["three_shadows"].n == 2
 
