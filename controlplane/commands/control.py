@@ -4,8 +4,8 @@ from controlplane.commands.options import CONFIG_FILE, ConfigFile, becoming
 
 
 def control(config: ConfigFile = CONFIG_FILE) -> None:
-    """Run one control plane until it is told to stop: of several the database lets one lead.
+    """Run one control plane until Ctrl-C; of several the database lets one lead.
 
-    It reaches the store by DATABASE_URL_CONTROLPLANE.
+    The store is DATABASE_URL_CONTROLPLANE's.
     """
     becoming("controlplane", f"--config={config}")

@@ -15,10 +15,9 @@ def serve(
         typer.Option(help="Decides until the database names one (`penstock policy start`)."),
     ] = None,
 ) -> None:
-    """Run one data plane until it is told to stop: the gateway, and the engine where there is one.
+    """Run one data plane until Ctrl-C: the gateway, and the engine where there is one.
 
-    It reaches the store by DATABASE_URL_DATAPLANE, and serves on under its last good policy where
-    it does not.
+    The store is DATABASE_URL_DATAPLANE's; without it the last good policy decides.
     """
     given = [] if start_policy is None else [f"--start-policy={start_policy}"]
     becoming("dataplane", f"--config={config}", *given)
