@@ -30,14 +30,15 @@ listen: 127.0.0.1:{port}
 data_dir: {directory}
 tiers:
   - name: local
-    provider: {{base_url: "{upstream}", model: small}}
+    provider: {{base_url: "{upstream}", model: small, api_key: "{api_key}"}}
     price: {{input_usd_per_mtok: 0.02, output_usd_per_mtok: 0.04}}
     timeout_s: {timeout_s}
   - name: cloud
-    provider: {{base_url: "{upstream}", model: big}}
+    provider: {{base_url: "{upstream}", model: big, api_key: "{api_key}"}}
     price: {{input_usd_per_mtok: 2.5, output_usd_per_mtok: 10.0}}
     timeout_s: {timeout_s}
 objective: {{target_quality: 0.9}}
+{sections}
 """
 
 
@@ -156,6 +157,8 @@ class RealPlane:
     upstream: str
     document: PolicyDocument = field(default_factory=policy)
     timeout_s: float = 10.0
+    api_key: str = ""
+    sections: str = ""  # further ones of its configuration
     port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -199,6 +202,8 @@ class RealPlane:
                 directory=self.directory / "data",
                 upstream=self.upstream,
                 timeout_s=self.timeout_s,
+                api_key=self.api_key,
+                sections=self.sections,
             )
         )
         self.start_policy.write_bytes(self.document.to_json())
