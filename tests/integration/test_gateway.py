@@ -178,7 +178,7 @@ def test_a_port_in_use_is_one_line(command: Command) -> None:
 
 def test_a_missing_model_is_one_line(command: Command) -> None:
     command.edit(
-        f'provider: {{base_url: "{command.plane.upstream}", model: small}}',
+        f'provider: {{base_url: "{command.plane.upstream}", model: small, api_key: ""}}',
         "engine: {model: nowhere.gguf, sha256: none}",
     )
     assert "nowhere.gguf" in command.refusal().splitlines()[-1]
