@@ -23,7 +23,7 @@ import numpy as np
 from controlplane.learn.evidence import Labels
 from controlplane.learn.goals import Estimate
 from controlplane.learn.imagine import Imagined, Outlook, imagine
-from controlplane.learn.optimism import optimism
+from controlplane.learn.optimism import moved_levels, optimism
 from controlplane.learn.policy_family import ALWAYS_CLOUD, Arms
 from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
@@ -103,6 +103,11 @@ class Basis:
         """The labelled queries as the draft sees them."""
         return Outlook.of(self.draft, self.labels)
 
+    @cached_property
+    def moved(self) -> Array:
+        """By how much chance may have moved the level of each tier; see ``moved_levels``."""
+        return moved_levels(self.labels)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Robust:
@@ -157,8 +162,14 @@ def robust(basis: Basis, arms: Arms) -> Robust:
     """The estimates of these arms, record by record."""
     modelled, recalled = (imagine(seen, arms.columns) for seen in (basis.expected, basis.recalled))
     rectified = _rectify(basis.labels, recalled, basis.wrong)
-    flattered = optimism(basis.draft, basis.traffic, basis.labels, arms.columns, modelled.to_dear)
-    return Robust(modelled, *rectified, flattered)
+    return Robust(modelled, *rectified, _flattered(basis, arms, modelled))
+
+
+def _flattered(basis: Basis, arms: Arms, modelled: Imagined) -> Array:
+    """(A,) By how much picking among tiers flatters each arm: of two tiers none."""
+    if len(basis.draft.dear) == 1:
+        return np.zeros(len(arms))
+    return optimism(basis.draft, basis.traffic, basis.moved, arms.columns, modelled.to_dear)
 
 
 def root_sum(parts: Array) -> Array:

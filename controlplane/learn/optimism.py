@@ -26,21 +26,19 @@ QUERIES = 400  # of recent ones that are looked at, or a few more
 
 
 def optimism(
-    draft: PolicyDocument, traffic: Columns, labels: Labels, arms: ArmGrid, to_dear: Array
+    draft: PolicyDocument, traffic: Columns, moved: Array, arms: ArmGrid, to_dear: Array
 ) -> Array:
-    """(A,) What to take off the quality of each arm.
+    """(A,) What to take off the quality of each arm; ``moved`` is ``moved_levels``.
 
     ``to_dear`` (N, A): the chance that a dear tier serves each query of the traffic.
     """
-    if len(draft.dear) == 1:
-        return np.zeros(len(arms))
     every = slice(None, None, max(len(traffic.chars) // QUERIES, 1))
     kinds = traffic.category[every]
     worth = _worth(draft, traffic, every, arms)
     picks = np.where(arms.of_mode("route"), 1.0, to_dear[every])
     chosen, rows = worth.argmax(axis=0), np.arange(len(kinds))[:, None]
     taken = np.zeros(chosen.shape)
-    for by in _moved(labels)[..., kinds]:
+    for by in moved[..., kinds]:
         other = (worth + by[..., None]).argmax(axis=0)
         taken += by[other, rows] - by[chosen, rows]
     fixed = arms.of_mode("always_cloud") | arms.of_mode("always_local")
@@ -59,8 +57,8 @@ def _worth(draft: PolicyDocument, traffic: Columns, every: slice, arms: ArmGrid)
     return np.stack([local, *values.dear])
 
 
-def _moved(labels: Labels) -> Array:
-    """(DRAWS, tiers, categories) By how much the level of each moves in a resample."""
+def moved_levels(labels: Labels) -> Array:
+    """(DRAWS, tiers, categories) By how much each tier's level moves in resamples of the labels."""
     again = np.random.default_rng(0).exponential(size=(len(labels.weight), DRAWS))
     tiers = range(labels.right.shape[1])
     return np.stack([_levels(labels, tier, again) for tier in tiers], axis=1)

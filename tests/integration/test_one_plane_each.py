@@ -13,23 +13,11 @@ import pytest
 
 from controlplane.database import Database
 from controlplane.launch import answers, free_ports
+from tests.integration.test_controlplane_process import CONFIGURATION
 
 PENSTOCK = [sys.executable, "-c", "from controlplane.cli import main; main()"]
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 60.0
-CONFIGURATION = """
-listen: 127.0.0.1:{gateway}
-control: {{listen: "127.0.0.1:{control}"}}
-data_dir: {data}
-tiers:
-  - name: local
-    provider: {{base_url: "http://127.0.0.1:9", model: small}}
-    price: {{input_usd_per_mtok: 0.02, output_usd_per_mtok: 0.04}}
-  - name: cloud
-    provider: {{base_url: "http://127.0.0.1:9", model: large}}
-    price: {{input_usd_per_mtok: 2.5, output_usd_per_mtok: 10}}
-objective: {{target_quality: 0.9}}
-"""
 
 
 @contextmanager
@@ -65,7 +53,8 @@ def ports() -> list[int]:
 def file(tmp_path: Path, ports: list[int]) -> Path:
     made = tmp_path / "penstock.yaml"
     gateway, control = ports
-    made.write_text(CONFIGURATION.format(gateway=gateway, control=control, data=tmp_path / "data"))
+    told = CONFIGURATION.format(gateway=gateway, control=control)
+    made.write_text(f"{told}data_dir: {tmp_path / 'data'}\n")
     return made
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from controlplane.learn.categories import PRIOR
+from controlplane.learn.estimate import Basis, ModelError, robust
 from controlplane.learn.evidence import Labels
 from controlplane.learn.imagine import Outlook, imagine
-from controlplane.learn.optimism import optimism
+from controlplane.learn.optimism import moved_levels, optimism
 from controlplane.learn.policy_family import ALWAYS_CLOUD, ALWAYS_LOCAL, Arm, Arms
 from controlplane.learn.traffic import Columns
 from dataplane.contract.policy import PolicyDocument
@@ -43,7 +44,7 @@ def taken_off(labels: Labels, arms: Arms = ARMS) -> tuple[Array, Array]:
     draft = at_face_value(labels.right.shape[1])
     seen = Columns(labels.p_hat, labels.chars, labels.score, labels.category)
     found = imagine(Outlook.of(draft, seen), arms.columns)
-    off = optimism(draft, seen, labels, arms.columns, found.to_dear)
+    off = optimism(draft, seen, moved_levels(labels), arms.columns, found.to_dear)
     return found.quality.mean(axis=0), off
 
 
@@ -70,8 +71,9 @@ def test_nothing_is_taken_off_where_nothing_is_picked() -> None:
     _, off = taken_off(labelled(np.random.default_rng(2), 100, 1))
     assert off[:2].tolist() == [0.0, 0.0]
     assert (off >= 0).all()
-    _, of_two = taken_off(labelled(np.random.default_rng(2), 100, 1, tiers=2))
-    assert not of_two.any()
+    of_two = labelled(np.random.default_rng(2), 100, 1, tiers=2)
+    basis = Basis(at_face_value(2), of_two, of_two, ModelError(100.0, sudden=0.1, chance=0.1))
+    assert robust(basis, ARMS).optimism.tolist() == [0.0] * len(ARMS)
 
 
 def test_an_arm_that_keeps_local_answers_picks_less_often() -> None:
